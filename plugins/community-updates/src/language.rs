@@ -8,7 +8,7 @@ use beadle_plugin::text::{Translations, fill};
 pub struct Language {
     /// There is no such update.
     pub unknown: &'static str,
-    /// With the placeholders `{item}` and `{sent}`.
+    /// With the placeholders `{update}` and `{sent}`.
     sent: &'static str,
     /// Before the list of reasons.
     missed: &'static str,
@@ -20,7 +20,7 @@ const LANGUAGES: Translations<Language> = Translations::new(&[
         "en",
         Language {
             unknown: "There is no such update.",
-            sent: "{item} was sent to {sent} members.",
+            sent: "{update} was sent to {sent} members.",
             missed: "Not sent",
         },
     ),
@@ -28,7 +28,7 @@ const LANGUAGES: Translations<Language> = Translations::new(&[
         "nl",
         Language {
             unknown: "Die update is er niet.",
-            sent: "{item} is naar {sent} leden gestuurd.",
+            sent: "{update} is naar {sent} leden gestuurd.",
             missed: "Niet gestuurd",
         },
     ),
@@ -36,7 +36,7 @@ const LANGUAGES: Translations<Language> = Translations::new(&[
         "de",
         Language {
             unknown: "Dieses Update gibt es nicht.",
-            sent: "{item} ging an {sent} Mitglieder.",
+            sent: "{update} ging an {sent} Mitglieder.",
             missed: "Nicht gesendet",
         },
     ),
@@ -44,11 +44,14 @@ const LANGUAGES: Translations<Language> = Translations::new(&[
         "pt",
         Language {
             unknown: "Essa novidade não existe.",
-            sent: "{item} foi enviado a {sent} membros.",
+            sent: "{update} foi enviado a {sent} membros.",
             missed: "Não enviado",
         },
     ),
-    ("et", Language { unknown: "Sellist uudist ei ole.", sent: "{item} saadeti {sent} liikmele.", missed: "Saatmata" }),
+    (
+        "et",
+        Language { unknown: "Sellist uudist ei ole.", sent: "{update} saadeti {sent} liikmele.", missed: "Saatmata" },
+    ),
 ]);
 
 /// The texts for a contact: in their language, else in `default`, else in English.
@@ -58,9 +61,9 @@ pub fn texts_for(contact: &Contact, default: &str) -> Option<&'static Language> 
 
 impl Language {
     /// The report of a send.
-    pub fn report(&self, item: &str, sent: u32, missed: &[String]) -> String {
+    pub fn report(&self, update: &str, sent: u32, missed: &[String]) -> String {
         let text = fill(self.sent, |key| match key {
-            "item" => Some(item.into()),
+            "update" => Some(update.into()),
             "sent" => Some(sent.to_string().into()),
             _ => None,
         });

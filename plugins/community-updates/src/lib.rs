@@ -1,23 +1,24 @@
 //! Sends updates, written by people as files or in the settings, to every member as an individual message, when
 //! a schedule fires.
 //!
-//! No one gets an update twice, even after a crash. Members whose window is closed are told by a template, if the
-//! settings name one; the others are listed with the reason. Both get the latest update when they write next. A run sends step by step, so that it does not delay answers.
+//! No one gets an update twice, even after a crash. Members whose window is closed are notified by a template, if the
+//! settings name one; the others are listed with the reason. Both get the latest update when they write next. A run sends
+//! step by step, so that it does not delay answers.
 
-mod item;
 mod language;
 mod run;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use beadle_plugin::prelude::*;
-use item::Item;
 use language::texts_for;
 use run::{Run, announced, received};
 use serde::Deserialize;
-use settings::{CatchUp, Updates};
+use settings::{MissedUpdates, Updates};
 use std::time::Duration;
+use update::{Hold, Update};
 
 plugin!(Updates: Settings, OnSchedule, OnTimer, OnMessage, OnMessageStatus, OnDocumentsChanged);
 
@@ -45,36 +46,38 @@ impl OnSchedule for Updates {
         let payload: Payload = serde_json::from_str(&event.payload)
             .map_err(|error| Failure::GiveUp(format!("payload of schedule {}: {error}", event.schedule)))?;
         let zone = event.for_zone.then_some(event.timezone.as_str());
-        let (items, _) = item::all(self)?;
+        let (updates, _) = update::all(self)?;
         let found = match &payload.update {
-            Some(name) => Some(items.get(name).ok_or_else(|| Failure::GiveUp(format!("there is no update `{name}`")))?),
-            None => self.next(items.values(), zone, payload.preview)?,
+            Some(name) => {
+                Some(updates.get(name).ok_or_else(|| Failure::GiveUp(format!("there is no update `{name}`")))?)
+            }
+            None => self.next(updates.values(), zone, payload.preview)?,
         };
-        let Some(item) = found else {
+        let Some(update) = found else {
             log::warn(format!("schedule {}: no update is waiting", event.schedule));
             return Ok(Disposition::Pass);
         };
         if payload.preview {
-            return self.preview(item);
+            return self.preview(update);
         }
-        if let Some(reason) = item.held_back(clock::now()) {
-            log::warn(format!("schedule {}: {} is not sent: {reason}", event.schedule, item.name));
+        if let Some(hold) = update.hold(clock::now()) {
+            log::warn(format!("schedule {}: {} is not sent: {}", event.schedule, update.name, hold.name()));
             return Ok(Disposition::Pass);
         }
-        let state_key = Run::state_key(&item.key(), zone);
+        let state_key = Run::state_key(&update.key(), zone);
         if Run::load(&state_key)?.is_some() {
-            log::info(format!("{} was sent before; to send it again, change its edition", item.name));
+            log::info(format!("{} was sent before; to send it again, change its edition", update.name));
             return Ok(Disposition::Pass);
         }
         let run = Run {
-            item: item.name.clone(),
-            key: item.key(),
+            update: update.name.clone(),
+            key: update.key(),
             zone: zone.map(str::to_owned),
             started_at: clock::now(),
             ..Run::default()
         };
         run.save()?;
-        state::set(Scope::Plugin, LATEST, &(&run.item, &run.key))?;
+        state::set(Scope::Plugin, LATEST, &(&run.update, &run.key))?;
         timers::set(Scope::Plugin, &state_key, clock::now(), b"")?;
         Ok(Disposition::Claimed)
     }
@@ -85,15 +88,15 @@ impl OnTimer for Updates {
         let Some(mut run) = Run::load(&event.key)?.filter(|run| run.ended.is_none()) else {
             return Ok(Disposition::Pass);
         };
-        let (items, _) = item::all(self)?;
-        let item = items.get(&run.item).filter(|item| item.key() == run.key);
-        let ended = match item.map(|item| item.held_back(clock::now())) {
-            None | Some(Some("draft" | "embargo")) => Some("cancelled"),
-            Some(Some(_)) => Some("expired"),
+        let (updates, _) = update::all(self)?;
+        let update = updates.get(&run.update).filter(|update| update.key() == run.key);
+        let ended = match update.map(|update| update.hold(clock::now())) {
+            None | Some(Some(Hold::Draft | Hold::Embargo)) => Some("cancelled"),
+            Some(Some(Hold::Expired)) => Some("expired"),
             Some(None) => None,
         };
-        let ended = match (ended, item) {
-            (None, Some(item)) => self.step(item, &mut run)?.then_some("sent"),
+        let ended = match (ended, update) {
+            (None, Some(update)) => self.step(update, &mut run)?.then_some("sent"),
             (ended, _) => ended,
         };
         match ended {
@@ -118,15 +121,15 @@ impl OnMessage for Updates {
                 return Ok(Disposition::Claimed);
             }
             if let Some(name) = text.trim().strip_prefix("!preview ") {
-                let (items, _) = item::all(self)?;
-                let update = items.get(name.trim()).map(|item| item.text_for(&event.sender, &self.language));
+                let (updates, _) = update::all(self)?;
+                let text = updates.get(name.trim()).map(|update| update.text_for(&event.sender, &self.language));
                 let unknown = || texts_for(&event.sender, &self.language).map_or("", |texts| texts.unknown);
-                event.reply(update.filter(|text| !text.is_empty()).unwrap_or_else(unknown))?;
+                event.reply(text.filter(|text| !text.is_empty()).unwrap_or_else(unknown))?;
                 return Ok(Disposition::Claimed);
             }
         }
-        if self.catch_up == CatchUp::Latest && event.sender.member && !event.conversation.is_group {
-            self.catch_up(&event)?;
+        if self.missed_updates == MissedUpdates::Latest && event.sender.member && !event.conversation.is_group {
+            self.send_missed(&event)?;
         }
         Ok(Disposition::Pass)
     }
@@ -158,16 +161,16 @@ impl OnMessageStatus for Updates {
 
 impl OnDocumentsChanged for Updates {
     fn on_documents_changed(&self, event: DocumentsChangedEvent) -> Result<Disposition, Failure> {
-        let (items, problems) = item::all(self)?;
+        let (updates, problems) = update::all(self)?;
         for problem in problems {
             log::warn(problem);
         }
-        log::info(format!("changed files: {}; updates: {}", event.changed.len() + event.removed.len(), items.len()));
+        log::info(format!("changed files: {}; updates: {}", event.changed.len() + event.removed.len(), updates.len()));
         Ok(Disposition::Pass)
     }
 }
 
-/// Whether a member has got an update or was told of it.
+/// Whether a member has got an update or was notified of it.
 fn has_got(contact: &Contact, key: &str) -> Result<bool, Refusal> {
     Ok(state::get::<String>(contact, &received(key))?.is_some()
         || state::get::<String>(contact, &announced(key))?.is_some())
@@ -178,41 +181,41 @@ impl Updates {
     /// before (in that zone).
     fn next<'a>(
         &self,
-        items: impl Iterator<Item = &'a Item>,
+        updates: impl Iterator<Item = &'a Update>,
         zone: Option<&str>,
         preview: bool,
-    ) -> Result<Option<&'a Item>, Refusal> {
+    ) -> Result<Option<&'a Update>, Refusal> {
         let now = clock::now();
-        let is_waiting = |item: &&Item| match item.held_back(now) {
-            Some("embargo") => preview,
-            reason => reason.is_none(),
+        let is_waiting = |update: &&Update| match update.hold(now) {
+            Some(Hold::Embargo) => preview,
+            hold => hold.is_none(),
         };
-        let mut waiting: Vec<&Item> = items.filter(is_waiting).collect();
-        waiting.sort_by_key(|item| (item.release_at, &item.name));
-        for item in waiting {
-            if Run::load(&Run::state_key(&item.key(), zone))?.is_none() {
-                return Ok(Some(item));
+        let mut waiting: Vec<&Update> = updates.filter(is_waiting).collect();
+        waiting.sort_by_key(|update| (update.release_at, &update.name));
+        for update in waiting {
+            if Run::load(&Run::state_key(&update.key(), zone))?.is_none() {
+                return Ok(Some(update));
             }
         }
         Ok(None)
     }
 
     /// Sends an update to each admin in their language.
-    fn preview(&self, item: &Item) -> Result<Disposition, Failure> {
+    fn preview(&self, update: &Update) -> Result<Disposition, Failure> {
         let admins = contacts::admins()?;
         if admins.is_empty() {
             log::warn("nobody is an admin; run `beadle contacts set ID --role admin`");
         }
         for admin in admins {
-            if let Err(refusal) = messages::send(&admin.id, item.text_for(&admin, &self.language)) {
-                log::warn(format!("preview of {} not sent to {}: {}", item.name, admin.id, refusal.code));
+            if let Err(refusal) = messages::send(&admin.id, update.text_for(&admin, &self.language)) {
+                log::warn(format!("preview of {} not sent to {}: {}", update.name, admin.id, refusal.code));
             }
         }
         Ok(Disposition::Claimed)
     }
 
     /// Sends to the next members. Returns whether these were the last.
-    fn step(&self, item: &Item, run: &mut Run) -> Result<bool, Failure> {
+    fn step(&self, update: &Update, run: &mut Run) -> Result<bool, Failure> {
         let (mut sent, mut checked, mut missed) = (0, 0, Vec::new());
         let start = run.after.clone().unwrap_or_default();
         let mut all = false;
@@ -230,7 +233,7 @@ impl Updates {
                 if !contact.member || !lives_there || has_got(&contact, &run.key)? {
                     continue;
                 }
-                match self.send(&contact, item.text_for(&contact, &self.language), &run.key) {
+                match self.send(&contact, update.text_for(&contact, &self.language), &run.key) {
                     Ok(was_announced) => {
                         run.announced += u32::from(was_announced);
                         sent += 1;
@@ -250,13 +253,13 @@ impl Updates {
         Ok(all)
     }
 
-    /// Sends an update to a member; if their window is closed, the template that tells them of it. Returns whether it was the
-    /// template.
+    /// Sends an update to a member; if their window is closed, the template that notifies them of it. Returns whether it was
+    /// the template.
     fn send(&self, contact: &Contact, text: &str, key: &str) -> Result<bool, Refusal> {
         match (messages::send(&contact.id, text), &self.template) {
             (Ok(message), _) => state::set(contact, &received(key), &message).map(|()| false),
             (Err(refusal), Some(template)) if refusal.code == "window-closed" => {
-                let template = Template::in_their_language(template).text(item::first_line(text));
+                let template = Template::in_their_language(template).text(update::first_line(text));
                 let template = Template { topic: self.topic.clone(), ..template };
                 let message = messages::send(&contact.id, template)?;
                 state::set(contact, &announced(key), &message).map(|()| true)
@@ -266,18 +269,16 @@ impl Updates {
     }
 
     /// Sends the latest update to a member who has not got it.
-    fn catch_up(&self, event: &MessageEvent) -> Result<(), Failure> {
+    fn send_missed(&self, event: &MessageEvent) -> Result<(), Failure> {
         let Some((name, key)) = state::get::<(String, String)>(Scope::Plugin, LATEST)? else { return Ok(()) };
         // Most members have got it, so files are read only if not.
         if state::get::<String>(&event.sender, &received(&key))?.is_some() {
             return Ok(());
         }
-        let (items, _) = item::all(self)?;
-        let Some(item) = items.get(&name).filter(|item| item.key() == key && item.held_back(clock::now()).is_none())
-        else {
-            return Ok(());
-        };
-        match event.reply(item.text_for(&event.sender, &self.language)) {
+        let (updates, _) = update::all(self)?;
+        let is_current = |update: &&Update| update.key() == key && update.hold(clock::now()).is_none();
+        let Some(update) = updates.get(&name).filter(is_current) else { return Ok(()) };
+        match event.reply(update.text_for(&event.sender, &self.language)) {
             Ok(message) => state::set(&event.sender, &received(&key), &message)?,
             // The message arrived after its window had closed.
             Err(refusal) if refusal.code == "window-closed" => {}
@@ -298,27 +299,31 @@ impl Updates {
         ));
         for admin in contacts::admins()? {
             let Some(texts) = texts_for(&admin, &self.language) else { continue };
-            if let Err(refusal) = messages::send(&admin.id, texts.report(&run.item, run.sent, &missed)) {
+            if let Err(refusal) = messages::send(&admin.id, texts.report(&run.update, run.sent, &missed)) {
                 log::info(format!("report not sent to {}: {}", admin.id, refusal.code));
             }
         }
         Ok(())
     }
 
-    /// Every update with its state, and what is wrong with files.
+    /// Every update with its state, and the errors in files.
     fn overview(&self) -> Result<String, Refusal> {
-        let (items, problems) = item::all(self)?;
+        let (updates, problems) = update::all(self)?;
         let mut lines = Vec::new();
-        for item in items.values() {
-            let run = Run::load(&Run::state_key(&item.key(), None))?;
-            let status = match (run, item.held_back(clock::now())) {
-                (Some(run), _) => format!("{} ({})", run.ended.unwrap_or_else(|| "…".to_owned()), run.sent),
-                (None, Some(reason)) => reason.to_owned(),
-                (None, None) => "–".to_owned(),
+        for update in updates.values() {
+            let run = Run::load(&Run::state_key(&update.key(), None))?;
+            let status = match (run, update.hold(clock::now())) {
+                (Some(Run { ended: None, sent, .. }), _) => format!("running, {sent} sent"),
+                (Some(Run { ended: Some(outcome), sent, .. }), _) if outcome == "sent" => {
+                    format!("sent to {sent} members")
+                }
+                (Some(Run { ended: Some(outcome), sent, .. }), _) => format!("{outcome}, {sent} sent"),
+                (None, Some(hold)) => hold.name().to_owned(),
+                (None, None) => "waiting".to_owned(),
             };
-            lines.push(format!("{}: {status}", item.key()));
+            lines.push(format!("{}: {status}", update.key()));
         }
         lines.extend(problems.iter().map(|problem| format!("⚠ {problem}")));
-        Ok(if lines.is_empty() { "–".to_owned() } else { lines.join("\n") })
+        Ok(if lines.is_empty() { "no updates".to_owned() } else { lines.join("\n") })
     }
 }

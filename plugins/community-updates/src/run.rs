@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The update's name.
-    pub item: String,
-    /// What no member gets twice.
+    pub update: String,
+    /// Identifies the update and its edition; each member gets it at most once.
     pub key: String,
     /// Only for members who live in this zone. Members whose zone is unknown belong to the first run.
     pub zone: Option<String>,
@@ -21,7 +21,7 @@ pub struct Run {
     /// The last contact that was checked.
     pub after: Option<String>,
     pub sent: u32,
-    /// Of these, the number of members who were told by a template.
+    /// Of these, the number of members who were notified by a template.
     #[serde(default)]
     pub announced: u32,
     /// The number of members who could not be sent to, by reason.
@@ -52,7 +52,7 @@ pub fn received(key: &str) -> String {
     format!("received/{key}")
 }
 
-/// The key of a member's entry that a template told them about an update, which they have not got. Its value is the
+/// The key of a member's entry that they were notified of an update by a template, and have not got it. Its value is the
 /// message.
 pub fn announced(key: &str) -> String {
     format!("announced/{key}")

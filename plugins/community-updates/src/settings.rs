@@ -26,8 +26,8 @@ pub struct Updates {
     /// The topic of that template, if it is a marketing template.
     #[schemars(length(min = 1, max = 64))]
     pub topic: Option<String>,
-    /// What members get when they write who joined later or could not be sent to: "latest" or "none".
-    pub catch_up: CatchUp,
+    /// What members who missed an update, or joined later, get when they write: "latest" or "none".
+    pub missed_updates: MissedUpdates,
     /// Updates in the settings instead of files, by name.
     pub updates: BTreeMap<String, Inline>,
 }
@@ -35,7 +35,7 @@ pub struct Updates {
 /// What members get who missed an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum CatchUp {
+pub enum MissedUpdates {
     /// The latest update, when they write next.
     Latest,
     /// Nothing.
@@ -67,7 +67,7 @@ impl Default for Updates {
             pause_seconds: 2,
             template: None,
             topic: None,
-            catch_up: CatchUp::Latest,
+            missed_updates: MissedUpdates::Latest,
             updates: BTreeMap::new(),
         }
     }

@@ -52,7 +52,7 @@ fn members_get_an_update_once_in_their_language() {
     assert_eq!((run.sent, run.missed.get("window-closed"), run.ended.as_deref()), (3, Some(&1), Some("sent")));
     let missed = state::scan(Scope::Plugin, "missed/party/", None, 10).unwrap();
     assert_eq!(missed[0].value::<Vec<(String, String)>>().unwrap(), [(silent.id.clone(), "window-closed".to_owned())]);
-    // A second run sends nothing. Who could not be sent to gets it when they write, once.
+    // A second run sends nothing. A member who could not be sent to gets it once, when they write.
     fire(&host, &updates, r#"{"update": "party"}"#);
     assert_eq!(delivered(&host), []);
     for count in [1, 0] {
@@ -62,7 +62,7 @@ fn members_get_an_update_once_in_their_language() {
 }
 
 #[test]
-fn members_outside_the_window_are_told_by_a_template() {
+fn members_outside_the_window_are_notified_by_a_template() {
     let host = Host::new();
     let updates = updates(r#"{"template": "news", "topic": "events"}"#);
     host.document("party.md", Some("# Summer  party\nCome!"));
@@ -76,7 +76,7 @@ fn members_outside_the_window_are_told_by_a_template() {
     assert_eq!(sent, expected);
     let run = Run::load("run/party").unwrap().unwrap();
     assert_eq!((run.sent, run.announced, run.missed.len()), (2, 1, 0));
-    assert_eq!(item::first_line("\n*Summer  party*\nCome!"), "Summer party");
+    assert_eq!(update::first_line("\n*Summer  party*\nCome!"), "Summer party");
     // They get the update itself when they write.
     updates.on_message(host.text(&silent, "tell me")).unwrap();
     assert_eq!(delivered(&host), [(silent.id, "*Summer  party*\nCome!".to_owned())]);
@@ -154,7 +154,7 @@ fn admins_get_reports_previews_and_an_overview() {
         ("!preview nothing", "Die update is er niet."),
         (
             "!updates",
-            "broken: draft\nmore: –\nparty: –\n⚠ broken.md: `relase_at` is unknown; use release_at, expires_at, edition or draft",
+            "broken: draft\nmore: waiting\nparty: waiting\n⚠ broken.md: `relase_at` is unknown; use release_at, expires_at, edition or draft",
         ),
     ] {
         assert_eq!(updates.on_message(host.text(&boss, text)), Ok(Disposition::Claimed));
@@ -164,6 +164,8 @@ fn admins_get_reports_previews_and_an_overview() {
     assert_eq!(updates.on_message(host.text(&ana, "!updates")), Ok(Disposition::Pass));
     fire(&host, &updates, r#"{"update": "party"}"#);
     assert_eq!(delivered(&host).pop().unwrap().1, "party is naar 2 leden gestuurd.");
+    updates.on_message(host.text(&boss, "!updates")).unwrap();
+    assert!(host.sent()[0].body.contains("party: sent to 2 members"));
 }
 
 #[test]

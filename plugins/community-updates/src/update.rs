@@ -11,9 +11,31 @@ use std::collections::BTreeMap;
 /// The platform's maximum for a text.
 const MAX_CHARACTERS: usize = 4096;
 
+/// Why an update is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is not ready.
+    Draft,
+    /// It is not released yet.
+    Embargo,
+    /// Its time is over.
+    Expired,
+}
+
+impl Hold {
+    /// The name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Hold::Draft => "draft",
+            Hold::Embargo => "embargo",
+            Hold::Expired => "expired",
+        }
+    }
+}
+
 /// An update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Item {
+pub struct Update {
     pub name: String,
     /// The text by language.
     pub texts: BTreeMap<String, String>,
@@ -24,20 +46,20 @@ pub struct Item {
     pub draft: bool,
 }
 
-impl Item {
-    /// What no member gets twice.
+impl Update {
+    /// Identifies the update and its edition; each member gets it at most once.
     pub fn key(&self) -> String {
         if self.edition.is_empty() { self.name.clone() } else { format!("{}#{}", self.name, self.edition) }
     }
 
     /// Why it must not be sent at this time, if so.
-    pub fn held_back(&self, now: TimestampMs) -> Option<&'static str> {
+    pub fn hold(&self, now: TimestampMs) -> Option<Hold> {
         if self.draft {
-            Some("draft")
+            Some(Hold::Draft)
         } else if self.release_at.is_some_and(|at| now < at) {
-            Some("embargo")
+            Some(Hold::Embargo)
         } else if self.expires_at.is_some_and(|at| now >= at) {
-            Some("expired")
+            Some(Hold::Expired)
         } else {
             None
         }
@@ -50,7 +72,7 @@ impl Item {
     }
 }
 
-/// The first line of a text, as what fills a template: without formatting, and with single spaces.
+/// The first line of a text, as the parameter of a template: without formatting, and with single spaces.
 pub fn first_line(text: &str) -> String {
     const MAX_CHARACTERS: usize = 200;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -60,16 +82,16 @@ pub fn first_line(text: &str) -> String {
 }
 
 /// All updates by name, and what is wrong with any of them.
-pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Item>, Vec<String>), Refusal> {
-    let (mut items, mut problems) = (BTreeMap::new(), Vec::new());
+pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Update>, Vec<String>), Refusal> {
+    let (mut updates, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, inline) in &settings.updates {
         let head =
             [("release_at", &inline.release_at), ("expires_at", &inline.expires_at), ("edition", &inline.edition)];
         let head = head.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
         let texts = inline.text.iter().map(|(language, text)| (language.clone(), text.trim().to_owned())).collect();
-        let mut item = Item { name: name.clone(), texts, ..Item::default() };
-        match apply_front_matter(&mut item, head, settings) {
-            Ok(()) => _ = items.insert(name.clone(), item),
+        let mut update = Update { name: name.clone(), texts, ..Update::default() };
+        match apply_front_matter(&mut update, head, settings) {
+            Ok(()) => _ = updates.insert(name.clone(), update),
             Err(error) => problems.push(format!("updates.{name}: {error}")),
         }
     }
@@ -83,22 +105,22 @@ pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Item>, Vec<String>), 
                 continue;
             }
         };
-        let item = items.entry(name.clone()).or_insert_with(|| Item { name, ..Item::default() });
-        item.texts.insert(language, whatsapp(body));
-        if let Err(error) = apply_front_matter(item, head, settings) {
+        let update = updates.entry(name.clone()).or_insert_with(|| Update { name, ..Update::default() });
+        update.texts.insert(language, whatsapp(body));
+        if let Err(error) = apply_front_matter(update, head, settings) {
             problems.push(format!("{}: {error}", document.name));
-            // It may lack an embargo that was meant.
-            item.draft = true;
+            // The release date may be the part that is wrong.
+            update.draft = true;
         }
     }
-    for item in items.values_mut() {
-        let long = item.texts.iter().find(|(_, text)| text.is_empty() || text.chars().count() > MAX_CHARACTERS);
+    for update in updates.values_mut() {
+        let long = update.texts.iter().find(|(_, text)| text.is_empty() || text.chars().count() > MAX_CHARACTERS);
         if let Some((language, _)) = long {
-            problems.push(format!("{} ({language}): a text must have 1 to {MAX_CHARACTERS} characters", item.name));
-            item.draft = true;
+            problems.push(format!("{} ({language}): a text must have 1 to {MAX_CHARACTERS} characters", update.name));
+            update.draft = true;
         }
     }
-    Ok((items, problems))
+    Ok((updates, problems))
 }
 
 /// Name and language of a file: `party.nl` is `party` in Dutch. Without a language it is the default one.
@@ -128,17 +150,17 @@ fn front_matter(text: &str) -> Result<(Head, &str), String> {
 }
 
 fn apply_front_matter(
-    item: &mut Item,
+    update: &mut Update,
     head: impl IntoIterator<Item = (String, String)>,
     settings: &Updates,
 ) -> Result<(), String> {
     for (key, value) in head {
         let time = || parse_time(&value, &settings.timezone).map_err(|error| format!("{key}: {error}"));
         match key.as_str() {
-            "release_at" => item.release_at = Some(time()?),
-            "expires_at" => item.expires_at = Some(time()?),
-            "edition" => item.edition = value,
-            "draft" => item.draft = value != "false",
+            "release_at" => update.release_at = Some(time()?),
+            "expires_at" => update.expires_at = Some(time()?),
+            "edition" => update.edition = value,
+            "draft" => update.draft = value != "false",
             _ => return Err(format!("`{key}` is unknown; use release_at, expires_at, edition or draft")),
         }
     }
