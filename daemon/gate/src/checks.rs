@@ -7,8 +7,8 @@ use crate::facts::{Category, Draft, Facts, StopSwitch, TemplateFacts};
 use crate::templates;
 use beadle_model::{AliasKind, CheckOutcome, ConsentState, GateTrace, Outgoing, Refusal, Role, Timestamp, TraceStep};
 
-/// While a switch stops sending, messages are looked at this often.
-const STOPPED_MS: i64 = 60_000;
+/// While a switch stops sending, messages are checked again this often.
+const STOP_RECHECK_MS: i64 = 60_000;
 
 /// A check, in the order of application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,30 +19,30 @@ pub enum Check {
     Recipient,
     /// The recipient has not been erased.
     Erased,
-    /// The recipient is not banned, and not quarantined.
-    Standing,
+    /// The recipient is neither banned nor quarantined.
+    ContactState,
     /// The recipient has agreed to messages of this purpose, and has not opted out.
     Consent,
-    /// The recipient has not turned off marketing on the platform, and the platform takes marketing from the number.
+    /// The recipient has not turned off marketing, and WhatsApp does not refuse marketing to them (131049).
     Marketing,
     /// No colleague has taken over the conversation.
-    HumanHands,
+    Handover,
     /// The destination accepts this kind of message.
     Kind,
     /// The 24-hour window is open, or the message does not need it.
     Window,
     /// The template can be sent, and the message fits it.
     Template,
-    /// A utility template does not advertise.
-    Lint,
-    /// It is not night where the recipient lives.
+    /// The parameters of a utility template contain no advertising.
+    Advertising,
+    /// There are no quiet hours where the recipient lives.
     QuietHours,
-    /// The recipient has not received too much marketing.
+    /// The recipient has received less marketing than the caps permit.
     FrequencyCap,
     /// There is budget for it.
     Budget,
-    /// The business may write first to one more person.
-    MessagingTier,
+    /// The messaging limit permits one more person.
+    MessagingLimit,
     /// The pair rate ([`crate::pace::PairRate`]).
     PairRate,
     /// The throughput ([`crate::pace::Throughput`]).
@@ -58,18 +58,18 @@ impl Check {
             Check::StopSwitch => "stop-switch",
             Check::Recipient => "recipient",
             Check::Erased => "erased",
-            Check::Standing => "standing",
+            Check::ContactState => "contact-state",
             Check::Consent => "consent",
             Check::Marketing => "marketing",
-            Check::HumanHands => "human-hands",
+            Check::Handover => "handover",
             Check::Kind => "kind",
             Check::Window => "window",
             Check::Template => "template",
-            Check::Lint => "lint",
+            Check::Advertising => "advertising",
             Check::QuietHours => "quiet-hours",
             Check::FrequencyCap => "frequency-cap",
             Check::Budget => "budget",
-            Check::MessagingTier => "messaging-tier",
+            Check::MessagingLimit => "messaging-limit",
             Check::PairRate => "pair-rate",
             Check::Throughput => "throughput",
             Check::AlreadySent => "already-sent",
@@ -113,18 +113,18 @@ const CHECKS: [(Check, CheckFn); 18] = [
     (Check::StopSwitch, stop_switch),
     (Check::Recipient, recipient),
     (Check::Erased, erased),
-    (Check::Standing, standing),
+    (Check::ContactState, contact_state),
     (Check::Consent, consent),
     (Check::Marketing, marketing),
-    (Check::HumanHands, human_hands),
+    (Check::Handover, handover),
     (Check::Kind, kind),
     (Check::Window, window),
     (Check::Template, template),
-    (Check::Lint, lint),
+    (Check::Advertising, advertising),
     (Check::QuietHours, quiet_hours),
     (Check::FrequencyCap, frequency_cap),
     (Check::Budget, budget),
-    (Check::MessagingTier, messaging_tier),
+    (Check::MessagingLimit, messaging_limit),
     (Check::PairRate, pair_rate),
     (Check::Throughput, throughput),
     (Check::AlreadySent, already_sent),
@@ -165,18 +165,18 @@ pub fn decide(draft: &Draft<'_>, facts: &Facts<'_>) -> (GateVerdict, GateTrace) 
 
 /// Beadle's own replies and read marks are sent while everything else is stopped, so that STOP is confirmed.
 fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
-    let until = facts.now.plus_ms(STOPPED_MS);
+    let until = facts.now.plus_ms(STOP_RECHECK_MS);
     match facts.circumstances.stop {
         StopSwitch::Open => match facts.circumstances.outreach_held_until {
             Some(until) if until > facts.now && draft.body.is_outreach() => {
-                CheckResult::Later(until, "WhatsApp does not let the number write first (131048), until")
+                CheckResult::Later(until, "WhatsApp refuses templates and Direct Send of this number (131048), until")
             }
             _ => CheckResult::Nothing,
         },
         _ if draft.is_own_reply() => CheckResult::Pass("Beadle's own reply is sent although sending is stopped", None),
-        StopSwitch::All => CheckResult::Later(until, "the operator has stopped sending; the next look is at"),
+        StopSwitch::All => CheckResult::Later(until, "the operator has stopped sending; checked again at"),
         StopSwitch::Marketing if facts.category(draft).may_be_marketing() => {
-            CheckResult::Later(until, "the operator has stopped marketing; the next look is at")
+            CheckResult::Later(until, "the operator has stopped marketing; checked again at")
         }
         StopSwitch::Marketing => CheckResult::Nothing,
     }
@@ -206,8 +206,8 @@ fn erased(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// A banned person gets nothing, and one who was imported without a source of consent nothing but the question for it.
-fn standing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+/// Refuses messages to banned people, and to those imported without a source of consent, except the question for it.
+fn contact_state(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     if facts.conversation.group.is_some() || draft.is_own_reply() {
         return CheckResult::Nothing;
     }
@@ -255,7 +255,7 @@ fn consent(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     )
 }
 
-/// Marketing needs the person's consent, and so do messages that were queued before they left.
+/// Refuses messages that were queued before the person left, and marketing without consent.
 fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let contact = &facts.conversation.contact;
     if let (Some(message), Some(left)) = (draft.message, contact.profile().left_before)
@@ -264,10 +264,11 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         let text = "The recipient left after this message had been queued.";
         return CheckResult::Refuse(Refusal::new("left", text).instead("Write to them when they have joined again."));
     }
-    // Whoever stopped marketing in WhatsApp is told apart by the next check, and a template that does not exist by its own.
-    let is_told_apart =
+    // The next check refuses people who stopped marketing in WhatsApp, and `template` an unknown template; each with a better
+    // reason.
+    let has_own_refusal =
         contact.marketing_stopped_since.is_some() || matches!(facts.template, TemplateFacts::Missing { .. });
-    if is_told_apart || !facts.category(draft).may_be_marketing() {
+    if has_own_refusal || !facts.category(draft).may_be_marketing() {
         return CheckResult::Nothing;
     }
     let purpose = facts.purpose(draft);
@@ -283,8 +284,8 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// Marketing to someone who turned it off on the platform counts against the number (error 131050,
-/// `docs/whatsapp.md#templates`), and so does marketing from a number that people block (131048).
+/// Refuses marketing to a recipient who turned it off on WhatsApp (131050), or to whom WhatsApp refuses it for a while
+/// (131049): attempts count against the number (`docs/whatsapp.md#templates`).
 fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let category = facts.category(draft);
     if !category.may_be_marketing() {
@@ -312,8 +313,8 @@ fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     CheckResult::Pass("the recipient has not turned off marketing", None)
 }
 
-/// While a colleague has the conversation, nothing else is said in it.
-fn human_hands(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+/// Refuses messages while a colleague handles the conversation.
+fn handover(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match facts.circumstances.in_human_hands_since {
         Some(since) if draft.is_own_reply() => CheckResult::Pass("a colleague has the conversation since", Some(since)),
         Some(since) => CheckResult::Refuse(
@@ -415,7 +416,7 @@ fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     )
 }
 
-/// The template exists, the platform takes it, and the message provides its parameters.
+/// The template exists, the platform accepts it, and the message provides its parameters.
 fn template(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let Outgoing::Template(message) = draft.body else { return CheckResult::Nothing };
     let definition = match &facts.template {
@@ -436,8 +437,8 @@ fn template(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// What fills a utility template does not advertise: the platform would make it a marketing template.
-fn lint(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+/// The parameters of a utility template must not contain advertising: WhatsApp would recategorise it.
+fn advertising(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let Outgoing::Template(message) = draft.body else { return CheckResult::Nothing };
     if facts.category(draft) != Category::Utility {
         return CheckResult::Nothing;
@@ -454,7 +455,7 @@ fn lint(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     )
 }
 
-/// At night a message waits until the morning of the recipient.
+/// During quiet hours a message waits until they end.
 fn quiet_hours(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match facts.circumstances.quiet_until {
         Some(_) if draft.is_own_reply() => CheckResult::Nothing,
@@ -484,7 +485,7 @@ fn frequency_cap(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 fn budget(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match &facts.circumstances.over_budget {
         Some(budget) => match budget.until {
-            Some(until) => CheckResult::Later(until, "a budget is used up; the next look is at"),
+            Some(until) => CheckResult::Later(until, "a budget is used up; checked again at"),
             None => CheckResult::Refuse(
                 Refusal::new("over-budget", budget.reason.clone()).instead("Send it later, or ask the operator."),
             ),
@@ -494,7 +495,7 @@ fn budget(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 }
 
 /// The messaging limit counts people outside a window in 24 hours (`docs/whatsapp.md#limits`).
-fn messaging_tier(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+fn messaging_limit(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match &facts.circumstances.tier {
         None => CheckResult::Nothing,
         Some(tier) => match tier.free_at {

@@ -127,7 +127,7 @@ pub struct Budget {
     /// The limit, in the currency of the rates.
     pub amount: Money,
     /// What happens to a message that it does not allow.
-    pub when_spent: WhenSpent,
+    pub when_used_up: WhenUsedUp,
 }
 
 /// The time that a budget is for, in UTC.
@@ -159,7 +159,7 @@ impl Period {
 
 /// What happens to a message that a budget does not allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenSpent {
+pub enum WhenUsedUp {
     /// It is refused.
     #[default]
     Refuse,
@@ -268,7 +268,7 @@ mod tests {
             category: Some("marketing".into()),
             period: Period::Month,
             amount: Money(1),
-            when_spent: WhenSpent::Refuse,
+            when_used_up: WhenUsedUp::Refuse,
         };
         let named = |name: &str| (name == "community-updates").then_some(PluginNo(3));
         let counts = |channel, plugin, category| budget.counts(channel, PluginNo(plugin), category, named);

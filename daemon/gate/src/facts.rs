@@ -1,4 +1,4 @@
-//! What the checks depend on: the draft, and the facts about its destination. Whatever is not restricted is a default.
+//! What the checks depend on: the draft, and the facts about its destination. The defaults restrict nothing.
 
 use beadle_model::{ConversationView, MessageId, Outgoing, Purpose, TemplateDefinition, Timestamp};
 
@@ -12,9 +12,9 @@ pub const WINDOW_MARGIN_MS: i64 = 30_000;
 pub struct Draft<'a> {
     /// The message.
     pub body: &'a Outgoing,
-    /// Whether Beadle itself says it, and no plugin.
+    /// Whether Beadle itself sends it, not a plugin.
     pub host: bool,
-    /// Whether it answers what the recipient wrote; otherwise the business writes first.
+    /// Whether it replies to what the recipient wrote; otherwise the business writes first.
     pub reply: bool,
     /// Its id, if it is queued and about to leave.
     pub message: Option<MessageId>,
@@ -62,7 +62,7 @@ pub enum StopSwitch {
     Open,
     /// Marketing.
     Marketing,
-    /// Everything but Beadle's own answers.
+    /// Everything, except Beadle's own replies.
     All,
 }
 
@@ -71,13 +71,13 @@ pub enum StopSwitch {
 pub struct Circumstances {
     /// What the operator has stopped.
     pub stop: StopSwitch,
-    /// Until when the platform does not let the number write first.
+    /// Until when templates and Direct Send of the number are held.
     pub outreach_held_until: Option<Timestamp>,
     /// When the recipient was erased.
     pub erased_at: Option<Timestamp>,
     /// Until when the platform refuses marketing to the recipient, and its code.
     pub marketing_refused: Option<(Timestamp, String)>,
-    /// Since when a colleague has the conversation.
+    /// Since when a colleague handles the conversation.
     pub in_human_hands_since: Option<Timestamp>,
     /// Whether advertising words in a utility template are refused; otherwise they are noted.
     pub refuses_advertising: bool,
@@ -93,7 +93,7 @@ pub struct Circumstances {
     pub pair_free_at: Option<Timestamp>,
     /// When the number can send the next message.
     pub throughput_free_at: Option<Timestamp>,
-    /// The message that it was sent as.
+    /// The message with which the same was sent before.
     pub sent_before: Option<MessageId>,
 }
 
@@ -113,7 +113,7 @@ pub struct ReachedCap {
 pub struct ReachedBudget {
     /// Which, and why: a sentence.
     pub reason: String,
-    /// When to look again, if the message waits. None: it is refused.
+    /// When to check again, if the message waits. None: it is refused.
     pub until: Option<Timestamp>,
 }
 
@@ -139,7 +139,7 @@ pub enum Category {
     Authentication,
     /// Everything that needs an open window.
     Service,
-    /// A template of which neither the registry nor the message says it.
+    /// A template whose category is not known.
     Unknown,
 }
 
@@ -154,7 +154,7 @@ impl Category {
         }
     }
 
-    /// Whether rules about marketing apply. They do if nothing is known, because a mistake cannot be taken back.
+    /// Whether rules about marketing apply. They do if nothing is known, because a message cannot be recalled.
     pub fn may_be_marketing(self) -> bool {
         matches!(self, Category::Marketing | Category::Unknown)
     }

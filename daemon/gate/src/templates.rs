@@ -27,10 +27,11 @@ pub fn choose<'a>(
     let asked = [asked, base(asked)].into_iter();
     let wanted: Vec<&str> = asked.chain(default.into_iter().flat_map(|default| [default, base(default)])).collect();
     let in_order = || {
-        let in_language = |wanted: &&str| definitions.iter().find(|it| same_language(&it.language, wanted));
+        let in_language =
+            |wanted: &&str| definitions.iter().find(|definition| same_language(&definition.language, wanted));
         wanted.iter().filter_map(in_language)
     };
-    in_order().find(|it| it.is_approved()).or_else(|| in_order().next())
+    in_order().find(|definition| definition.is_approved()).or_else(|| in_order().next())
 }
 
 /// `pt` for `pt_BR` and `pt-BR`.
@@ -47,7 +48,7 @@ fn same_language(one: &str, other: &str) -> bool {
         })
 }
 
-/// Whether the platform takes messages that use it now.
+/// Whether the platform accepts messages that use it now.
 pub fn check_status(definition: &TemplateDefinition) -> Result<(), Refusal> {
     let TemplateDefinition { name, language, status, reason, .. } = definition;
     let because = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -91,7 +92,9 @@ pub fn parameter_names(definition: &TemplateDefinition) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(header) = component(components, "HEADER") {
         match text(header, "format").to_ascii_lowercase().as_str() {
-            "" | "text" => names.extend(variables(text(header, "text")).into_iter().map(|it| format!("header: {it}"))),
+            "" | "text" => {
+                names.extend(variables(text(header, "text")).into_iter().map(|name| format!("header: {name}")))
+            }
             format => names.push(format!("header: {format}")),
         }
     }
@@ -99,16 +102,18 @@ pub fn parameter_names(definition: &TemplateDefinition) -> Vec<String> {
         names.extend(variables(text(body, "text")).into_iter().map(str::to_owned));
     }
     for (index, button) in
-        component(components, "BUTTONS").map_or(&[][..], |it| array(it, "buttons")).iter().enumerate()
+        component(components, "BUTTONS").map_or(&[][..], |buttons| array(buttons, "buttons")).iter().enumerate()
     {
         if parameters::needs_value(button) {
             names.push(format!("button {index}"));
         }
     }
-    for (index, card) in component(components, "CAROUSEL").map_or(&[][..], |it| array(it, "cards")).iter().enumerate() {
+    for (index, card) in
+        component(components, "CAROUSEL").map_or(&[][..], |carousel| array(carousel, "cards")).iter().enumerate()
+    {
         let parts = card.get("components").unwrap_or(&Value::Null);
         let body = component(parts, "BODY").map_or("", |body| text(body, "text"));
-        names.extend(variables(body).into_iter().map(|it| format!("card {index}: {it}")));
+        names.extend(variables(body).into_iter().map(|name| format!("card {index}: {name}")));
     }
     names
 }

@@ -7,7 +7,7 @@
 
 use crate::policy::Policy;
 use beadle_gate::Draft;
-use beadle_gate::costs::{Budget, Money, WARNING_PERCENT, WhenSpent};
+use beadle_gate::costs::{Budget, Money, WARNING_PERCENT, WhenUsedUp};
 use beadle_gate::{Category, Facts, ReachedBudget};
 use beadle_model::effect::PriceKey;
 use beadle_model::time::DAY_MS;
@@ -304,6 +304,6 @@ fn reached(usage: &BudgetUse, cost: Money, currency: &str, now: Timestamp) -> Re
             budget.period.name(),
             usage.used()
         ),
-        until: (budget.when_spent == WhenSpent::Defer).then_some(next),
+        until: (budget.when_used_up == WhenUsedUp::Defer).then_some(next),
     }
 }

@@ -240,9 +240,11 @@ impl Gatekeeper {
         let KnownTemplates::Known(mut definitions) = self.0.reader.templates_named(&to.channel, &message.name)? else {
             return Ok(TemplateFacts::Unknown);
         };
-        Ok(match definitions.iter().position(|it| it.language == message.language) {
+        Ok(match definitions.iter().position(|definition| definition.language == message.language) {
             Some(found) => TemplateFacts::Defined(Box::new(definitions.swap_remove(found))),
-            None => TemplateFacts::Missing { languages: definitions.into_iter().map(|it| it.language).collect() },
+            None => TemplateFacts::Missing {
+                languages: definitions.into_iter().map(|definition| definition.language).collect(),
+            },
         })
     }
 

@@ -12,13 +12,13 @@ pub struct Policy {
     pub stop: StopSwitch,
     /// `advertising = "refuse"`
     pub refuses_advertising: bool,
-    /// `template_language`: where a template does not exist in the recipient's.
+    /// `template_language`: used if a template does not exist in the recipient's language.
     pub template_language: Option<String>,
     /// `join_replies`: texts that follow each other in the replies to one event are one message.
     pub join_replies: bool,
     /// `[gate.quiet_hours]`
     pub quiet_hours: Option<QuietHours>,
-    /// `[gate.quiet_hours] for`
+    /// `[gate.quiet_hours] applies_to`
     pub quiet_for: QuietFor,
     /// `[gate.marketing_caps]`
     pub caps: MarketingCaps,
@@ -61,11 +61,11 @@ impl Policy {
 pub enum QuietFor {
     /// Marketing.
     Marketing,
-    /// Everything that does not answer a message.
+    /// Every message that is not a reply.
     Outreach,
 }
 
-/// The most marketing messages that a person gets. None: no limit.
+/// Maximum number of marketing messages to a person. None: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MarketingCaps {
     /// In 24 hours.

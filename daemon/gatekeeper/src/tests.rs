@@ -124,7 +124,10 @@ async fn candidates_are_what_the_gate_lets_pass() {
     let env = TestEnv::new(Policy::default()).await;
     let names = |to: &ConversationView| -> Vec<String> {
         let candidates = env.gatekeeper.candidates(PluginNo::HOST, to, NOW).unwrap();
-        candidates.into_iter().map(|it| format!("{}/{}/{}", it.name, it.language, it.parameters.join(","))).collect()
+        candidates
+            .into_iter()
+            .map(|candidate| format!("{}/{}/{}", candidate.name, candidate.language, candidate.parameters.join(",")))
+            .collect()
     };
     let mut to = conversation(Some("nl"));
     assert_eq!(names(&to), ["news/nl/1", "order/en/1"]);
@@ -141,7 +144,7 @@ async fn candidates_are_what_the_gate_lets_pass() {
 }
 
 #[tokio::test]
-async fn refusals_to_write_first_defer_what_is_sent_first_for_longer_each_time() {
+async fn outreach_hold_doubles_with_each_refusal() {
     let env = TestEnv::new(Policy::default()).await;
     let problem = Problem { code: "131048".into(), title: "limited".into(), details: None, by: "platform".into() };
     let mut to = conversation(None);
@@ -206,7 +209,7 @@ async fn messaging_limit_defers_the_next_person() {
     assert_eq!(ask(1, None, NOW), GateVerdict::Send, "asking counts nothing");
     assert_eq!(ask(1, Some(beadle_model::MessageId(1)), NOW), GateVerdict::Send);
     assert_eq!(ask(1, None, NOW), GateVerdict::Send, "the same person");
-    assert!(matches!(ask(2, None, NOW), GateVerdict::Later { check: beadle_gate::Check::MessagingTier, .. }));
+    assert!(matches!(ask(2, None, NOW), GateVerdict::Later { check: beadle_gate::Check::MessagingLimit, .. }));
     assert_eq!(ask(2, None, NOW.plus_ms(DAY_MS + 1)), GateVerdict::Send);
     env.store.set_messaging_limit("102".into(), 0).await.unwrap();
     assert_eq!(ask(2, None, NOW), GateVerdict::Send);
@@ -226,7 +229,7 @@ fn rates(rates: &[(&str, &str, u64)]) -> beadle_gate::costs::Rates {
 }
 
 fn budget(name: &str, hundredths: u64) -> beadle_gate::costs::Budget {
-    use beadle_gate::costs::{Budget, Money, Period, WhenSpent};
+    use beadle_gate::costs::{Budget, Money, Period, WhenUsedUp};
     Budget {
         name: name.into(),
         plugin: None,
@@ -234,7 +237,7 @@ fn budget(name: &str, hundredths: u64) -> beadle_gate::costs::Budget {
         category: None,
         period: Period::Month,
         amount: Money(hundredths * 10_000),
-        when_spent: WhenSpent::Refuse,
+        when_used_up: WhenUsedUp::Refuse,
     }
 }
 
@@ -255,10 +258,10 @@ fn ask_to_send(env: &TestEnv, by: i64, message: Option<i64>, name: &str, to: &Co
 
 #[tokio::test]
 async fn budget_refuses_or_defers_what_would_exceed_it() {
-    use beadle_gate::costs::{Period, WhenSpent};
+    use beadle_gate::costs::{Period, WhenUsedUp};
     let to = conversation(None);
     let rates = rates(&[("US", "marketing", 10), ("US", "utility", 4)]);
-    let defer = |it| beadle_gate::costs::Budget { when_spent: WhenSpent::Defer, ..it };
+    let defer = |budget| beadle_gate::costs::Budget { when_used_up: WhenUsedUp::Defer, ..budget };
     for (budgets, name, expected) in [
         (vec![], "news", ""),
         (vec![budget("all", 10)], "news", ""),
@@ -340,7 +343,7 @@ async fn queue(env: &TestEnv, price: &PriceKey, count: usize) -> Vec<MessageId> 
 }
 
 #[tokio::test]
-async fn messages_that_leave_at_once_do_not_share_the_rest_of_a_budget() {
+async fn concurrent_sends_do_not_exceed_a_budget() {
     let price = PriceKey { country: "US".into(), category: "marketing".into() };
     let policy =
         Policy { rates: rates(&[("US", "marketing", 10)]), budgets: vec![budget("all", 35)], ..Policy::default() };
@@ -351,8 +354,8 @@ async fn messages_that_leave_at_once_do_not_share_the_rest_of_a_budget() {
     assert_eq!(ask_to_send(&env, 1, None, "news", &to), "over-budget", "what is queued counts");
     // Those that are about to leave are not held up by what waits behind them.
     let leave = |id: MessageId| ask_to_send(&env, 1, Some(id.0), "news", &to);
-    let said: Vec<String> = ids.iter().map(|id| leave(*id)).collect();
-    assert_eq!(said, ["", "", "", "over-budget", "over-budget"]);
+    let codes: Vec<String> = ids.iter().map(|id| leave(*id)).collect();
+    assert_eq!(codes, ["", "", "", "over-budget", "over-budget"]);
     assert_eq!(leave(ids[1]), "", "asked again, it counts once");
     // Whether the store knows them as sent or not, they count once.
     env.store.claim_sends(ids[..2].to_vec()).await.unwrap();

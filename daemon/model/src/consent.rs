@@ -2,7 +2,7 @@
 //!
 //! The ledger is the source; the view ([`Consents`]) is what a look-up needs of it: per purpose the
 //! latest grant, withdrawal and question. It is a fold that does not depend on the order of the
-//! entries. Who keeps the ledger, and makes it tamper-evident, is the store.
+//! entries. The store keeps the ledger and makes it tamper-evident.
 
 pub mod rules;
 

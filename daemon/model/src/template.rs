@@ -32,7 +32,7 @@ pub struct TemplateDefinition {
 }
 
 impl TemplateDefinition {
-    /// Whether the platform takes messages that use it.
+    /// Whether the platform accepts messages that use it.
     pub fn is_approved(&self) -> bool {
         self.status == "approved"
     }

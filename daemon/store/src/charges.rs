@@ -13,7 +13,7 @@ use beadle_model::event::Pricing;
 use beadle_model::{Alias, AliasKind, ConversationId, Day, MessageId, PluginNo, Timestamp, country_of};
 use rusqlite::{OptionalExtension, params};
 
-/// The rank of `delivered` among receipts: from there on a message costs what the platform said.
+/// The rank of `delivered` among receipts: from this status on, the message is charged.
 pub(crate) const DELIVERED: i64 = 3;
 
 /// Charged messages that have the same price.

@@ -188,7 +188,7 @@ pub(crate) fn note(contact: &mut Contact, entry: &ConsentEntry) {
     let service = profile.consents.decide(&Purpose::Service);
     let stop = profile.consents.platform_stop();
     contact.opted_out_since = match service.state {
-        // A repeated STOP does not change since when.
+        // A repeated STOP keeps the first time.
         ConsentState::Withdrawn => contact.opted_out_since.or(service.by.map(|mark| mark.at)),
         ConsentState::Requested => contact.opted_out_since,
         _ => None,

@@ -1,6 +1,6 @@
 //! Templates of the business accounts: fetched as a whole, and kept current by what webhooks report.
 //!
-//! The platform's word is later news, by its own clock; what was fetched counts as of the beginning of the request.
+//! The later of a webhook (by the platform's time stamp) and a fetch (by when it began) applies.
 
 use crate::codec::to_json;
 use crate::error::StoreError;

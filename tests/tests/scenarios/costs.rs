@@ -120,7 +120,8 @@ async fn receipts_become_one_charge_each_whatever_the_webhooks_do() {
     assert_eq!(costs.pointer("/free_service/0/used"), Some(&json!(1)), "{costs}");
     assert_eq!(costs["pending"]["messages"], 0, "{costs}");
     let metrics = world.daemon.try_get("/metrics").await.unwrap().text();
-    for line in ["beadle_priced_messages_total{category=\"marketing\"} 2", "beadle_costs_month{currency=\"EUR\"} 0.24"]
+    for line in
+        ["beadle_priced_messages_total{category=\"marketing\"} 2", "beadle_month_cost_estimate{currency=\"EUR\"} 0.24"]
     {
         assert!(metrics.contains(line), "{metrics}");
     }
@@ -167,7 +168,7 @@ async fn budget_warns_then_refuses_templates_and_never_replies() {
     assert_eq!(world.received("Ana").await, 5);
     assert!(world.daemon.get("status").await.to_string().contains("over-budget"));
     let budgets = world.costs("").await["budgets"].clone();
-    assert_eq!((&budgets[0]["state"], &budgets[0]["percent"]), (&json!("spent"), &json!(100)), "{budgets}");
+    assert_eq!((&budgets[0]["state"], &budgets[0]["percent"]), (&json!("used-up"), &json!(100)), "{budgets}");
 
     // The next day there is a new one.
     world.simulator.advance(24 * HOUR_MS).await;
@@ -179,7 +180,7 @@ async fn budget_warns_then_refuses_templates_and_never_replies() {
 #[tokio::test]
 async fn deferred_message_leaves_when_the_next_period_begins() {
     let budget =
-        "[[budgets]]\nname = \"news\"\nperiod = \"day\"\namount = 0.1\ncurrency = \"EUR\"\nwhen_spent = \"defer\"";
+        "[[budgets]]\nname = \"news\"\nperiod = \"day\"\namount = 0.1\ncurrency = \"EUR\"\nwhen_used_up = \"defer\"";
     let world = World::new(budget).await;
     for _ in 0..3 {
         world.say("Ana", "template news en").await;

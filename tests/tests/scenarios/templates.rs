@@ -177,7 +177,7 @@ async fn webhooks_change_what_is_known() {
 }
 
 #[tokio::test]
-async fn template_reaches_a_person_outside_the_window_and_why_tells_what_was_decided() {
+async fn template_reaches_a_person_outside_the_window() {
     let templates = [("order", "en", "UTILITY", json!([body("Your order is ready.")]))];
     let world = World::new(&templates, "").await;
     world.say("Ana", "in 1500 template order en").await;

@@ -86,6 +86,6 @@ pub struct BudgetState {
     pub percent: u64,
     /// Messages whose rate is not known; they do not count.
     pub unpriced: u64,
-    /// `ok`, `warning` from 80 %, or `spent`.
+    /// `ok`, `warning` from 80 %, or `used-up`.
     pub state: String,
 }

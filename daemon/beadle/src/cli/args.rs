@@ -103,7 +103,7 @@ pub enum Command {
     /// Explain whether a message would be sent
     #[command(subcommand)]
     Gate(Gate),
-    /// Show what messages cost, by estimate, and the use of budgets
+    /// Show estimated message costs and budget usage
     Costs(Costs),
 }
 
@@ -367,7 +367,7 @@ pub enum Contacts {
         #[arg(long, value_name = "TAG")]
         remove: Vec<String>,
     },
-    /// Import contacts from a CSV or vCard file; a row that is not valid changes nothing
+    /// Import contacts from a CSV or vCard file; any invalid row stops the import
     Import {
         /// File (.csv or .vcf)
         file: PathBuf,
@@ -480,7 +480,7 @@ pub enum Consents {
         #[command(flatten)]
         json: Json,
     },
-    /// Record that a person agreed; what they did not send themselves, they are asked to confirm
+    /// Record a consent; the person is asked to confirm it unless `--confirmed`
     Record {
         /// Contact id (con_…)
         #[arg(value_parser = id::<ContactId>)]
@@ -503,7 +503,7 @@ pub enum Consents {
         #[arg(long)]
         confirmed: bool,
     },
-    /// Record that a person withdrew; holds at once, also for queued messages
+    /// Record a withdrawal; applies at once, also to queued messages
     Withdraw {
         /// Contact id (con_…)
         #[arg(value_parser = id::<ContactId>)]
@@ -763,7 +763,7 @@ fn duration_ms(text: &str) -> Result<i64, String> {
 /// `beadle costs`
 #[derive(Args, Debug)]
 pub struct Costs {
-    /// What to add up by
+    /// Group by
     #[arg(long, default_value = "category", value_parser = ["day", "category", "country", "plugin", "channel"])]
     pub by: String,
     /// First day in UTC, such as 2026-11-01 [default: the first of the month]

@@ -235,7 +235,7 @@ fn templates_and_the_gate_match_the_golden_file() {
         "problem": {"code": "window-closed", "message": "The 24-hour window closed at 2026-11-21 20:36:00 UTC."},
         "instead": "Send an approved template.",
         "checks": [{"check": "marketing", "outcome": "pass", "reason": "the recipient has not turned off marketing"},
-            {"check": "window", "outcome": "refuses", "reason": "The 24-hour window closed at 2026-11-21 20:36:00 UTC."}],
+            {"check": "window", "outcome": "refused", "reason": "The 24-hour window closed at 2026-11-21 20:36:00 UTC."}],
         "candidates": [{"name": "order_update", "language": "en", "category": "utility", "parameters": ["1"]}]});
     let later = json!({"now": at(NOW), "conversation": "cnv_9", "verdict": "later", "until": at(NOW + 3_600_000),
         "category": "marketing", "language": "en", "checks": [], "candidates": []});
@@ -263,7 +263,7 @@ fn costs_match_the_golden_file() {
         "items": [row("", 1, 0, 1, "0.00"), row("DE", 120, 20, 0, "17.00"), row("NL", 3, 0, 0, "0.1368")],
         "total": row("", 124, 20, 1, "17.1368"), "pending": row("", 2, 0, 0, "0.34"),
         "free_service": [{"channel": "shop", "used": 20, "limit": 1000}],
-        "budgets": [budget("all", "17.4768", 34, "ok"), budget("news", "50.00", 100, "spent")]});
+        "budgets": [budget("all", "17.4768", 34, "ok"), budget("news", "50.00", 100, "used-up")]});
     let none = json!({"now": at(NOW), "from": "2026-11-21", "to": "2026-11-21", "by": "category", "items": [],
         "total": row("", 0, 0, 0, "0.00"), "pending": row("", 0, 0, 0, "0.00"), "free_service": [], "budgets": []});
     let cases = [("beadle costs --by country", costs, None), ("beadle costs --from 2026-11-21", none, None)];

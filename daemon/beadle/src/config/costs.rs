@@ -6,7 +6,7 @@
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::read::{Context, NAME_FORM, Section, is_name};
 use super::tree::{self, Table, Value};
-use beadle_gate::costs::{Budget, Money, Period, RateList, Rates, WhenSpent};
+use beadle_gate::costs::{Budget, Money, Period, RateList, Rates, WhenUsedUp};
 use beadle_model::Day;
 use beadle_model::effect::PriceKey;
 use std::collections::BTreeMap;
@@ -232,7 +232,7 @@ fn budget(section: &mut Section<'_>, rates: Option<&Rates>, channels: &[&str]) -
     let category = section.choice("category", &CATEGORIES.map(|name| (name, name))).map(str::to_owned);
     let periods = [("day", Period::Day), ("month", Period::Month)];
     let period = section.choice("period", &periods).unwrap_or(Period::Month);
-    let when_spent = section.choice("when_spent", &[("refuse", WhenSpent::Refuse), ("defer", WhenSpent::Defer)]);
+    let when_used_up = section.choice("when_used_up", &[("refuse", WhenUsedUp::Refuse), ("defer", WhenUsedUp::Defer)]);
     if section.get("amount").is_none() {
         let place = section.span.clone().unwrap_or_default();
         let diagnostic = Diagnostic::new("config-missing", place, "`amount` is missing in `[[budgets]]`");
@@ -259,6 +259,6 @@ fn budget(section: &mut Section<'_>, rates: Option<&Rates>, channels: &[&str]) -
         category,
         period,
         amount: amount?,
-        when_spent: when_spent.unwrap_or_default(),
+        when_used_up: when_used_up.unwrap_or_default(),
     })
 }

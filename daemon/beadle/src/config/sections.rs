@@ -281,7 +281,7 @@ fn quiet_hours(mut section: Section<'_>) -> (Option<QuietHours>, QuietFor) {
     };
     let (from, to) = (time("from"), time("to"));
     let choices = [("marketing", QuietFor::Marketing), ("outreach", QuietFor::Outreach)];
-    let quiet_for = section.choice("for", &choices).unwrap_or(QuietFor::Marketing);
+    let quiet_for = section.choice("applies_to", &choices).unwrap_or(QuietFor::Marketing);
     let hours = match (from, to) {
         (Some((from, _)), Some((to, span))) if from == to => {
             section.invalid(&span, "`to` must differ from `from`", "quiet hours of no length");

@@ -119,7 +119,7 @@ fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 200 if every task works and the store takes writes; otherwise 503 with a line for each problem.
+/// 200 if every task works and the store accepts writes; otherwise 503 with a line for each problem.
 async fn health(State(admin): State<Arc<Admin>>) -> Response {
     match admin.health_problems().as_slice() {
         [] => "ok\n".into_response(),
@@ -138,7 +138,7 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{}: {}\n", problem.code, first(problem))).collect()
 }
 
-/// 200 if plugins are loaded and webhooks are taken, with a line for each lesser problem; otherwise 503.
+/// 200 if plugins are loaded and webhooks are accepted, with a line for each lesser problem; otherwise 503.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.phase() {
         Phase::Running => match admin.readiness_problems().as_slice() {

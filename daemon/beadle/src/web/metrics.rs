@@ -317,7 +317,7 @@ impl Snapshot {
                 pairs(&self.charged),
             ),
             family(
-                "beadle_costs_month",
+                "beadle_month_cost_estimate",
                 "Estimated costs of this month (UTC), in units of the currency",
                 Some("currency"),
                 Samples::GaugeFraction(estimate),
@@ -339,7 +339,7 @@ impl Snapshot {
     fn store(&self) -> Vec<Family<'_>> {
         let Some(store) = &self.store else { return Vec::new() };
         vec![
-            gauge("beadle_store_writable", "1 if the database takes writes", u64::from(store.writable)),
+            gauge("beadle_store_writable", "1 if the database accepts writes", u64::from(store.writable)),
             gauge("beadle_store_queue_steps", "Writes that wait for the database", store.queue_depth as u64),
             gauge(
                 "beadle_store_deferred_settlements",

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_was_not_called_is_not_said_to_have_handled_the_event() {
+    fn uncalled_plugin_is_not_listed_as_handler() {
         let claimed = "was not called: `first` had claimed the event";
         let word = "was not called: Beadle answered the reserved word";
         let stopped = "was not called: `guard` had stopped the event";

@@ -345,7 +345,7 @@ fn banned_and_quarantined_people_get_only_beadles_answers() {
 }
 
 #[test]
-fn what_was_queued_before_a_person_left_is_not_sent() {
+fn queued_message_is_refused_after_leaving() {
     let mut conversation = conversation();
     conversation.contact.profile = Some(Arc::new(Profile { left_before: Some(MessageId(7)), ..Profile::default() }));
     let body = text();
@@ -362,15 +362,15 @@ fn what_was_queued_before_a_person_left_is_not_sent() {
 fn only_own_replies_pass_where_nothing_else_does() {
     type Change = fn(&mut ConversationView, &mut Circumstances);
     let cases: [(&str, Change, &str); 5] = [
-        ("stopped", |_, it| it.stop = StopSwitch::All, "later by stop-switch"),
+        ("stopped", |_, circumstances| circumstances.stop = StopSwitch::All, "later by stop-switch"),
         ("opted out", |to, _| to.contact.opted_out_since = Some(NOW), "opted-out"),
         (
             "banned",
             |to, _| to.contact.profile = Some(Arc::new(Profile { role: Role::Banned, ..Profile::default() })),
             "banned",
         ),
-        ("with a colleague", |_, it| it.in_human_hands_since = Some(NOW), "in-human-hands"),
-        ("at night", |_, it| it.quiet_until = Some(NOW.plus_ms(60_000)), "later by quiet-hours"),
+        ("with a colleague", |_, circumstances| circumstances.in_human_hands_since = Some(NOW), "in-human-hands"),
+        ("at night", |_, circumstances| circumstances.quiet_until = Some(NOW.plus_ms(60_000)), "later by quiet-hours"),
     ];
     let body = text();
     for (name, change, expected) in cases {
@@ -389,36 +389,56 @@ fn each_circumstance_has_its_check() {
     let at = NOW.plus_ms(60_000);
     type Change = fn(&mut Circumstances);
     let cases: [(Change, &str, &str); 14] = [
-        (|it| it.outreach_held_until = Some(NOW.plus_ms(60_000)), "send", "later by stop-switch"),
-        (|it| it.stop = StopSwitch::All, "later by stop-switch", "later by stop-switch"),
-        (|it| it.stop = StopSwitch::Marketing, "send", "later by stop-switch"),
-        (|it| it.erased_at = Some(NOW), "erased", "erased"),
-        (|it| it.marketing_refused = Some((NOW, "131049".into())), "send", "marketing-limited"),
-        (|it| it.in_human_hands_since = Some(NOW), "in-human-hands", "in-human-hands"),
-        (|it| it.quiet_until = Some(NOW.plus_ms(60_000)), "later by quiet-hours", "later by quiet-hours"),
+        (|circumstances| circumstances.outreach_held_until = Some(NOW.plus_ms(60_000)), "send", "later by stop-switch"),
+        (|circumstances| circumstances.stop = StopSwitch::All, "later by stop-switch", "later by stop-switch"),
+        (|circumstances| circumstances.stop = StopSwitch::Marketing, "send", "later by stop-switch"),
+        (|circumstances| circumstances.erased_at = Some(NOW), "erased", "erased"),
+        (|circumstances| circumstances.marketing_refused = Some((NOW, "131049".into())), "send", "marketing-limited"),
+        (|circumstances| circumstances.in_human_hands_since = Some(NOW), "in-human-hands", "in-human-hands"),
         (
-            |it| it.capped = Some(ReachedCap { received: "2".into(), limit: "per_day = 2".into(), until: NOW }),
+            |circumstances| circumstances.quiet_until = Some(NOW.plus_ms(60_000)),
+            "later by quiet-hours",
+            "later by quiet-hours",
+        ),
+        (
+            |circumstances| {
+                circumstances.capped =
+                    Some(ReachedCap { received: "2".into(), limit: "per_day = 2".into(), until: NOW })
+            },
             "frequency-cap",
             "frequency-cap",
         ),
         (
-            |it| it.over_budget = Some(ReachedBudget { reason: "10 EUR".into(), until: None }),
+            |circumstances| circumstances.over_budget = Some(ReachedBudget { reason: "10 EUR".into(), until: None }),
             "over-budget",
             "over-budget",
         ),
         (
-            |it| it.over_budget = Some(ReachedBudget { reason: "10 EUR".into(), until: Some(NOW.plus_ms(60_000)) }),
+            |circumstances| {
+                circumstances.over_budget =
+                    Some(ReachedBudget { reason: "10 EUR".into(), until: Some(NOW.plus_ms(60_000)) })
+            },
             "later by budget",
             "later by budget",
         ),
         (
-            |it| it.tier = Some(TierFacts { limit: 1, used: 1, free_at: Some(NOW.plus_ms(60_000)) }),
-            "later by messaging-tier",
-            "later by messaging-tier",
+            |circumstances| {
+                circumstances.tier = Some(TierFacts { limit: 1, used: 1, free_at: Some(NOW.plus_ms(60_000)) })
+            },
+            "later by messaging-limit",
+            "later by messaging-limit",
         ),
-        (|it| it.pair_free_at = Some(NOW.plus_ms(60_000)), "later by pair-rate", "later by pair-rate"),
-        (|it| it.throughput_free_at = Some(NOW.plus_ms(60_000)), "later by throughput", "later by throughput"),
-        (|it| it.sent_before = Some(beadle_model::MessageId(1)), "already-sent", "already-sent"),
+        (
+            |circumstances| circumstances.pair_free_at = Some(NOW.plus_ms(60_000)),
+            "later by pair-rate",
+            "later by pair-rate",
+        ),
+        (
+            |circumstances| circumstances.throughput_free_at = Some(NOW.plus_ms(60_000)),
+            "later by throughput",
+            "later by throughput",
+        ),
+        (|circumstances| circumstances.sent_before = Some(beadle_model::MessageId(1)), "already-sent", "already-sent"),
     ];
     for (change, for_text, for_marketing) in cases {
         let mut facts = Facts::new(&conversation, NOW);

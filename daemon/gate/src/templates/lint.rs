@@ -3,7 +3,7 @@
 //! The platform reviews a utility template and its use. One that advertises becomes a marketing template, which costs more
 //! and needs consent, and repeated mistakes limit the account (code 131064). The words are a hint and no proof.
 
-use super::parameters::shown;
+use super::parameters::display_text;
 use super::parts::{array, component, text};
 use super::preview::{Preview, preview};
 use beadle_model::TemplateDefinition;
@@ -16,7 +16,7 @@ pub struct Advertising {
     pub word: &'static str,
     /// Its language.
     pub language: &'static str,
-    /// Where it is: `text`, `header`, `footer`, `button 1`, `card 0`.
+    /// Where it is: `text`, `header`, `footer`, `button 1`, `card 1`.
     pub part: String,
 }
 
@@ -46,19 +46,19 @@ pub fn lint(definition: &TemplateDefinition) -> Vec<Advertising> {
     header.iter().for_each(|header| search(header, "header", &mut found));
     footer.iter().for_each(|footer| search(footer, "footer", &mut found));
     for (index, button) in buttons.iter().enumerate() {
-        search(button, &format!("button {index}"), &mut found);
+        search(button, &format!("button {}", index + 1), &mut found);
     }
     for (index, card) in cards.iter().enumerate() {
-        search(card, &format!("card {index}"), &mut found);
+        search(card, &format!("card {}", index + 1), &mut found);
     }
-    let defined = component(&definition.components, "BUTTONS").map_or(&[][..], |it| array(it, "buttons"));
+    let defined = component(&definition.components, "BUTTONS").map_or(&[][..], |buttons| array(buttons, "buttons"));
     if defined.iter().any(|button| text(button, "type").eq_ignore_ascii_case("COPY_CODE")) && found.is_empty() {
         found.push(Advertising { word: "a button that copies a code", language: "any", part: "buttons".into() });
     }
     found
 }
 
-/// The first advertising word in what a message fills in.
+/// The first advertising word in the parameters of a message.
 pub fn advertising(message: &Template) -> Option<Advertising> {
     let header = match &message.header {
         Some(TemplateHeader::Text(parameter)) => Some(parameter),
@@ -67,7 +67,7 @@ pub fn advertising(message: &Template) -> Option<Advertising> {
     let cards = message.cards.iter().flat_map(|card| &card.body);
     let mut found = Vec::new();
     for parameter in header.into_iter().chain(&message.body).chain(cards) {
-        search(shown(&parameter.value), parameter.name.as_deref().unwrap_or("text"), &mut found);
+        search(display_text(&parameter.value), parameter.name.as_deref().unwrap_or("text"), &mut found);
     }
     found.into_iter().next()
 }
@@ -77,7 +77,7 @@ fn search(text: &str, part: &str, found: &mut Vec<Advertising>) {
     for (language, words) in WORDS {
         for word in words.iter().copied().filter(|word| contains(&text, word)) {
             // Some words are the same in several languages.
-            if !found.iter().any(|it| it.word == word && it.part == part) {
+            if !found.iter().any(|known| known.word == word && known.part == part) {
                 found.push(Advertising { word, language, part: part.to_owned() });
             }
         }

@@ -3,13 +3,14 @@
 use super::parts::{array, component, is, text, variables};
 use beadle_model::outgoing::{MediaKind, Parameter, ParameterValue, TemplateAction, TemplateButton, TemplateHeader};
 use beadle_model::outgoing::{Template, TemplateCard};
+use beadle_model::text::counted;
 use beadle_model::{Refusal, TemplateDefinition};
 use serde_json::Value;
 
 /// Checks that a message provides what its template needs, and nothing else.
 pub fn check(message: &Template, definition: &TemplateDefinition) -> Result<(), Refusal> {
     let Some(components) = definition.components.as_array().filter(|components| !components.is_empty()) else {
-        // News of it came before its parts were fetched.
+        // A webhook reported it before its parts were fetched.
         return Ok(());
     };
     let check = Check { definition };
@@ -38,36 +39,36 @@ impl Check<'_> {
             .instead(format!("`beadle templates show {name}` shows what it needs.")))
     }
 
-    /// Header, text and buttons of the template, or of one card. `of`: `card 2: ` or nothing.
+    /// Header, text and buttons of the template, or of one card. `prefix`: `card 2: ` or nothing.
     fn parts(
         &self,
         parts: &Value,
-        of: &str,
+        prefix: &str,
         header: Option<&TemplateHeader>,
         body: &[Parameter],
         buttons: &[TemplateButton],
     ) -> Result<(), Refusal> {
-        self.header(component(parts, "HEADER"), of, header)?;
+        self.header(component(parts, "HEADER"), prefix, header)?;
         let text = component(parts, "BODY").map_or("", |body| text(body, "text"));
-        self.filled(&format!("{of}the text"), text, body)?;
-        let defined = component(parts, "BUTTONS").map_or(&[][..], |it| array(it, "buttons"));
-        self.buttons(of, defined, buttons)
+        self.check_variables(&format!("{prefix}the text"), text, body)?;
+        let defined = component(parts, "BUTTONS").map_or(&[][..], |component| array(component, "buttons"));
+        self.buttons(prefix, defined, buttons)
     }
 
-    /// The variables of one text.
-    fn filled(&self, what: &str, text: &str, given: &[Parameter]) -> Result<(), Refusal> {
+    /// Checks the variables of one text.
+    fn check_variables(&self, what: &str, text: &str, given: &[Parameter]) -> Result<(), Refusal> {
         let needed = variables(text);
         if !self.definition.is_named {
             if let Some(name) = given.iter().find_map(|parameter| parameter.name.as_ref()) {
                 return self.refuse(format!("{what} has variables by position, but the message names `{name}`"));
             }
             if given.len() != needed.len() {
-                let (needed, given) = (counted(needed.len(), "variable"), given.len());
+                let (needed, given) = (counted(needed.len() as u64, "variable", "variables"), given.len());
                 return self.refuse(format!("{what} has {needed}, but the message fills {given}"));
             }
             return Ok(());
         }
-        let names: Vec<&str> = given.iter().map(|it| it.name.as_deref().unwrap_or_default()).collect();
+        let names: Vec<&str> = given.iter().map(|parameter| parameter.name.as_deref().unwrap_or_default()).collect();
         if let Some(missing) = needed.iter().find(|name| !names.contains(name)) {
             return self.refuse(format!("{what} needs the variable `{missing}`"));
         }
@@ -78,8 +79,8 @@ impl Check<'_> {
         }
     }
 
-    fn header(&self, defined: Option<&Value>, of: &str, given: Option<&TemplateHeader>) -> Result<(), Refusal> {
-        let what = format!("{of}the header");
+    fn header(&self, defined: Option<&Value>, prefix: &str, given: Option<&TemplateHeader>) -> Result<(), Refusal> {
+        let what = format!("{prefix}the header");
         let Some(defined) = defined else {
             return match given {
                 Some(_) => self.refuse(format!("{what} is given, but the template has none")),
@@ -96,9 +97,9 @@ impl Check<'_> {
             Some(TemplateHeader::File { .. }) => "document",
         };
         match (format.as_str(), given) {
-            ("" | "text", None) => self.filled(&what, text(defined, "text"), &[]),
+            ("" | "text", None) => self.check_variables(&what, text(defined, "text"), &[]),
             ("" | "text", Some(TemplateHeader::Text(parameter))) => {
-                self.filled(&what, text(defined, "text"), std::slice::from_ref(parameter))
+                self.check_variables(&what, text(defined, "text"), std::slice::from_ref(parameter))
             }
             ("" | "text", Some(_)) => self.refuse(format!("{what} is a text, but the message has {kind}")),
             // A GIF is a video that plays by itself.
@@ -108,13 +109,13 @@ impl Check<'_> {
         }
     }
 
-    fn buttons(&self, of: &str, defined: &[Value], given: &[TemplateButton]) -> Result<(), Refusal> {
-        let find = |index: usize| given.iter().find(|it| usize::try_from(it.index) == Ok(index));
+    fn buttons(&self, prefix: &str, defined: &[Value], given: &[TemplateButton]) -> Result<(), Refusal> {
+        let find = |index: usize| given.iter().find(|button| usize::try_from(button.index) == Ok(index));
         for (index, button) in defined.iter().enumerate() {
             let kind = text(button, "type").to_ascii_uppercase();
-            let fits = match (kind.as_str(), find(index).map(|it| &it.action)) {
+            let fits = match (kind.as_str(), find(index).map(|button| &button.action)) {
                 (_, None) if needs_value(button) => {
-                    return self.refuse(format!("{of}button {index} (`{}`) needs a value", text(button, "text")));
+                    return self.refuse(format!("{prefix}button {index} (`{}`) needs a value", text(button, "text")));
                 }
                 ("QUICK_REPLY", Some(TemplateAction::Reply(_)))
                 | ("URL" | "OTP", Some(TemplateAction::Url(_)))
@@ -127,37 +128,32 @@ impl Check<'_> {
             };
             if !fits {
                 let kind = kind.to_lowercase().replace('_', " ");
-                return self.refuse(format!("{of}button {index} is a {kind} button, which the value does not fit"));
+                return self.refuse(format!("{prefix}button {index} is a {kind} button, which the value does not fit"));
             }
         }
-        match given.iter().find(|it| usize::try_from(it.index).is_ok_and(|index| index >= defined.len())) {
-            Some(surplus) => self.refuse(format!("{of}there is no button {}", surplus.index)),
+        match given.iter().find(|button| usize::try_from(button.index).is_ok_and(|index| index >= defined.len())) {
+            Some(surplus) => self.refuse(format!("{prefix}there is no button {}", surplus.index)),
             None => Ok(()),
         }
     }
 
     fn cards(&self, defined: Option<&Value>, given: &[TemplateCard]) -> Result<(), Refusal> {
-        let defined = defined.map_or(&[][..], |it| array(it, "cards"));
+        let defined = defined.map_or(&[][..], |carousel| array(carousel, "cards"));
         if defined.len() != given.len() {
-            let (needed, given) = (counted(defined.len(), "card"), given.len());
+            let (needed, given) = (counted(defined.len() as u64, "card", "cards"), given.len());
             return self.refuse(format!("it has {needed}, but the message fills {given}"));
         }
         for (index, (defined, card)) in defined.iter().zip(given).enumerate() {
             let parts = defined.get("components").unwrap_or(&Value::Null);
-            let of = format!("card {index}: ");
-            self.parts(parts, &of, Some(&card.header), &card.body, &card.buttons)?;
+            let prefix = format!("card {index}: ");
+            self.parts(parts, &prefix, Some(&card.header), &card.body, &card.buttons)?;
         }
         Ok(())
     }
 }
 
-/// `1 card`, `2 cards`
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-/// What a parameter shows.
-pub(super) fn shown(value: &ParameterValue) -> &str {
+/// The text that the reader sees for a parameter.
+pub(super) fn display_text(value: &ParameterValue) -> &str {
     match value {
         ParameterValue::Text(text) | ParameterValue::DateTime(text) | ParameterValue::Group(text) => text,
         ParameterValue::Currency { fallback, .. } => fallback,
@@ -174,7 +170,7 @@ pub(super) fn fill(definition: &TemplateDefinition, text: &str, given: &[Paramet
             given.get(position)
         };
         if let Some(parameter) = parameter {
-            filled = filled.replace(&format!("{{{{{name}}}}}"), shown(&parameter.value));
+            filled = filled.replace(&format!("{{{{{name}}}}}"), display_text(&parameter.value));
         }
     }
     filled

@@ -17,7 +17,7 @@ pub fn variables(text: &str) -> Vec<&str> {
 
 /// The component of this type.
 pub(super) fn component<'a>(components: &'a Value, kind: &str) -> Option<&'a Value> {
-    components.as_array()?.iter().find(|it| is(it, "type", kind))
+    components.as_array()?.iter().find(|component| is(component, "type", kind))
 }
 
 pub(super) fn is(value: &Value, key: &str, expected: &str) -> bool {

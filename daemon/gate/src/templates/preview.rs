@@ -34,7 +34,7 @@ pub fn preview(definition: &TemplateDefinition, message: &Template) -> Preview {
         };
         fill(definition, text(header, "text"), given)
     });
-    let cards = component(components, "CAROUSEL").map_or(&[][..], |it| array(it, "cards"));
+    let cards = component(components, "CAROUSEL").map_or(&[][..], |carousel| array(carousel, "cards"));
     let card = |(index, card): (usize, &Value)| {
         let parts = card.get("components").unwrap_or(&Value::Null);
         let given = message.cards.get(index).map_or(&[][..], |card| &card.body);
@@ -45,7 +45,7 @@ pub fn preview(definition: &TemplateDefinition, message: &Template) -> Preview {
         body: fill(definition, component(components, "BODY").map_or("", |body| text(body, "text")), &message.body),
         footer: component(components, "FOOTER").map(|footer| text(footer, "text").to_owned()),
         buttons: component(components, "BUTTONS")
-            .map_or(&[][..], |it| array(it, "buttons"))
+            .map_or(&[][..], |component| array(component, "buttons"))
             .iter()
             .map(|button| text(button, "text").to_owned())
             .collect(),

@@ -70,7 +70,7 @@ fn language_falls_back_to_its_base_and_then_to_the_default() {
         (&[], "de", Some("en"), None),
     ] {
         let definitions = have(languages);
-        let chosen = choose(&definitions, asked, default).map(|it| &*it.language);
+        let chosen = choose(&definitions, asked, default).map(|definition| &*definition.language);
         assert_eq!(chosen, expected, "{languages:?} {asked} {default:?}");
     }
 }
@@ -87,7 +87,7 @@ fn only_approved_templates_are_sent() {
         ("something_new", Some("template-not-approved")),
     ] {
         let definition = TemplateDefinition { status: status.into(), ..definition("x", "en") };
-        assert_eq!(check_status(&definition).err().map(|it| it.code).as_deref(), code, "{status}");
+        assert_eq!(check_status(&definition).err().map(|refusal| refusal.code).as_deref(), code, "{status}");
     }
 }
 
@@ -126,18 +126,24 @@ fn parameters_must_fit_the_definition() {
         })
     };
     assert_eq!(fits(&|_| {}), Ok(()));
-    assert_eq!(fits(&|it| it.buttons.push(button(0, TemplateAction::Reply("yes".into())))), Ok(()));
+    assert_eq!(fits(&|message| message.buttons.push(button(0, TemplateAction::Reply("yes".into())))), Ok(()));
     type Change = &'static dyn Fn(&mut Template);
     let cases: [(Change, &str); 9] = [
-        (&|it| it.header = None, "the header must be image, but the message has nothing"),
-        (&|it| it.header = file(MediaKind::Video), "the header must be image, but the message has video"),
-        (&|it| it.body = filled(&["Ana"]), "the text has 2 variables, but the message fills 1"),
-        (&|it| it.body = filled(&["Ana", "A-1", "x"]), "the text has 2 variables, but the message fills 3"),
-        (&|it| it.body = named(&[("a", "1"), ("b", "2")]), "has variables by position, but the message names `a`"),
-        (&|it| it.buttons.clear(), "button 1 (`Track`) needs a value"),
-        (&|it| it.buttons[0].index = 7, "button 1 (`Track`) needs a value"),
-        (&|it| it.buttons.push(button(3, TemplateAction::Reply("x".into()))), "there is no button 3"),
-        (&|it| it.buttons.push(button(0, TemplateAction::Url("x".into()))), "button 0 is a quick reply button"),
+        (&|message| message.header = None, "the header must be image, but the message has nothing"),
+        (&|message| message.header = file(MediaKind::Video), "the header must be image, but the message has video"),
+        (&|message| message.body = filled(&["Ana"]), "the text has 2 variables, but the message fills 1"),
+        (&|message| message.body = filled(&["Ana", "A-1", "x"]), "the text has 2 variables, but the message fills 3"),
+        (
+            &|message| message.body = named(&[("a", "1"), ("b", "2")]),
+            "has variables by position, but the message names `a`",
+        ),
+        (&|message| message.buttons.clear(), "button 1 (`Track`) needs a value"),
+        (&|message| message.buttons[0].index = 7, "button 1 (`Track`) needs a value"),
+        (&|message| message.buttons.push(button(3, TemplateAction::Reply("x".into()))), "there is no button 3"),
+        (
+            &|message| message.buttons.push(button(0, TemplateAction::Url("x".into()))),
+            "button 0 is a quick reply button",
+        ),
     ];
     for (change, expected) in cases {
         let message = fits(change).unwrap_err();
@@ -215,7 +221,7 @@ fn advertising_is_found_in_five_languages() {
     let found = |text: &str| {
         let components = json!([{"type": "BODY", "text": text}]);
         let found = lint(&TemplateDefinition { components, ..definition("x", "en") });
-        found.into_iter().map(|it| it.language).collect::<Vec<_>>()
+        found.into_iter().map(|advertising| advertising.language).collect::<Vec<_>>()
     };
     for (text, language) in [
         ("Today 20% off everything", Some("en")),
@@ -242,6 +248,6 @@ fn advertising_is_found_in_five_languages() {
 #[test]
 fn advertising_in_parameters_is_found() {
     let filled_with = |text: &str| Template { body: filled(&[text]), ..message("x", "en") };
-    assert_eq!(advertising(&filled_with("20 % off")).map(|it| it.word), Some("% off"));
+    assert_eq!(advertising(&filled_with("20 % off")).map(|advertising| advertising.word), Some("% off"));
     assert_eq!(advertising(&filled_with("A-1")), None);
 }

@@ -160,7 +160,7 @@ impl Outbox {
                 staged.elsewhere.push(row);
                 continue;
             };
-            // What the business writes first is checked when it leaves too: it counts then.
+            // Templates and Direct Send are checked again before they are sent, and counted then.
             let checked_at = if row.body.is_outreach() { Timestamp::default() } else { now };
             let mut pending = PendingSend { row, view: Arc::clone(view), checked_at };
             // The second message of a handling finds the first one before it, and waits.

@@ -267,7 +267,7 @@ impl Shown for outgoing::Direct {
             _ => {
                 return Err(Refusal::new(
                     "bad-message",
-                    "Direct Send takes utility messages, and texts for authentication.",
+                    "Direct Send accepts utility messages, and texts for authentication.",
                 ));
             }
         }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 /// `beadle consents list`
 pub fn consents(response: Value, screen: Screen) -> Result {
     let list: List<ConsentRow> = from_value(response)?;
-    let mut table = Table::new(&["ENTRY", "TIME", "PURPOSE", "", "SOURCE", "CONTACT"]).flexible(&["CONTACT"]);
+    let mut table = Table::new(&["ENTRY", "TIME", "PURPOSE", "ACTION", "SOURCE", "CONTACT"]).flexible(&["CONTACT"]);
     for row in &list.items {
         table.row([
             row.id.to_string(),

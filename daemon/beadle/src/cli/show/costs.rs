@@ -9,15 +9,13 @@ use std::fmt::Write as _;
 /// `beadle costs`
 pub fn costs(response: Value, screen: Screen) -> Result {
     let costs: Costs = from_value(response)?;
-    let currency = costs.currency.as_deref().unwrap_or("-");
-    let estimate = |row: &CostRow| match &costs.currency {
-        Some(_) => row.estimate.clone(),
-        None => "-".into(),
-    };
-    let mut table = Table::new(&[&costs.by.to_uppercase(), "MESSAGES", "FREE", "UNPRICED", currency]);
+    let currency = costs.currency.as_deref();
+    let key = costs.by.to_uppercase();
+    let headings = [key.as_str(), "MESSAGES", "FREE", "UNPRICED"].into_iter().chain(currency);
+    let mut table = Table::new(&headings.collect::<Vec<_>>());
     let mut add = |key: String, row: &CostRow| {
         let numbers = [row.messages, row.free, row.unpriced].map(|number| number.to_string());
-        table.row([key].into_iter().chain(numbers).chain([estimate(row)]));
+        table.row([key].into_iter().chain(numbers).chain(currency.map(|_| row.estimate.clone())));
     };
     for row in &costs.items {
         add(if row.key.is_empty() { "unknown".into() } else { row.key.clone() }, row);
@@ -29,23 +27,23 @@ pub fn costs(response: Value, screen: Screen) -> Result {
     let mut text = format!("{} to {} (UTC)\n\n{}", costs.from, costs.to, table.print(screen.width));
     if !costs.free_service.is_empty() {
         let mut table = Table::new(&["CHANNEL", "FREE SERVICE MESSAGES THIS MONTH"]);
-        for it in &costs.free_service {
-            let limit = it.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
-            table.row([it.channel.clone(), format!("{}{limit}", it.used)]);
+        for channel in &costs.free_service {
+            let limit = channel.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
+            table.row([channel.channel.clone(), format!("{}{limit}", channel.used)]);
         }
         let _ = write!(text, "\n{}", table.print(screen.width));
     }
     if !costs.budgets.is_empty() {
         let mut table = Table::new(&["BUDGET", "PERIOD", "FROM", "USED", "OF", "SHARE", "STATE"]);
-        for it in &costs.budgets {
+        for budget in &costs.budgets {
             table.row([
-                it.name.clone(),
-                it.period.clone(),
-                it.from.clone(),
-                it.used.clone(),
-                format!("{} {currency}", it.amount),
-                format!("{} %", it.percent),
-                it.state.clone(),
+                budget.name.clone(),
+                budget.period.clone(),
+                budget.from.clone(),
+                budget.used.clone(),
+                format!("{} {}", budget.amount, currency.unwrap_or_default()),
+                format!("{} %", budget.percent),
+                budget.state.clone(),
             ]);
         }
         let _ = write!(text, "\n{}", table.print(screen.width));
@@ -54,7 +52,9 @@ pub fn costs(response: Value, screen: Screen) -> Result {
     match (&costs.currency, &costs.rates) {
         (None, _) => hints.push("set `[costs] rates` to estimate amounts".into()),
         (Some(_), None) => hints.push(format!("the file of rates has no list for {}", costs.to)),
-        (Some(_), Some(rates)) => hints.push(format!("rates from {}: {}", rates.from, rates.source)),
+        (Some(_), Some(rates)) => {
+            hints.push(format!("the rates are valid from {}; source: {}", rates.from, rates.source))
+        }
     }
     if costs.currency.is_some() && costs.total.unpriced + costs.pending.unpriced > 0 {
         hints.push("unpriced messages are not in the estimate: the file of rates lacks their rates".into());

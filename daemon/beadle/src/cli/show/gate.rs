@@ -1,6 +1,6 @@
 //! Templates, and what the gate says about a message.
 
-use super::text::{Lines, Output, Result, Screen, joined, or_dash, print_list, problem, utc};
+use super::text::{Lines, Output, Result, Screen, or_dash, print_list, problem, utc};
 use crate::api::{GateView, LintRow, List, TemplateList, TemplatePreview, TemplateRow, TemplateText, TemplateView};
 use crate::cli::table::{Table, when};
 use serde_json::{Value, from_value};
@@ -19,18 +19,19 @@ pub fn templates(response: Value, screen: Screen) -> Result {
             row.status.clone(),
             or_dash(row.quality.as_deref()),
             when(row.changed_at, list.now),
-            joined(&row.parameters),
+            parameters(&row.parameters),
         ]);
     }
     let next = list.next.map(|id| format!("--after {id}"));
     let Output { text, mut hints } = print_list(&table, list.items.len(), "No templates.", next, screen);
-    for it in &list.accounts {
-        match (&it.error, it.fetched_at) {
+    for account in &list.accounts {
+        let id = &account.account;
+        match (&account.error, account.fetched_at) {
             (Some(error), fetched) => {
                 let last = fetched.map_or_else(|| "never".into(), |at| format!("last {}", when(at, list.now)));
-                hints.push(format!("templates of account {} not fetched ({last}): {error}", it.account));
+                hints.push(format!("templates of account {id} not fetched ({last}): {error}"));
             }
-            (None, None) => hints.push(format!("templates of account {} not fetched yet", it.account)),
+            (None, None) => hints.push(format!("templates of account {id} not fetched yet")),
             (None, Some(_)) => {}
         }
     }
@@ -39,6 +40,24 @@ pub fn templates(response: Value, screen: Screen) -> Result {
         hints.push(format!("set `business_account_id` to know the templates of: {channels}"));
     }
     Ok(Output::new(&text, &hints))
+}
+
+/// What has to be filled in, for people: `header image; {{1}}; button 1`. Buttons and cards are counted from 1.
+fn parameters(names: &[String]) -> String {
+    let variable = |name: &str| if name.parse::<u32>().is_ok() { format!("{{{{{name}}}}}") } else { name.to_owned() };
+    let position = |text: &str| text.parse::<u32>().map_or_else(|_| text.to_owned(), |index| (index + 1).to_string());
+    let readable = |name: &String| match name.split_once(": ") {
+        Some(("header", part)) => format!("header {}", variable(part)),
+        Some((part, name)) => {
+            let index = part.strip_prefix("card ").map(position);
+            format!("card {} {}", index.unwrap_or_else(|| part.to_owned()), variable(name))
+        }
+        None => match name.strip_prefix("button ") {
+            Some(index) => format!("button {}", position(index)),
+            None => format!("{{{{{name}}}}}"),
+        },
+    };
+    if names.is_empty() { "-".into() } else { names.iter().map(readable).collect::<Vec<_>>().join("; ") }
 }
 
 fn lines(row: &TemplateRow) -> Lines {
@@ -51,18 +70,18 @@ fn lines(row: &TemplateRow) -> Lines {
         ("reason", or_dash(row.reason.as_deref())),
         ("quality", or_dash(row.quality.as_deref())),
         ("changed", utc(row.changed_at)),
-        ("parameters", joined(&row.parameters)),
+        ("parameters", parameters(&row.parameters)),
     ])
 }
 
 /// What the reader sees, indented.
-fn shown(it: &TemplateText) -> String {
+fn format_template(template: &TemplateText) -> String {
     let mut text = String::new();
-    for part in it.header.iter().chain([&it.body]).chain(&it.footer) {
+    for part in template.header.iter().chain([&template.body]).chain(&template.footer) {
         part.lines().for_each(|line| _ = writeln!(text, "  {line}"));
     }
-    it.cards.iter().enumerate().for_each(|(index, card)| _ = writeln!(text, "  (card {index}) {card}"));
-    it.buttons.iter().for_each(|button| _ = writeln!(text, "  [{button}]"));
+    template.cards.iter().enumerate().for_each(|(index, card)| _ = writeln!(text, "  (card {}) {card}", index + 1));
+    template.buttons.iter().for_each(|button| _ = writeln!(text, "  [{button}]"));
     text
 }
 
@@ -70,13 +89,13 @@ fn shown(it: &TemplateText) -> String {
 pub fn template(response: Value, _: Screen) -> Result {
     let view: TemplateView = from_value(response)?;
     let (mut text, mut hints) = (String::new(), Vec::new());
-    for (index, it) in view.languages.iter().enumerate() {
+    for (index, template) in view.languages.iter().enumerate() {
         if index > 0 {
             text.push('\n');
         }
-        let _ = write!(text, "{}\n{}", lines(&it.row).print(), shown(&it.text));
-        let warn = |warning: &String| format!("{}: {warning}", it.row.language);
-        hints.extend(it.warnings.iter().map(warn));
+        let _ = write!(text, "{}\n{}", lines(&template.row).print(), format_template(&template.text));
+        let warn = |warning: &String| format!("{}: {warning}", template.row.language);
+        hints.extend(template.warnings.iter().map(warn));
     }
     Ok(Output::new(&text, &hints))
 }
@@ -95,7 +114,14 @@ pub fn lint(response: Value, screen: Screen) -> Result {
 pub fn preview(response: Value, _: Screen) -> Result {
     let view: TemplatePreview = from_value(response)?;
     let row = &view.template;
-    let text = format!("{} in {} ({}, {})\n\n{}", row.name, row.language, row.category, row.status, shown(&view.text));
+    let text = format!(
+        "{} in {} ({}, {})\n\n{}",
+        row.name,
+        row.language,
+        row.category,
+        row.status,
+        format_template(&view.text)
+    );
     let hints: Vec<String> = view.problem.iter().map(problem).collect();
     Ok(Output::new(&text, &hints))
 }
@@ -118,15 +144,15 @@ pub fn gate(response: Value, screen: Screen) -> Result {
     let mut text = lines.print();
     if !view.checks.is_empty() {
         let mut table = Table::new(&["CHECK", "OUTCOME", "REASON"]);
-        for it in &view.checks {
-            table.row([it.check.clone(), it.outcome.clone(), it.reason.clone()]);
+        for result in &view.checks {
+            table.row([result.check.clone(), result.outcome.clone(), result.reason.clone()]);
         }
         let _ = write!(text, "\n{}", table.print(screen.width));
     }
     if !view.candidates.is_empty() {
         let mut table = Table::new(&["TEMPLATE", "LANGUAGE", "CATEGORY", "PARAMETERS"]);
-        for it in &view.candidates {
-            table.row([it.name.clone(), it.language.clone(), it.category.clone(), joined(&it.parameters)]);
+        for row in &view.candidates {
+            table.row([row.name.clone(), row.language.clone(), row.category.clone(), parameters(&row.parameters)]);
         }
         let _ = write!(text, "\n{}", table.print(screen.width));
     }

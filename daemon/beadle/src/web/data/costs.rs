@@ -146,7 +146,7 @@ pub async fn costs(State(admin): State<Arc<Admin>>, Query(query): Query<CostsQue
 
 fn budget_state(it: &BudgetUse) -> BudgetState {
     let state = match it.percent() {
-        _ if it.used() >= it.budget.amount => "spent",
+        _ if it.used() >= it.budget.amount => "used-up",
         WARNING_PERCENT.. => "warning",
         _ => "ok",
     };

@@ -311,7 +311,7 @@ pub async fn explain(
             outcome: match step.outcome {
                 CheckOutcome::Pass => "pass",
                 CheckOutcome::Later(_) => "later",
-                CheckOutcome::Refused(_) => "refuses",
+                CheckOutcome::Refused(_) => "refused",
             }
             .into(),
             reason: step.text(),
