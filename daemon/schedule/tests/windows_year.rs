@@ -103,7 +103,8 @@ impl Expected {
 fn reported(path: &Path, clock: &Clock) -> Vec<(usize, Option<i64>, Timestamp, Timestamp)> {
     let step = |event: Event| {
         // Contacts have the numbers that they came in.
-        let person = event.conversation.as_ref().map_or(0, |talk| usize::try_from(talk.contact.id.0).unwrap());
+        let person =
+            event.conversation.as_ref().map_or(0, |conversation| usize::try_from(conversation.contact.id.0).unwrap());
         match event.body {
             EventBody::WindowExpiring { closes_at, lead_ms } => {
                 Some((person, Some(lead_ms), closes_at, event.received_at))

@@ -79,7 +79,7 @@ impl Tx<'_> {
                 pricing.subtype.as_deref().unwrap_or_default(),
                 billable
             ])?;
-        self.nothing_pending(message)
+        self.delete_pending_charge(message)
     }
 
     /// The country of the person on the other side.
@@ -101,8 +101,8 @@ impl Tx<'_> {
         Ok(country_of(&aliases).map(str::to_owned))
     }
 
-    /// A message was queued that will cost something.
-    pub(crate) fn charge_pending(
+    /// Inserts the pending charge of a queued message.
+    pub(crate) fn insert_pending_charge(
         &self,
         send: &NewSend,
         plugin: PluginNo,
@@ -119,8 +119,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A message without a price is sent now, or waits until then.
-    pub(crate) fn pending_moves(&self, message: MessageId, is_sent: bool, at: Timestamp) -> Result<(), StoreError> {
+    /// Sets when a message without a price was sent, or until when it waits.
+    pub(crate) fn update_pending_charge(
+        &self,
+        message: MessageId,
+        is_sent: bool,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
                 "UPDATE pending_charges SET day = ?2, is_sent = ?3 WHERE message = ?1 AND (day, is_sent) <> (?2, ?3)",
@@ -129,8 +134,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A message has its price, or will never have one.
-    pub(crate) fn nothing_pending(&self, message: MessageId) -> Result<(), StoreError> {
+    /// Deletes the pending charge of a message that has its price, or will never have one.
+    pub(crate) fn delete_pending_charge(&self, message: MessageId) -> Result<(), StoreError> {
         self.conn.prepare_cached("DELETE FROM pending_charges WHERE message = ?1")?.execute([message.0])?;
         Ok(())
     }

@@ -249,7 +249,7 @@ impl Tx<'_> {
         if let Some(outreach) = &send.outreach {
             self.count_outreach(send, outreach, now)?;
             if let Some(price) = &outreach.price {
-                self.charge_pending(send, plugin, price, now)?;
+                self.insert_pending_charge(send, plugin, price, now)?;
             }
         }
         if send.state == SendState::Sending {
@@ -272,8 +272,8 @@ impl Tx<'_> {
                 .execute([message.0, now.0])?;
             if changed > 0 {
                 self.cache.note_sending(self.conn, message.0)?;
-                self.outreach_leaves(*message, now)?;
-                self.pending_moves(*message, true, now)?;
+                self.set_outreach_time(*message, now)?;
+                self.update_pending_charge(*message, true, now)?;
                 claimed.push(*message);
             }
         }

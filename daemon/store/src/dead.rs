@@ -61,7 +61,7 @@ impl Tx<'_> {
                          WHERE id = ?1 AND state = 4",
                     )?
                     .execute(params![id.0, now.0, UNKNOWN_OUTCOME])?;
-                self.pending_moves(id, false, now)?;
+                self.update_pending_charge(id, false, now)?;
                 Ok(RetriedDeadLetter::Send(Box::new(outbox::load(self.conn, id)?.ok_or_else(|| unknown(dead_letter))?)))
             }
             DeadLetterRef::Webhook(id) => {
@@ -79,7 +79,7 @@ impl Tx<'_> {
             }
             DeadLetterRef::Message(id) => {
                 self.conn.prepare_cached("UPDATE outbox SET state = 5 WHERE id = ?1 AND state = 4")?.execute([id.0])?;
-                self.nothing_pending(id)?;
+                self.delete_pending_charge(id)?;
             }
             DeadLetterRef::Webhook(_) => {}
         }

@@ -364,9 +364,9 @@ impl Store {
     }
 
     /// Records that the templates of an account could not be fetched.
-    pub async fn templates_not_fetched(&self, account: String, error: String) -> Result<(), StoreError> {
+    pub async fn record_template_fetch_error(&self, account: String, error: String) -> Result<(), StoreError> {
         let now = self.0.shared.clock.now();
-        self.ask(move |tx| tx.templates_not_fetched(&account, &error, now)).await
+        self.ask(move |tx| tx.record_template_fetch_error(&account, &error, now)).await
     }
 
     /// The number of a plugin; a new name gets a new number.

@@ -1,4 +1,5 @@
-//! What the business sends first: counted per person and as a whole, and refused by the platform.
+//! Templates and Direct Send: counts per contact for the marketing caps and per portfolio for the messaging limit, and
+//! WhatsApp's refusals of marketing.
 
 use crate::consents::said;
 use crate::error::StoreError;
@@ -33,7 +34,7 @@ pub struct MarketingSends<'a> {
 }
 
 impl Tx<'_> {
-    /// Counts a message that the business sends first.
+    /// Counts a template or Direct Send.
     pub(crate) fn count_outreach(
         &mut self,
         send: &NewSend,
@@ -57,17 +58,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A message leaves now.
-    pub(crate) fn outreach_leaves(&self, message: MessageId, now: Timestamp) -> Result<(), StoreError> {
+    /// Sets the time of an outreach row to when the message is sent.
+    pub(crate) fn set_outreach_time(&self, message: MessageId, now: Timestamp) -> Result<(), StoreError> {
         self.conn
             .prepare_cached("UPDATE outreach SET at = ?2 WHERE message = ?1")?
             .execute(params![message.0, now.0])?;
         Ok(())
     }
 
-    /// A message was refused: it counts no more. If the platform caps marketing to the person, none is sent for a day at
-    /// first, then twice as long each time, up to 32 days.
-    pub(crate) fn outreach_failed(&self, message: MessageId, code: &str, now: Timestamp) -> Result<(), StoreError> {
+    /// Removes a refused message from the counts. On code 131049 it extends the contact's marketing refusal: a day, then twice
+    /// as long each time, up to 32 days.
+    pub(crate) fn remove_outreach(&self, message: MessageId, code: &str, now: Timestamp) -> Result<(), StoreError> {
         let contact: Option<i64> = self
             .conn
             .prepare_cached("DELETE FROM outreach WHERE message = ?1 RETURNING contact")?
@@ -84,8 +85,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// If the platform says that the person has stopped marketing, that is their preference, as if they had reported it.
-    pub(crate) fn marketing_declined(
+    /// Records the withdrawal of marketing if the platform's code says that the person has stopped it (131050).
+    pub(crate) fn record_marketing_stop(
         &mut self,
         conversation: ConversationId,
         code: &str,
@@ -95,8 +96,8 @@ impl Tx<'_> {
         if code != MARKETING_STOPPED {
             return Ok(());
         }
-        let talk = self.cache.people.conversation_row(self.conn, conversation)?;
-        let Some(contact) = talk.and_then(|talk| talk.contact) else { return Ok(()) };
+        let row = self.cache.people.conversation_row(self.conn, conversation)?;
+        let Some(contact) = row.and_then(|row| row.contact) else { return Ok(()) };
         let consent = NewConsent {
             contact,
             actor: actor::PLATFORM.into(),
@@ -107,8 +108,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The same for a message.
-    pub(crate) fn marketing_declined_to(
+    /// The same for the recipient of a message.
+    pub(crate) fn record_marketing_stop_of(
         &mut self,
         message: MessageId,
         code: &str,
@@ -120,12 +121,13 @@ impl Tx<'_> {
         }
         let find = "SELECT conversation FROM outbox WHERE id = ?1";
         let conversation = self.conn.prepare_cached(find)?.query_row([message.0], |row| row.get(0)).optional()?;
-        conversation
-            .map_or(Ok(()), |conversation| self.marketing_declined(ConversationId(conversation), code, at, wants_event))
+        conversation.map_or(Ok(()), |conversation| {
+            self.record_marketing_stop(ConversationId(conversation), code, at, wants_event)
+        })
     }
 
-    /// A marketing message arrived: the platform's cap is over.
-    pub(crate) fn outreach_delivered(&self, message: MessageId) -> Result<(), StoreError> {
+    /// Removes the contact's marketing refusal once a marketing message has arrived.
+    pub(crate) fn clear_marketing_refusal(&self, message: MessageId) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
                 "DELETE FROM marketing_refusals WHERE contact = (SELECT contact FROM outreach WHERE message = ?1 AND marketing = 1)",

@@ -40,10 +40,10 @@ impl Tx<'_> {
         self.cache.is_restricting |= contact.profile().role != before.profile().role;
         self.update_person(&person)?;
         self.cache.people.insert_person(person);
-        if let Some(place) = self.latest_conversation(contact.id)? {
+        if let Some(conversation) = self.latest_conversation(contact.id)? {
             let body =
                 EventBody::ContactChanged { change: "edited".into(), merged: None, extra: serde_json::Value::Null };
-            self.append_about(body, place, contact.id, now)?;
+            self.append_about(body, conversation, contact.id, now)?;
         }
         Ok(contact)
     }

@@ -93,9 +93,9 @@ impl Tx<'_> {
                     )?
                     .execute(params![id.0, to_json("a problem", problem)?, at.0])?;
                 if changed > 0 {
-                    self.outreach_failed(id, &problem.code, at)?;
-                    self.nothing_pending(id)?;
-                    self.marketing_declined_to(id, &problem.code, at, batch.interest.consent_changed)?;
+                    self.remove_outreach(id, &problem.code, at)?;
+                    self.delete_pending_charge(id)?;
+                    self.record_marketing_stop_of(id, &problem.code, at, batch.interest.consent_changed)?;
                     events = self.append_failure(id, problem, (at, batch))?;
                 }
             }
@@ -106,7 +106,7 @@ impl Tx<'_> {
                              possibly_duplicate = possibly_duplicate OR ?4 WHERE id = ?1 AND state IN (0, 1)",
                     )?
                     .execute(params![id.0, due_at.0, counted, possibly_duplicate])?;
-                self.pending_moves(id, false, *due_at)?;
+                self.update_pending_charge(id, false, *due_at)?;
             }
             SendOutcome::Dead(problem) => {
                 let changed = self
@@ -121,7 +121,7 @@ impl Tx<'_> {
                 self.conn
                     .prepare_cached("UPDATE outbox SET state = 5 WHERE id = ?1 AND state IN (0, 1)")?
                     .execute([id.0])?;
-                self.nothing_pending(id)?;
+                self.delete_pending_charge(id)?;
             }
         }
         // Whatever the outcome, the row is in flight no longer. A receipt may have ended that

@@ -131,7 +131,7 @@ impl Tx<'_> {
     }
 
     /// Records that an account's templates could not be fetched.
-    pub(crate) fn templates_not_fetched(
+    pub(crate) fn record_template_fetch_error(
         &mut self,
         account: &str,
         error: &str,

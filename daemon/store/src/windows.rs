@@ -50,10 +50,10 @@ impl Tx<'_> {
         interest: &Interest,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(false) };
-        let until = Timestamp(talk.window_until);
+        let Some(row) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(false) };
+        let until = Timestamp(row.window_until);
         // A known event changes nothing.
-        if !talk.watched || event.happened_at.min(now) < until || self.seen(event.key)? {
+        if !row.watched || event.happened_at.min(now) < until || self.seen(event.key)? {
             return Ok(false);
         }
         self.close_window(conversation, until, interest, now)
@@ -69,24 +69,24 @@ impl Tx<'_> {
         happened_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(None) };
+        let Some(row) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(None) };
         let inbound_at = happened_at.min(now);
         // No window ends later than 24 hours from now, unless the clock was ahead when it was renewed.
-        let known_until = Timestamp(talk.window_until).min(now.plus_ms(WINDOW_MS));
+        let known_until = Timestamp(row.window_until).min(now.plus_ms(WINDOW_MS));
         let until = renewed(known_until, inbound_at);
-        let opens = !talk.watched && until.0 > talk.window_until && until > now;
-        talk.last_inbound_at = talk.last_inbound_at.max(inbound_at.0);
-        talk.window_until = until.0;
-        talk.watched |= opens;
-        if talk.group.is_some() {
-            talk.last_contact = contact;
+        let opens = !row.watched && until.0 > row.window_until && until > now;
+        row.last_inbound_at = row.last_inbound_at.max(inbound_at.0);
+        row.window_until = until.0;
+        row.watched |= opens;
+        if row.group.is_some() {
+            row.last_contact = contact;
         }
-        let last_contact = talk.last_contact.map(|id| id.0);
+        let last_contact = row.last_contact.map(|id| id.0);
         self.conn
             .prepare_cached(
                 "UPDATE conversations SET last_inbound_at = ?2, window_until = ?3, last_contact = ?4 WHERE id = ?1",
             )?
-            .execute(params![conversation.0, talk.last_inbound_at, until.0, last_contact])?;
+            .execute(params![conversation.0, row.last_inbound_at, until.0, last_contact])?;
         if !opens {
             return Ok(None);
         }
@@ -99,11 +99,11 @@ impl Tx<'_> {
 
     /// Extends the free entry point; a late receipt never shortens it.
     pub(crate) fn set_free_entry(&mut self, conversation: ConversationId, until: Timestamp) -> Result<(), StoreError> {
-        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(()) };
-        if talk.free_entry_until >= Some(until) {
+        let Some(row) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(()) };
+        if row.free_entry_until >= Some(until) {
             return Ok(());
         }
-        talk.free_entry_until = Some(until);
+        row.free_entry_until = Some(until);
         self.conn
             .prepare_cached("UPDATE conversations SET free_entry_until = ?2 WHERE id = ?1")?
             .execute([conversation.0, until.0])?;

@@ -132,7 +132,7 @@ impl TemplateSync {
                 Err(error) => {
                     tracing::warn!(account, %error, "templates not fetched");
                     let store = &self.media_store.store;
-                    if let Err(error) = store.templates_not_fetched(account.clone(), error.0.clone()).await {
+                    if let Err(error) = store.record_template_fetch_error(account.clone(), error.0.clone()).await {
                         tracing::warn!(account, %error, "failure to fetch templates not stored");
                     }
                     Err(error)

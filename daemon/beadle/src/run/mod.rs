@@ -104,7 +104,7 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
             let (channels, store, people) = (channels.clone(), store.clone(), Arc::clone(&people));
             async move {
                 upkeep::keep_consent_texts(&people, &store, &heartbeat).await;
-                upkeep::meet_channels(channels, store, heartbeat).await;
+                upkeep::create_channel_conversations(channels, store, heartbeat).await;
             }
         }
     });

@@ -66,10 +66,10 @@ pub async fn keep_consent_texts(people: &PeopleRules, store: &Store, heartbeat: 
 
 /// Creates the conversation of each channel in which new groups are requested; it has no contact. On a full disk it tries
 /// again until there is room.
-pub async fn meet_channels(channels: Vec<String>, store: Store, heartbeat: Heartbeat) {
+pub async fn create_channel_conversations(channels: Vec<String>, store: Store, heartbeat: Heartbeat) {
     for name in channels {
         let mut warned = false;
-        while let Err(error) = meet_channel(&name, &store).await {
+        while let Err(error) = create_channel_conversation(&name, &store).await {
             if !warned {
                 tracing::warn!(channel = name, %error, "conversation for new groups not created, retrying");
                 warned = true;
@@ -79,7 +79,7 @@ pub async fn meet_channels(channels: Vec<String>, store: Store, heartbeat: Heart
     }
 }
 
-async fn meet_channel(name: &str, store: &Store) -> Result<(), StoreError> {
+async fn create_channel_conversation(name: &str, store: &Store) -> Result<(), StoreError> {
     if store.reader().channel_conversation(name)?.is_none() {
         store.create_channel_conversation(name).await?;
     }

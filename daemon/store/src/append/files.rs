@@ -34,8 +34,8 @@ impl Tx<'_> {
 
     fn note_file(&mut self, content: &mut Content, plan: &AppendPlan, now: Timestamp) -> Result<(), StoreError> {
         let (Some(file), Some(conversation)) = (content.media_mut(), plan.conversation) else { return Ok(()) };
-        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(()) };
-        let channel = std::sync::Arc::clone(&talk.channel);
+        let Some(row) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(()) };
+        let channel = std::sync::Arc::clone(&row.channel);
         let id = self.shared.files.reserve();
         self.conn
             .prepare_cached(

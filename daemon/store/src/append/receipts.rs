@@ -151,9 +151,9 @@ impl Tx<'_> {
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
         if forward && rank == FAILED {
             let code = receipt.problem.as_ref().map_or("", |problem| &*problem.code);
-            self.outreach_failed(id, code, now)?;
-            self.nothing_pending(id)?;
-            self.marketing_declined(sent.conversation, code, receipt.at.min(now), interest.consent_changed)?;
+            self.remove_outreach(id, code, now)?;
+            self.delete_pending_charge(id)?;
+            self.record_marketing_stop(sent.conversation, code, receipt.at.min(now), interest.consent_changed)?;
             appended.failed.push(FailedReceipt {
                 message: id,
                 conversation: sent.conversation,
@@ -162,7 +162,7 @@ impl Tx<'_> {
             });
         } else if forward && known.is_some() {
             if rank > FAILED {
-                self.outreach_delivered(id)?;
+                self.clear_marketing_refusal(id)?;
             }
             appended.progressed.push(id);
         }

@@ -49,9 +49,9 @@ async fn commit(env: &TestEnv, plugin: PluginNo, sends: Vec<NewSend>) {
 #[tokio::test]
 async fn charge_says_who_what_where_and_when() {
     let env = TestEnv::new();
-    let (talk, plugin) = conversation(&env, "31612345678", "a", None).await;
+    let (to, plugin) = conversation(&env, "31612345678", "a", None).await;
     let id = env.store.reserve_message();
-    commit(&env, plugin, vec![new_send(id, talk, SendState::Sending, NOW)]).await;
+    commit(&env, plugin, vec![new_send(id, to, SendState::Sending, NOW)]).await;
     env.manual.advance_ms(2 * DAY);
     env.receipts(vec![priced(id, "sent")], vec![]).await;
     assert_eq!(charges(&env.reader), [], "it has not arrived");
@@ -77,9 +77,9 @@ async fn charge_says_who_what_where_and_when() {
 #[tokio::test]
 async fn messages_with_one_price_share_a_row_and_failed_ones_have_none() {
     let env = TestEnv::new();
-    let (talk, plugin) = conversation(&env, "31612345678", "a", None).await;
+    let (to, plugin) = conversation(&env, "31612345678", "a", None).await;
     let ids: Vec<_> = (0..4).map(|_| env.store.reserve_message()).collect();
-    commit(&env, plugin, ids.iter().map(|id| new_send(*id, talk, SendState::Sending, NOW)).collect()).await;
+    commit(&env, plugin, ids.iter().map(|id| new_send(*id, to, SendState::Sending, NOW)).collect()).await;
     let service =
         Receipt { pricing: Some(pricing("service", "free_customer_service")), ..receipt(ids[2], "delivered", NOW) };
     let receipts = vec![
@@ -97,9 +97,9 @@ async fn messages_with_one_price_share_a_row_and_failed_ones_have_none() {
 #[tokio::test]
 async fn each_member_of_a_group_is_charged_once() {
     let env = TestEnv::new();
-    let (talk, plugin) = conversation(&env, "31612345678", "a", Some("group-1")).await;
+    let (to, plugin) = conversation(&env, "31612345678", "a", Some("group-1")).await;
     let id = env.store.reserve_message();
-    commit(&env, plugin, vec![new_send(id, talk, SendState::Sending, NOW)]).await;
+    commit(&env, plugin, vec![new_send(id, to, SendState::Sending, NOW)]).await;
     let member = |number: &str, status: &str| {
         let pricing = Some(pricing("group_utility", "regular"));
         Receipt { participant: vec![wa(number)], pricing, ..receipt(id, status, NOW) }
@@ -126,9 +126,9 @@ async fn each_member_of_a_group_is_charged_once() {
 #[tokio::test]
 async fn charge_and_receipt_are_one_step_for_a_crash() {
     let env = TestEnv::new();
-    let (talk, plugin) = conversation(&env, "31612345678", "a", None).await;
+    let (to, plugin) = conversation(&env, "31612345678", "a", None).await;
     let id = env.store.reserve_message();
-    commit(&env, plugin, vec![new_send(id, talk, SendState::Sending, NOW)]).await;
+    commit(&env, plugin, vec![new_send(id, to, SendState::Sending, NOW)]).await;
     let before = env.crashed();
     env.receipts(vec![priced(id, "delivered")], vec![]).await;
     let after = env.crashed();
@@ -143,11 +143,11 @@ async fn charge_and_receipt_are_one_step_for_a_crash() {
 #[tokio::test]
 async fn what_has_no_price_is_pending_from_the_queue_on() {
     let env = TestEnv::new();
-    let (talk, plugin) = conversation(&env, "31612345678", "a", None).await;
+    let (to, plugin) = conversation(&env, "31612345678", "a", None).await;
     let price = PriceKey { country: "NL".into(), category: "marketing".into() };
     let outreach = Some(Outreach { price: Some(price.clone()), ..Outreach::default() });
     let ids: Vec<_> = (0..4).map(|_| env.store.reserve_message()).collect();
-    let queued = |id: &MessageId| NewSend { outreach: outreach.clone(), ..new_send(*id, talk, SendState::Queued, NOW) };
+    let queued = |id: &MessageId| NewSend { outreach: outreach.clone(), ..new_send(*id, to, SendState::Queued, NOW) };
     commit(&env, plugin, ids.iter().map(queued).collect()).await;
     let count =
         |sent: bool| -> u64 { pending(&env.reader).iter().filter(|it| it.is_sent == sent).map(|it| it.messages).sum() };
@@ -193,11 +193,11 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut env = TestEnv::new();
-            let (talk, plugin) = conversation(&env, "31612345678", "a", None).await;
+            let (to, plugin) = conversation(&env, "31612345678", "a", None).await;
             let (group, _) = conversation(&env, "31612345678", "b", Some("group-1")).await;
             let (id, in_group) = (env.store.reserve_message(), env.store.reserve_message());
-            let sends = [(id, talk), (in_group, group)];
-            commit(&env, plugin, sends.map(|(id, talk)| new_send(id, talk, SendState::Sending, NOW)).into()).await;
+            let sends = [(id, to), (in_group, group)];
+            commit(&env, plugin, sends.map(|(id, to)| new_send(id, to, SendState::Sending, NOW)).into()).await;
             let of = |id, (status, has_price): (usize, bool)| {
                 let status = ["sent", "delivered", "read", "played"][status];
                 if has_price { priced(id, status) } else { receipt(id, status, NOW) }

@@ -121,7 +121,7 @@ async fn merge_moves_plugin_data_and_keeps_the_kept_contacts() {
     let (_, mia) = two_contacts(&env).await;
     let (welcome, echo) = (plugin(&env, "welcome").await, plugin(&env, "echo").await);
     let (hers, mine) = (Scope::Contact(MIA), Scope::Contact(ANA));
-    let talk = Scope::Conversation(mia.conversation.as_ref().unwrap().id);
+    let conversation = Scope::Conversation(mia.conversation.as_ref().unwrap().id);
     let at = env.clock.now().plus_ms(DAY);
     let timer_of = |scope, key: &str| TimerWrite::Set { scope, key: key.into(), due_at: at, payload: vec![] };
     let removed = StateWrite::Set { scope: mine, key: "expired".into(), value: b"x".to_vec(), expires_at: Some(NOW) };
@@ -131,7 +131,7 @@ async fn merge_moves_plugin_data_and_keeps_the_kept_contacts() {
         set(hers, "name", "Mia"),
         set(hers, "expired", "hers"),
         removed,
-        set(talk, "topic", "lifts"),
+        set(conversation, "topic", "lifts"),
         StateWrite::Add { scope: hers, key: "count".into(), delta: 3 },
     ];
     let timers = vec![timer_of(mine, "nudge"), timer_of(hers, "nudge"), timer_of(hers, "later")];
@@ -160,7 +160,7 @@ async fn merge_moves_plugin_data_and_keeps_the_kept_contacts() {
             env.reader.state_scan(env.reader.state_of(welcome).unwrap(), scope, "", None, 10, env.clock.now()).unwrap();
         assert_eq!(keys.len(), 4);
     }
-    assert_eq!(value(&env, welcome, talk, "topic").as_deref(), Some("lifts"));
+    assert_eq!(value(&env, welcome, conversation, "topic").as_deref(), Some("lifts"));
     // `step` and `expired` of one of them were dropped.
     let (step, expired) = ("stepanswered".len() as u64, "expiredx".len() as u64);
     assert_eq!(env.reader.state_bytes(env.reader.state_of(welcome).unwrap()).unwrap(), bytes - step - expired);
@@ -429,8 +429,8 @@ async fn merge_does_not_repeat_window_notices() {
     let (ana, mia) = two_contacts(&env).await;
     let (kept, removed) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
     let conn = rusqlite::Connection::open(env.db()).unwrap();
-    for (talk, due, until) in [(kept, 5, 50), (removed, 7, 70)] {
-        conn.execute("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, 9)", [talk.0, due, until]).unwrap();
+    for (conversation, due, until) in [(kept, 5, 50), (removed, 7, 70)] {
+        conn.execute("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, 9)", [conversation.0, due, until]).unwrap();
     }
     merged(&env, ANA, MIA).await;
     // The later window and its last notice remain; the check is the earlier one of both.

@@ -52,7 +52,7 @@ async fn unknown_templates_are_not_absent_ones() {
     assert_eq!(named("order"), KnownTemplates::Unknown);
     env.store.set_channel_accounts(vec![("shop".into(), "102".into())]).await.unwrap();
     assert_eq!(named("order"), KnownTemplates::Unknown);
-    env.store.templates_not_fetched("102".into(), "no connection".into()).await.unwrap();
+    env.store.record_template_fetch_error("102".into(), "no connection".into()).await.unwrap();
     assert_eq!(named("order"), KnownTemplates::Unknown);
     assert_eq!(env.store.reader().accounts().unwrap()[0].error.as_ref().unwrap().0, "no connection");
     env.store.replace_templates("102".into(), vec![definition("news", "en")], NOW).await.unwrap();

@@ -27,7 +27,7 @@ pub struct CostsQuery {
 
 /// What the rows are for.
 #[derive(Clone, Copy)]
-enum By {
+enum GroupBy {
     Day,
     Category,
     Country,
@@ -35,26 +35,26 @@ enum By {
     Channel,
 }
 
-impl By {
-    const ALL: [Self; 5] = [By::Day, By::Category, By::Country, By::Plugin, By::Channel];
+impl GroupBy {
+    const ALL: [Self; 5] = [GroupBy::Day, GroupBy::Category, GroupBy::Country, GroupBy::Plugin, GroupBy::Channel];
 
     fn name(self) -> &'static str {
         match self {
-            By::Day => "day",
-            By::Category => "category",
-            By::Country => "country",
-            By::Plugin => "plugin",
-            By::Channel => "channel",
+            GroupBy::Day => "day",
+            GroupBy::Category => "category",
+            GroupBy::Country => "country",
+            GroupBy::Plugin => "plugin",
+            GroupBy::Channel => "channel",
         }
     }
 
     fn key(self, it: &ChargeRow, names: &Names) -> String {
         match self {
-            By::Day => it.day.to_string(),
-            By::Category => it.pricing.category.clone(),
-            By::Country => it.country.clone(),
-            By::Plugin => names.name(it.plugin),
-            By::Channel => it.channel.clone(),
+            GroupBy::Day => it.day.to_string(),
+            GroupBy::Category => it.pricing.category.clone(),
+            GroupBy::Country => it.country.clone(),
+            GroupBy::Plugin => names.name(it.plugin),
+            GroupBy::Channel => it.channel.clone(),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Sum {
         self.add(it.messages, rates.estimate(&it.pricing, &it.country, it.day));
     }
 
-    fn pend(&mut self, it: &PendingCharge, rates: &Rates) {
+    fn add_pending(&mut self, it: &PendingCharge, rates: &Rates) {
         self.add(it.messages, rates.rate(&it.price.country, &it.price.category, it.day));
     }
 
@@ -99,7 +99,8 @@ impl Sum {
 pub async fn costs(State(admin): State<Arc<Admin>>, Query(query): Query<CostsQuery>) -> Answer<Costs> {
     let (now, gatekeeper) = (admin.clock.now(), admin.gatekeeper.clone());
     let day = |text: Option<&str>| text.map(|text| text.parse::<Day>().map_err(ApiError::bad_request)).transpose();
-    let by = super::query::variant("grouping", query.by.as_deref(), &By::ALL, By::name)?.unwrap_or(By::Category);
+    let by = super::query::variant("grouping", query.by.as_deref(), &GroupBy::ALL, GroupBy::name)?
+        .unwrap_or(GroupBy::Category);
     let (from, to) = (day(query.from.as_deref())?, day(query.to.as_deref())?);
     let to = to.unwrap_or(Day::of(now).max(from.unwrap_or_default()));
     let from = from.unwrap_or(to.first_of_month());
@@ -114,7 +115,7 @@ pub async fn costs(State(admin): State<Arc<Admin>>, Query(query): Query<CostsQue
             total.charge(&it, &rates);
         }
         for it in reader.pending_charges(from, to)? {
-            pending.pend(&it, &rates);
+            pending.add_pending(&it, &rates);
         }
         let mut free_service = BTreeMap::<String, u64>::new();
         for it in reader.charges(to.first_of_month(), to)? {
