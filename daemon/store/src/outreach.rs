@@ -9,10 +9,9 @@ use crate::tx::Tx;
 use beadle_model::consent::rules::PlannedConsent;
 use beadle_model::consent::{ConsentAct, NewConsent, actor};
 use beadle_model::effect::Outreach;
+use beadle_model::time::DAY_MS;
 use beadle_model::{ContactId, ConversationId, MessageId, Purpose, Timestamp};
 use rusqlite::{OptionalExtension, params};
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The code of a person who has stopped marketing messages.
 const MARKETING_STOPPED: &str = "131050";

@@ -14,6 +14,7 @@ mod plugins;
 mod rfc3339;
 mod schedules;
 mod status;
+mod templates;
 mod windows;
 
 pub use common::*;
@@ -25,4 +26,5 @@ pub use people::*;
 pub use plugins::*;
 pub use schedules::*;
 pub use status::*;
+pub use templates::*;
 pub use windows::*;

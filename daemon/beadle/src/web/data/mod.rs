@@ -19,6 +19,7 @@ mod schedules;
 mod state;
 mod status;
 mod tasks;
+mod templates;
 mod windows;
 
 pub use clock::clock;
@@ -26,7 +27,7 @@ pub use consents::{close_request, consents, contact_consents, record_consent, re
 pub use costs::costs;
 pub use dead_letters::{dead_letter, dead_letters, drop_dead_letter, retry_dead_letter};
 pub use events::{ending, event, event_row, events, tail};
-pub use gate::{explain, lint, preview, sync_templates, template, templates};
+pub use gate::explain;
 pub use import::{export, import};
 pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, duplicates, edit_contact, mark_distinct, merge, merge_dry_run};
@@ -39,4 +40,5 @@ pub use state::state;
 pub use status::{config, pause_of, problems, snapshot, status, status_line};
 #[cfg(debug_assertions)]
 pub use tasks::inject;
+pub use templates::{lint, preview, sync_templates, template, templates};
 pub use windows::{windows, windows_by_hour};
