@@ -42,6 +42,7 @@ mod resting_plugins;
 mod restore;
 mod safe_start;
 mod schedules;
+mod segments;
 mod shutdown;
 mod templates;
 mod tls_proxy;

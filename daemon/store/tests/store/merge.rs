@@ -332,6 +332,7 @@ async fn every_table_with_a_contact_takes_part_in_a_merge() {
         "group_members.contact",
         "group_receipts.participant",
         "join_requests.contact",
+        "list_members.contact",
         "marketing_refusals.contact",
         "outreach.contact",
     ];
