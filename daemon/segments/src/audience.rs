@@ -3,10 +3,10 @@
 //! An [`Audience`] is bound to the definitions and the time at which it was made, so that all its pages
 //! mean the same. People may change between two pages; each page sees one snapshot.
 
-use crate::LIST_PREFIX;
 use crate::evaluate::{Evaluator, Surroundings};
 use crate::explain::{Explanation, Part};
 use crate::expression::{Definitions, Segment};
+use crate::limits::LIST_PREFIX;
 use beadle_model::{Blame, Coded, ContactId, ConversationId, Timestamp};
 use beadle_store::{FACTS_PAGE, ListId, PersonFacts, Reader, StoreError, WantedFacts};
 use parking_lot::RwLock;

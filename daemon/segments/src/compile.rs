@@ -2,17 +2,17 @@
 //! type, and a text that is compared with a fact must be one that the fact can have: `country == "uk"`
 //! would select nobody, and nothing would say why.
 
+use crate::error::ExpressionError;
 use crate::expression::{
     Affix, Base, Comparison, Definitions, Field, Flag, Kind, Ordered, Segment, SetField, Test, TextField, TimeField,
 };
+use crate::limits::{MAX_SEGMENTS, MAX_TESTS, MAX_TESTS_IN_ALL};
 use crate::syntax::{Syntax, parse};
-use crate::{MAX_SEGMENTS, MAX_TESTS, MAX_TESTS_IN_ALL};
 use beadle_model::consent::ConsentState;
 use beadle_model::profile::{AttributeType, AttributeTypes, check_tag};
 use beadle_model::{Purpose, Role, is_language_tag};
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -41,33 +41,6 @@ pub struct SegmentSource {
     pub description: Option<String>,
     /// The expression.
     pub expression: String,
-}
-
-/// Something wrong with an expression.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExpressionError {
-    /// Where, in bytes of the expression.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// Text next to the place; may be empty.
-    pub label: String,
-    /// What to write instead.
-    pub help: Option<String>,
-}
-
-impl ExpressionError {
-    pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), label: String::new(), help: None }
-    }
-
-    pub(crate) fn label(self, label: impl Into<String>) -> Self {
-        Self { label: label.into(), ..self }
-    }
-
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
-    }
 }
 
 /// What is wrong with which segment.

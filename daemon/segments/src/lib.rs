@@ -10,31 +10,19 @@
 
 mod audience;
 mod compile;
+mod error;
 mod evaluate;
 mod explain;
 mod expression;
+mod limits;
 mod syntax;
 
 pub use audience::{Audience, AudiencePage, CODES, Counted, SegmentError, Segments};
-pub use compile::{ExpressionError, SegmentSource, Vocabulary, compile};
+pub use compile::{SegmentSource, Vocabulary, compile};
+pub use error::ExpressionError;
 pub use explain::{Explanation, Part};
 pub use expression::{Definitions, Segment};
-
-/// The prefix by which a list is named where a segment could be: `list:NAME`.
-pub const LIST_PREFIX: &str = "list:";
-
-/// The maximum number of segments.
-pub const MAX_SEGMENTS: usize = 200;
-
-/// The maximum length of an expression in bytes: it bounds the time to parse it.
-pub const MAX_EXPRESSION_BYTES: usize = 4000;
-
-/// The maximum number of tests in an expression.
-pub const MAX_TESTS: usize = 500;
-
-/// The maximum number of tests of a segment together with the segments that it names: it bounds the time
-/// to decide about a person.
-pub const MAX_TESTS_IN_ALL: usize = 2000;
+pub use limits::{LIST_PREFIX, MAX_EXPRESSION_BYTES, MAX_SEGMENTS, MAX_TESTS, MAX_TESTS_IN_ALL};
 
 #[cfg(test)]
 mod tests;

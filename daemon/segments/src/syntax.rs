@@ -3,8 +3,8 @@
 //! The parser is bounded by the length of the text and the depth of its nesting; what it accepts and
 //! Beadle does not is reported by `compile`.
 
-use crate::MAX_EXPRESSION_BYTES;
-use crate::compile::ExpressionError;
+use crate::error::ExpressionError;
+use crate::limits::MAX_EXPRESSION_BYTES;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, SourceInfo};
 use cel::parser::{ParseError, Parser};
 use std::ops::Range;

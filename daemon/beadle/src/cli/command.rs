@@ -8,8 +8,9 @@ use super::args::{
     Plugins, Schedules, Segments, Templates, Windows,
 };
 use super::client::{Client, ClientError};
+use super::end::{End, write};
 use super::lists;
-use super::show::{self, Output, Screen};
+use super::show::{self, Screen};
 use super::table::{json, json_line, terminal_width};
 use super::transfer;
 use crate::api::{ConsentReport, ContactEdit, ExportRow, Import, ImportView, List};
@@ -54,32 +55,6 @@ fn report(error: &ClientError) {
         None => eprintln!("error: {text}"),
     }
     eprintln!("hint: {}", error.hint());
-}
-
-/// Why a command ends early.
-pub(super) enum End {
-    /// The request failed.
-    Client(ClientError),
-    /// The output was closed or could not be written.
-    Output(Exit),
-}
-
-impl From<Exit> for End {
-    fn from(exit: Exit) -> Self {
-        End::Output(exit)
-    }
-}
-
-impl From<ClientError> for End {
-    fn from(error: ClientError) -> Self {
-        End::Client(error)
-    }
-}
-
-impl From<serde_json::Error> for End {
-    fn from(error: serde_json::Error) -> Self {
-        End::Client(ClientError::BadResponse(error.to_string()))
-    }
 }
 
 async fn run(cli: &Cli) -> Result<(), End> {
@@ -544,15 +519,6 @@ async fn follow(client: &Client, query: &Query<'_>, json: Json) -> Result<(), En
         }
         tokio::time::sleep(FOLLOW_INTERVAL).await;
     }
-}
-
-/// Prints text to stdout and hints to stderr.
-pub(super) fn write(output: Output) -> Result<(), End> {
-    print(&output.text)?;
-    for hint in output.hints {
-        eprintln!("hint: {hint}");
-    }
-    Ok(())
 }
 
 fn screen() -> Screen {

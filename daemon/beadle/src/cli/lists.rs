@@ -2,7 +2,7 @@
 
 use super::args::{Command, ListPeople, Lists};
 use super::client::Client;
-use super::command::{End, write};
+use super::end::{End, write};
 use super::show;
 use crate::api::{List, ListChanged, ListEdit, MemberRow, NewList};
 use crate::exit::Exit;
