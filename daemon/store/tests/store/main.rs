@@ -19,6 +19,7 @@ mod faults;
 mod feed;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
 mod merge;
 #[cfg(test)]
 mod outbox;
