@@ -1,6 +1,6 @@
 //! Segments and lists: an operator defines them, counts, lists and explains; errors change nothing; plugins ask.
 
-use crate::text;
+use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress};
 use beadle_test_support::wait_until;
@@ -28,15 +28,18 @@ struct World {
 }
 
 impl World {
-    /// Ana, Bram and Cem (con_1 to con_3) wrote; Ana has the tag `vip`, Bram three points.
+    /// Ana, Bram and Kadri (con_1 to con_3) wrote; Ana has the tag `vip`, Bram three points.
     async fn new() -> Self {
         let address = SimulatorAddress::reserve();
-        let setup = Setup::new(&address.url()).plugin("census", "grant = [\"segments\"]").clock(&address.clock_url());
+        let setup = Setup::new(&address.url())
+            .plugin("census", "grant = [\"segments\"]")
+            .toml(UNPACED)
+            .clock(&address.clock_url());
         setup.put_conf("50-segments", SEGMENTS);
         let simulator = address.start_virtual(&setup).await;
         let daemon = setup.start().await;
         let world = Self { setup, simulator, daemon };
-        for person in ["Ana", "Bram", "Cem"] {
+        for person in ["Ana", "Bram", "Kadri"] {
             world.say(person, "hello").await;
         }
         world.run(&["contacts", "tag", "con_1", "vip"]).await;
@@ -86,7 +89,7 @@ async fn operator_counts_lists_and_explains_segments() {
     assert!(world.members("sleepers").await.is_empty());
     // Time alone changes who belongs.
     world.simulator.advance(72 * HOUR_MS).await;
-    world.say("Cem", "still here").await;
+    world.say("Kadri", "still here").await;
     assert_eq!(world.members("sleepers").await, ["con_2"]);
 
     let explained = world.run(&["segments", "explain", "sleepers", "con_1"]).await;
@@ -139,7 +142,7 @@ async fn lists_are_kept_by_command_and_survive_a_restart() {
     assert!(world.fail(&["lists", "add", "friends", "con_3", "con_77"]).await.contains("no contact `con_77`"));
     assert_eq!(world.members("list:friends").await, ["con_1", "con_2"]);
     let file = world.setup.config().with_file_name("people.csv");
-    std::fs::write(&file, "contact,name\ncon_3,\"Cem\"\n\n").unwrap();
+    std::fs::write(&file, "contact,name\ncon_3,\"Kadri\"\n\n").unwrap();
     let added = world.run(&["lists", "add", "friends", "--file", file.to_str().unwrap(), "--segment", "vips"]).await;
     assert_eq!(added, "friends: 1 added, 0 removed; 3 members now\n");
     std::fs::write(&file, "con_3\n31612345678\n").unwrap();
@@ -215,8 +218,8 @@ async fn plugin_asks_who_belongs_to_a_segment() {
         ("members vips", "con_1"),
         ("members list:foes", "list-unknown"),
     ] {
-        world.say("Cem", said).await;
-        let texts = world.simulator.texts("Cem").await;
+        world.say("Kadri", said).await;
+        let texts = world.simulator.texts("Kadri").await;
         let last = texts.last().cloned().unwrap_or_default();
         assert!(last.starts_with(reply), "{said}: {last}");
     }
