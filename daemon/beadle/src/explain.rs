@@ -28,6 +28,7 @@ const GROUPS: &[Group] = &[
             "config-missing"
             "config-no-channel"
             "config-secret"
+            "config-segment"
             "config-syntax"
             "config-type"
             "config-unchecked"
@@ -37,6 +38,7 @@ const GROUPS: &[Group] = &[
             "config-value"
             "default-capability"
             "restart-required"
+            "segment-topic"
             "settings-invalid"
             "settings-not-a-table"
             "unknown-capability"
@@ -244,14 +246,18 @@ const GROUPS: &[Group] = &[
             "contact-value"
             "cross-site"
             "dead-letter-settled"
+            "group-unknown"
             "http-client-failed"
             "internal-error"
+            "list-refused"
+            "list-unknown"
             "listen-failed"
             "not-found"
             "retry-running"
             "same-contact"
             "sandbox-engine-failed"
             "sandbox-threads-failed"
+            "segment-unknown"
             "shutting-down"
             "task-failed"
             "task-restarting"
@@ -407,7 +413,7 @@ mod tests {
 
     /// The codes that each crate declares.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 11] = [
+        let lists: [&[&str]; 12] = [
             crate::config::CODES,
             &crate::run::CODES,
             &crate::web::CODES,
@@ -416,6 +422,7 @@ mod tests {
             &beadle_pipeline::CODES,
             &beadle_sandbox::CODES,
             &beadle_schedule::lint::CODES,
+            &beadle_segments::CODES,
             &beadle_store::CODES,
             &beadle_tasks::CODES,
             &beadle_whatsapp::CODES,
@@ -430,6 +437,7 @@ mod tests {
             include_str!("../../../plugin-api/sdk/src/capability/state.rs"),
             include_str!("../../../plugin-api/sdk/src/testing/files.rs"),
             include_str!("../../../plugin-api/sdk/src/testing/host.rs"),
+            include_str!("../../../plugin-api/sdk/src/testing/people.rs"),
             include_str!("../../../plugin-api/sdk/src/testing/lengths.rs"),
             include_str!("../../../plugin-api/sdk/src/testing/world.rs"),
         ];

@@ -15,6 +15,7 @@ use beadle_model::{
     Alias, AliasKind, Contact, ContactId, Content, ConversationId, ConversationView, Event, EventBody, EventId,
     EventKind, MessageId, Outgoing, PluginNo, StateNo, Timestamp,
 };
+use beadle_segments::{Definitions, Segments};
 use beadle_store::Reader;
 use serde_json::Value;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ impl Host {
             host_key: [7; 32],
             handles: Arc::clone(&handles),
             gatekeeper: Gatekeeper::new(reader.clone(), Policy::default()),
+            segments: Segments::new(reader.clone(), Definitions::default()),
             reader,
             reserve: Arc::new(|| MessageId(1)),
             people: Arc::default(),

@@ -96,6 +96,8 @@ pub const RANDOM_BYTES: usize = 4096;
 pub const NEW_FILE_BYTES: usize = 16 << 20;
 /// Contacts in one page (documented in the contract).
 pub const PAGE_CONTACTS: usize = 500;
+/// People who are looked at for one page of a segment: about ten milliseconds of the call's CPU time.
+pub const SEARCHED_PEOPLE: usize = 5000;
 /// Host calls during one event: far above what a hundred effects with a few reads each need.
 pub const HOST_CALLS: u32 = 10_000;
 /// Bytes that a guest may pass in one host call besides a value of state or a file: the longest list

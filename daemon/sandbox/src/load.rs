@@ -116,6 +116,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         people: Arc::clone(&runtime.people),
         reader: runtime.reader.clone(),
         gatekeeper: runtime.gatekeeper.clone(),
+        segments: runtime.segments.clone(),
         reserve: Arc::clone(&runtime.reserve),
     };
     let loaded = Loaded {

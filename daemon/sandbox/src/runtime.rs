@@ -7,6 +7,7 @@ use crate::host::HostState;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::MessageId;
 use beadle_model::consent::rules::PeopleRules;
+use beadle_segments::Segments;
 use beadle_store::Reader;
 use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime as Tokio};
@@ -23,6 +24,7 @@ pub struct Runtime {
     pub people: Arc<PeopleRules>,
     pub reader: Reader,
     pub gatekeeper: Gatekeeper,
+    pub segments: Segments,
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
     pub host_key: [u8; 32],
     pub handles: Arc<Handles>,

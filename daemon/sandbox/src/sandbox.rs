@@ -12,6 +12,7 @@ use crate::{abi, limits, load};
 use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{Blame, Coded, MessageId};
+use beadle_segments::{Definitions, Segments};
 use beadle_store::Reader;
 use beadle_tasks::Tasks;
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub struct SandboxConfig {
     pub tasks: Tasks,
     /// Decides what plugins may send. None: by WhatsApp's rules, without an operator's settings.
     pub gatekeeper: Option<Gatekeeper>,
+    /// Who belongs to which segment. None: there are no segments.
+    pub segments: Option<Segments>,
 }
 
 impl Default for SandboxConfig {
@@ -47,6 +50,7 @@ impl Default for SandboxConfig {
             people: Arc::default(),
             tasks: Tasks::default(),
             gatekeeper: None,
+            segments: None,
         }
     }
 }
@@ -118,6 +122,7 @@ impl Sandbox {
             ticker,
             code_cache: code_cache.map(Arc::new),
             gatekeeper: config.gatekeeper.unwrap_or_else(|| Gatekeeper::new(reader.clone(), Policy::default())),
+            segments: config.segments.unwrap_or_else(|| Segments::new(reader.clone(), Definitions::default())),
             people: config.people,
             reader,
             reserve,

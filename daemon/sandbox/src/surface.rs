@@ -14,7 +14,7 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The capabilities of the contract.
-pub const CAPABILITIES: [&str; 14] = [
+pub const CAPABILITIES: [&str; 15] = [
     "settings",
     "clock",
     "random",
@@ -26,6 +26,7 @@ pub const CAPABILITIES: [&str; 14] = [
     "contacts",
     "contacts-edit",
     "consents",
+    "segments",
     "documents",
     "media",
     "groups",

@@ -101,6 +101,12 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// A change of a list that is not allowed.
+    #[error("{reason}")]
+    List {
+        /// Why.
+        reason: String,
+    },
     /// Both ids refer to one contact, so it cannot be merged or marked as distinct.
     #[error("{}", same_contact(*one, *other, *is))]
     SameContact {
@@ -230,6 +236,7 @@ impl StoreError {
                 | StoreError::Fenced { .. }
                 | StoreError::SameContact { .. }
                 | StoreError::Profile { .. }
+                | StoreError::List { .. }
         )
     }
 
@@ -245,6 +252,7 @@ impl StoreError {
             | StoreError::NotFound { .. }
             | StoreError::SameContact { .. }
             | StoreError::Profile { .. }
+            | StoreError::List { .. }
             | StoreError::Unreadable { .. } => true,
             StoreError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
                 matches!(error.code, ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch)
@@ -296,7 +304,7 @@ fn same_contact(one: ContactId, other: ContactId, is: ContactId) -> String {
 }
 
 /// The codes of [`StoreError`]; `beadle explain` documents each.
-pub const CODES: [&str; 20] = [
+pub const CODES: [&str; 21] = [
     "store-busy",
     "disk-full",
     "store-unavailable",
@@ -309,6 +317,7 @@ pub const CODES: [&str; 20] = [
     "store-fenced",
     "not-found",
     "contact-value",
+    "list-refused",
     "same-contact",
     "store-locked",
     "store-newer",
@@ -334,6 +343,7 @@ impl Coded for StoreError {
             StoreError::Fenced { .. } => "store-fenced",
             StoreError::NotFound { .. } => "not-found",
             StoreError::Profile { .. } => "contact-value",
+            StoreError::List { .. } => "list-refused",
             StoreError::SameContact { .. } => "same-contact",
             StoreError::Locked { .. } => "store-locked",
             StoreError::Newer { .. } => "store-newer",
@@ -355,6 +365,7 @@ impl Coded for StoreError {
             | StoreError::NotDead { .. }
             | StoreError::SameContact { .. }
             | StoreError::Profile { .. }
+            | StoreError::List { .. }
             | StoreError::Locked { .. }
             | StoreError::Newer { .. }
             | StoreError::Foreign { .. }

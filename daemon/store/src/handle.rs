@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::feed::{Feed, Tail};
 use crate::files::Files;
 use crate::import::{ImportOutcome, ImportedContact};
+use crate::lists::{ListChange, ListRow};
 use crate::plugins::PurgeReport;
 use crate::profile::ContactEdit;
 use crate::queue::{Queue, ask};
@@ -438,6 +439,38 @@ impl Store {
     pub async fn edit_contact(&self, id: ContactId, edit: ContactEdit) -> Result<Contact, StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.edit_contact(id, &edit, now)).await
+    }
+
+    /// Creates a list.
+    ///
+    /// # Errors
+    /// [`StoreError::List`] if there is one with this name, or there are [`crate::MAX_LISTS`].
+    pub async fn create_list(&self, name: &str, description: Option<String>) -> Result<ListRow, StoreError> {
+        let (name, now) = (name.to_owned(), self.0.shared.clock.now());
+        self.ask(move |tx| tx.create_list(&name, description.as_deref(), now)).await
+    }
+
+    /// Deletes a list with its memberships. Returns the list as it was.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such list.
+    pub async fn delete_list(&self, name: &str) -> Result<ListRow, StoreError> {
+        let name = name.to_owned();
+        self.ask(move |tx| tx.delete_list(&name)).await
+    }
+
+    /// Adds contacts to a list, then removes others: one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such list, or a contact is unknown.
+    pub async fn edit_list(
+        &self,
+        name: &str,
+        add: Vec<ContactId>,
+        remove: Vec<ContactId>,
+    ) -> Result<ListChange, StoreError> {
+        let (name, now) = (name.to_owned(), self.0.shared.clock.now());
+        self.ask(move |tx| tx.edit_list(&name, &add, &remove, now)).await
     }
 
     /// Deletes one slice of what has passed its retention time. While the report says there is

@@ -93,6 +93,7 @@ impl Tx<'_> {
             self.move_scope(Scope::Conversation(from), Scope::Conversation(into), version, now, &mut report)?;
         }
         self.merge_groups(keep, removed, &mut report)?;
+        self.merge_lists(keep, removed)?;
         let (mut one, membership) = merged_contact(kept, removed_person);
         self.write_merged(&one, removed)?;
         self.merge_consents(kept, removed_person, &mut one, now)?;

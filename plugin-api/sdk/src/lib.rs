@@ -13,7 +13,7 @@
 //! once, after it has returned `Ok`. If it fails, traps or exceeds a limit, none of them are.
 //!
 //! **Capabilities.** Each of the modules [`replies`], [`state`], [`timers`], [`messages`], [`media`],
-//! [`groups`], [`contacts`], [`documents`], [`log`], [`clock`], [`random`] and [`settings`] is a capability.
+//! [`groups`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`], [`random`] and [`settings`] is a capability.
 //! Calling a function requests it; what is not called is not in the binary. A [`Refusal`] is a return value:
 //! check its `code` and do something else, or end the handling with `?`.
 //!
@@ -51,8 +51,8 @@ pub mod text;
 mod types;
 
 pub use capability::{
-    clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, random, replies, settings,
-    state, timers,
+    clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, random, replies, segments,
+    settings, state, timers,
 };
 pub use event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
@@ -86,6 +86,6 @@ pub mod prelude {
         OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
         OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent,
         WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit, documents, groups, log,
-        media, messages, plugin, random, replies, settings, state, timers,
+        media, messages, plugin, random, replies, segments, settings, state, timers,
     };
 }

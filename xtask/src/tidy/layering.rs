@@ -16,6 +16,7 @@ const LAYERS: &[&str] = &[
     "beadle-sandbox",
     "beadle-gatekeeper",
     "beadle-gate",
+    "beadle-segments",
     "beadle-store",
     "beadle-clock",
     "beadle-tasks",
@@ -24,8 +25,12 @@ const LAYERS: &[&str] = &[
 ];
 
 /// Third-party crates, and the only crate of the daemon that may depend on them.
-const KEPT_IN: &[(&str, &str)] =
-    &[("wasmtime", "beadle-sandbox"), ("wasmtime-wasi", "beadle-sandbox"), ("rusqlite", "beadle-store")];
+const KEPT_IN: &[(&str, &str)] = &[
+    ("wasmtime", "beadle-sandbox"),
+    ("wasmtime-wasi", "beadle-sandbox"),
+    ("rusqlite", "beadle-store"),
+    ("cel", "beadle-segments"),
+];
 
 /// Crates that are functions of their arguments, and all that they may depend on: no I/O, no clock, no runtime.
 const PURE: &[(&str, &[&str])] = &[

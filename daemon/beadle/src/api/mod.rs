@@ -13,6 +13,7 @@ mod people;
 mod plugins;
 mod rfc3339;
 mod schedules;
+mod segments;
 mod status;
 mod windows;
 
@@ -24,5 +25,6 @@ pub use gate::*;
 pub use people::*;
 pub use plugins::*;
 pub use schedules::*;
+pub use segments::*;
 pub use status::*;
 pub use windows::*;

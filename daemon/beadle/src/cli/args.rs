@@ -94,6 +94,12 @@ pub enum Command {
     /// Show and record what people agreed to receive
     #[command(subcommand)]
     Consents(Consents),
+    /// Show who belongs to a segment, and why
+    #[command(subcommand)]
+    Segments(Segments),
+    /// Keep lists of people
+    #[command(subcommand)]
+    Lists(Lists),
     /// Show open 24-hour reply windows
     #[command(subcommand)]
     Windows(Windows),
@@ -522,6 +528,111 @@ pub enum Consents {
         #[command(flatten)]
         json: Json,
     },
+}
+
+/// `beadle segments`
+#[derive(Debug, Subcommand)]
+pub enum Segments {
+    /// List segments and their expressions
+    List {
+        /// List segments after this one
+        #[arg(long, value_name = "NAME")]
+        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Count the members of a segment
+    Count {
+        /// Segment, or a list as list:NAME
+        name: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// List the members of a segment, in the order in which they became known
+    Members {
+        /// Segment, or a list as list:NAME
+        name: String,
+        /// List members after this one (con_…)
+        #[arg(long, value_name = "ID", value_parser = id::<ContactId>)]
+        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Explain why a person belongs to a segment or not
+    Explain {
+        /// Segment, or a list as list:NAME
+        name: String,
+        /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
+        contact: String,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+/// `beadle lists`
+#[derive(Debug, Subcommand)]
+pub enum Lists {
+    /// List the lists
+    List {
+        /// List those after this one
+        #[arg(long, value_name = "NAME")]
+        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Create an empty list
+    Create {
+        /// 1 to 64 letters, digits, - or _
+        name: String,
+        /// What it is for
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+    },
+    /// Add people to a list
+    Add {
+        /// List
+        name: String,
+        #[command(flatten)]
+        people: ListPeople,
+    },
+    /// Remove people from a list
+    Remove {
+        /// List
+        name: String,
+        #[command(flatten)]
+        people: ListPeople,
+    },
+    /// Show the members of a list, in the order in which they became known
+    Show {
+        /// List
+        name: String,
+        /// Show members after this one (con_…)
+        #[arg(long, value_name = "ID", value_parser = id::<ContactId>)]
+        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Delete a list; the people stay
+    Delete {
+        /// List
+        name: String,
+    },
+}
+
+/// People of `lists add` and `lists remove`
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub struct ListPeople {
+    /// Contact id (con_…); can be repeated
+    #[arg(value_name = "CONTACT", value_parser = id::<ContactId>)]
+    pub contacts: Vec<String>,
+    /// File with a contact id per line; further columns of a CSV file are ignored
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The present members of this segment, or of a list as list:NAME
+    #[arg(long, value_name = "NAME")]
+    pub segment: Option<String>,
 }
 
 /// `beadle windows`

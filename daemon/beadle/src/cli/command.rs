@@ -4,10 +4,11 @@
 //! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
 use super::args::{
-    Cli, Command, Consents, Contacts, Costs, DeadLetters, EventFilter, Events, Fill, Gate, Json, Outbox, Page, Plugins,
-    Schedules, Templates, Windows,
+    Cli, Command, Consents, Contacts, Costs, DeadLetters, EventFilter, Events, Fill, Gate, Json, Lists, Outbox, Page,
+    Plugins, Schedules, Segments, Templates, Windows,
 };
 use super::client::{Client, ClientError};
+use super::lists;
 use super::show::{self, Output, Screen};
 use super::table::{json, json_line, terminal_width};
 use super::transfer;
@@ -56,7 +57,7 @@ fn report(error: &ClientError) {
 }
 
 /// Why a command ends early.
-enum End {
+pub(super) enum End {
     /// The request failed.
     Client(ClientError),
     /// The output was closed or could not be written.
@@ -167,6 +168,9 @@ async fn run(cli: &Cli) -> Result<(), End> {
         Command::Contacts(Contacts::MarkDistinct { contact, other }) => {
             post(&client, &["contacts", contact, "mark-distinct", other]).await
         }
+        Command::Lists(Lists::Create { .. } | Lists::Add { .. } | Lists::Remove { .. } | Lists::Delete { .. }) => {
+            lists::change(&client, &cli.command).await
+        }
         Command::Schedules(Schedules::Run { name, dry_run: false, json }) => {
             let done = client.post(&["schedules", name, "run"]).await?;
             if json.json { Ok(print(&pretty(&done)?)?) } else { write(show::done(done)?) }
@@ -222,6 +226,13 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             let within = within.map(|ms| ms.to_string());
             list(["windows"], given([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
         }
+        Command::Segments(command) => segments(command),
+        Command::Lists(Lists::List { after, page }) => {
+            list(["lists"], given([("after", after)]).collect(), page, show::people_lists)
+        }
+        Command::Lists(Lists::Show { name, after, page }) => {
+            list(["lists", name, "members"], given([("after", after)]).collect(), page, show::people_list_members)
+        }
         Command::Templates(command) => return templates(command),
         Command::Costs(Costs { by, from, to, json }) => {
             let params = [("by", Some(by.clone())), ("from", from.clone()), ("to", to.clone())];
@@ -254,6 +265,19 @@ fn templates(command: &Templates) -> Option<Query<'_>> {
         }
         Templates::Sync => return None,
     })
+}
+
+fn segments(command: &Segments) -> Query<'_> {
+    match command {
+        Segments::List { after, page } => list(["segments"], given([("after", after)]).collect(), page, show::segments),
+        Segments::Count { name, json } => one(["segments", name, "count"], *json, show::segment_count),
+        Segments::Members { name, after, page } => {
+            list(["segments", name, "members"], given([("after", after)]).collect(), page, show::segment_members)
+        }
+        Segments::Explain { name, contact, json } => {
+            one(["segments", name, "explain", contact], *json, show::segment_explanation)
+        }
+    }
 }
 
 /// The parameters of a template as one JSON array, because a query may have each name once.
@@ -522,7 +546,7 @@ async fn follow(client: &Client, query: &Query<'_>, json: Json) -> Result<(), En
 }
 
 /// Prints text to stdout and hints to stderr.
-fn write(output: Output) -> Result<(), End> {
+pub(super) fn write(output: Output) -> Result<(), End> {
     print(&output.text)?;
     for hint in output.hints {
         eprintln!("hint: {hint}");

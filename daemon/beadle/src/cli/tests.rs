@@ -291,6 +291,35 @@ fn windows_match_the_golden_file() {
 }
 
 #[test]
+fn segments_and_lists_match_the_golden_file() {
+    let list = |items: Value, next: Value| json!({"now": at(NOW), "items": items, "next": next});
+    let problem = json!({"code": "list-unknown", "message": "there is no list `friends`, which segment `both` names"});
+    let segments = json!([
+        {"name": "both", "where": "segment('vips') && list('friends')", "segments": ["vips"], "lists": ["friends"], "problem": problem},
+        {"name": "vips", "where": "\"vip\" in tags &&\n  member", "description": "Invited to everything"}]);
+    let tags = json!([{"name": "tags", "value": "berlin, vip"}]);
+    let parts = json!([
+        {"text": "\"vip\" in tags", "holds": true, "values": tags},
+        {"text": "not", "holds": false, "parts": [
+            {"text": "attributes.points > 3", "holds": true, "values": [{"name": "attributes.points", "value": "12"}]}]}]);
+    let explained = json!({"now": at(NOW), "segment": "vips", "contact": "con_7", "name": "Ana", "member": false,
+        "reason": {"text": "all of", "holds": false, "parts": parts}});
+    let members = json!([{"contact": "con_7", "name": "Ana", "added_at": at(NOW - 3_600_000)}, {"contact": "con_9"}]);
+    let lists = json!([{"name": "friends", "members": 2, "created_at": at(NOW - 90_000_000), "segments": ["both"]}]);
+    let cases = [
+        ("beadle segments list", list(segments, Value::Null)),
+        ("beadle segments list", list(json!([]), Value::Null)),
+        ("beadle segments count vips", json!({"now": at(NOW), "name": "vips", "members": 1, "people": 1840})),
+        ("beadle segments members vips", list(members.clone(), json!("con_9"))),
+        ("beadle segments explain vips con_7", explained),
+        ("beadle lists list", list(lists, Value::Null)),
+        ("beadle lists show friends", list(members, Value::Null)),
+        ("beadle lists show friends", list(json!([]), Value::Null)),
+    ];
+    golden("segments", &cases.into_iter().map(|(line, response)| shown(line, response, None)).collect::<String>());
+}
+
+#[test]
 fn filters_become_query_parameters() {
     let line = "beadle events list --kind message --contact con_7 --conversation cnv_3 --state begun --before evt_9 --limit 7 --json";
     let cli = Cli::try_parse_from(line.split(' ')).unwrap();
@@ -330,7 +359,7 @@ fn wrong_values_are_usage_errors_that_say_what_is_accepted() {
         ("contacts mark-distinct con_1 Ana", "con_NUMBER"),
         ("windows list --within soon", "a number with a unit"),
         ("plugins state echo --scope Ana", "con_NUMBER or cnv_NUMBER"),
-        ("plugins grant echo nonsense", "these can be granted: messages, contacts-edit, consents, groups"),
+        ("plugins grant echo nonsense", "these can be granted: messages, contacts-edit, consents, segments, groups"),
         ("plugins grant echo state", "every plugin has it by default"),
         ("plugins revoke echo state", "every plugin has it by default"),
         ("plugins new 1st", "must begin with a letter"),

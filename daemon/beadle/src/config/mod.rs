@@ -1,6 +1,6 @@
 //! The configuration: from TOML files to one typed, validated value, or to all errors at once.
 //!
-//! `files` reads the files, `tree` merges them, `read` has typed readers, `sections`, `schedules` and `costs` define
+//! `files` reads the files, `tree` merges them, `read` has typed readers, `sections`, `schedules`, `segments` and `costs` define
 //! the keys, `settings` is the result. The rest of the daemon sees only checked values: no text to parse, no secrets to
 //! fetch. Nothing is opened or started here, so a configuration can be checked on another machine.
 
@@ -10,11 +10,13 @@ mod difference;
 mod environment;
 mod files;
 mod inputs;
+mod literal;
 mod people;
 mod read;
 mod schedules;
 mod secret;
 mod sections;
+mod segments;
 mod settings;
 mod tree;
 pub mod units;
@@ -28,6 +30,7 @@ pub use diagnostic::{Diagnostic, Invalid, Source, Span};
 pub use difference::{Change, Flat, changes};
 pub use environment::Environment;
 pub use inputs::Inputs;
+pub use read::{NAME_FORM, is_name};
 pub use settings::*;
 
 use std::collections::BTreeMap;
@@ -83,33 +86,37 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         known: Default::default(),
         inputs: files.inputs.into(),
         more_sources: Default::default(),
-        sources: files.sources.len(),
+        sources: &files.sources,
         base: &files.base,
         environment,
     };
     let config = sections::config(&context, &tree);
     let (flat, places) = (difference::flat(&tree), tree::places(&tree));
-    let mut diagnostics = context.diagnostics.into_inner();
+    // From here on the files are not borrowed.
+    #[cfg(test)]
+    let known = context.known.into_inner();
+    let read::Context { diagnostics, warnings, inputs, more_sources, .. } = context;
+    let (mut diagnostics, inputs) = (diagnostics.into_inner(), inputs.into_inner());
     // A key may be missing only because its file could not be parsed.
     if !is_complete {
         diagnostics.remove("config-missing");
     }
     if !diagnostics.is_empty() {
-        files.sources.extend(context.more_sources.into_inner());
-        return Err(diagnostics.into_error(files.sources, context.inputs.into_inner()));
+        files.sources.extend(more_sources.into_inner());
+        return Err(diagnostics.into_error(files.sources, inputs));
     }
     let paths = files.sources.iter().map(|source| source.path.clone()).collect();
-    files.sources.extend(context.more_sources.into_inner());
+    files.sources.extend(more_sources.into_inner());
     Ok(Loaded {
         config,
         path: path.to_owned(),
         files: paths,
         flat,
-        warnings: context.warnings.into_inner(),
+        warnings: warnings.into_inner(),
         sources: files.sources,
         places,
-        inputs: context.inputs.into_inner(),
+        inputs,
         #[cfg(test)]
-        known: context.known.into_inner(),
+        known,
     })
 }

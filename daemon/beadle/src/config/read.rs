@@ -24,8 +24,8 @@ pub struct Context<'a> {
     pub known: RefCell<BTreeSet<String>>,
     /// The files that were read.
     pub inputs: RefCell<Inputs>,
-    /// The number of files of the configuration.
-    pub sources: usize,
+    /// The files of the configuration.
+    pub sources: &'a [Source],
     /// Files that the configuration names and that have errors of their own.
     pub more_sources: RefCell<Vec<Source>>,
     /// The folder that relative paths start at.
@@ -44,7 +44,7 @@ impl Context<'_> {
     pub fn add_source(&self, source: Source) -> usize {
         let mut more = self.more_sources.borrow_mut();
         more.push(source);
-        self.sources + more.len() - 1
+        self.sources.len() + more.len() - 1
     }
 
     /// Records a warning.

@@ -10,7 +10,7 @@ use super::settings::{
     Admin, ApiAccess, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media, Outbox,
 };
 use super::tree::{Table, Value};
-use super::{people, schedules};
+use super::{people, schedules, segments};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{DEFAULT, GRANTABLE};
 use beadle_gate::StopSwitch;
@@ -43,13 +43,23 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
     let channel_names: Vec<&str> = channels.keys().map(String::as_str).collect();
     let budgets = costs::budgets(&mut root, rates.as_ref(), &channel_names);
     let rates = rates.unwrap_or_default();
+    let contacts = people::contacts(root.section("contacts"));
+    let consents = people::consents(root.section("consents"), &keywords);
+    let named = segments::Named {
+        contacts: &contacts,
+        channels: channel_names,
+        consents: &consents,
+        timezone: &daemon.timezone,
+    };
+    let segments = segments::segments(&mut root, &named);
     let config = Config {
         schedules: schedules::schedules(&mut root, &daemon.timezone),
         daemon,
         http: http(root.section("http")),
         admin: admin(root.section("admin")),
-        contacts: people::contacts(root.section("contacts")),
-        consents: people::consents(root.section("consents"), &keywords),
+        contacts,
+        consents,
+        segments,
         keywords,
         apps,
         outbox: outbox(root.section("outbox")),

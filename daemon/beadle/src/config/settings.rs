@@ -8,6 +8,7 @@ use beadle_model::keyword::Language;
 use beadle_model::profile::AttributeTypes;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_schedule::{Schedule, Zone};
+use beadle_segments::Definitions;
 use beadle_store::Retention;
 use beadle_whatsapp::Secret;
 use std::collections::BTreeMap;
@@ -35,6 +36,8 @@ pub struct Config {
     pub contacts: Contacts,
     /// `[consents]`
     pub consents: ConsentRules,
+    /// `[segments.NAME]`
+    pub segments: Definitions,
     /// `[apps.NAME]`
     pub apps: BTreeMap<String, App>,
     /// `[channels.NAME]`

@@ -12,6 +12,7 @@ use beadle_model::keyword::OwnWords;
 use beadle_pipeline::{ActiveRevision, Channel, OutboxSettings, Pipeline, Subscriptions, SubscriptionsReceiver};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_schedule::{Scheduler, Schedules};
+use beadle_segments::Segments;
 use beadle_store::step::ConsentTopic;
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
@@ -40,6 +41,8 @@ pub struct Parts {
     pub people: Arc<PeopleRules>,
     /// Decides what may be sent.
     pub gatekeeper: Gatekeeper,
+    /// Who belongs to which segment.
+    pub segments: Segments,
     /// Fetches templates.
     pub templates: Arc<TemplateSync>,
     /// Downloads incoming files.
@@ -62,11 +65,13 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     };
     let people = people(config);
     let gatekeeper = Gatekeeper::new(store.reader(), gate(config));
+    let segments = Segments::new(store.reader(), config.segments.clone());
     let sandbox_config = SandboxConfig {
         cache_dir: Some(data_dir.join("cache")),
         people: Arc::clone(&people),
         tasks: tasks.clone(),
         gatekeeper: Some(gatekeeper.clone()),
+        segments: Some(segments.clone()),
         ..SandboxConfig::default()
     };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
@@ -101,6 +106,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         webhooks,
         clock,
         gatekeeper,
+        segments,
         templates,
         fetcher,
         schedules,

@@ -167,6 +167,7 @@ impl Running {
             catalog,
             templates: Arc::clone(&parts.templates),
             gatekeeper: parts.gatekeeper.clone(),
+            segments: parts.segments.clone(),
             schedules: parts.schedules.clone(),
             tasks: parts.tasks.clone(),
             // The machine's time: a simulated calendar does not change how long a process runs.
@@ -246,6 +247,7 @@ impl Running {
             catalog,
             pipeline: parts.pipeline.clone(),
             gatekeeper: parts.gatekeeper.clone(),
+            segments: parts.segments.clone(),
             schedules: parts.schedules.clone(),
             admin: Arc::clone(&self.admin),
             retention: self.retention.clone(),

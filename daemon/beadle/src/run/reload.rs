@@ -19,6 +19,7 @@ use beadle_gatekeeper::Gatekeeper;
 use beadle_model::{Coded as _, LeadTimes};
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
+use beadle_segments::Segments;
 use beadle_store::Retention;
 use beadle_tasks::Heartbeat;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub struct Reloader {
     pub catalog: Catalog,
     pub pipeline: Pipeline,
     pub gatekeeper: Gatekeeper,
+    pub segments: Segments,
     pub schedules: Schedules,
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
@@ -137,6 +139,9 @@ impl Reloader {
     fn apply(&self, old: &Config, new: &Config) {
         self.pipeline.outbox().configure(build::outbox(new));
         self.gatekeeper.configure(build::gate(new));
+        if old.segments != new.segments {
+            self.segments.configure(new.segments.clone());
+        }
         if old.retention != new.retention {
             self.retention.send_replace(new.retention);
         }

@@ -10,6 +10,7 @@ use beadle_gatekeeper::Gatekeeper;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
+use beadle_segments::Segments;
 use beadle_store::Store;
 use beadle_tasks::{OnFailure, TaskKind, Tasks};
 use beadle_whatsapp::TemplateSync;
@@ -64,6 +65,8 @@ pub struct Admin {
     pub catalog: Catalog,
     /// Decides what may be sent.
     pub gatekeeper: Gatekeeper,
+    /// Who belongs to which segment.
+    pub segments: Segments,
     /// Fetches templates.
     pub templates: Arc<TemplateSync>,
     /// The schedules.

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use beadle_catalog::CommandError;
 use beadle_model::Coded as _;
 use beadle_pipeline::InboxError;
+use beadle_segments::SegmentError;
 use beadle_store::StoreError;
 
 /// Codes that no other crate has.
@@ -87,9 +88,10 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
-            StoreError::SameContact { .. } | StoreError::NotDead { .. } | StoreError::Profile { .. } => {
-                StatusCode::CONFLICT
-            }
+            StoreError::SameContact { .. }
+            | StoreError::NotDead { .. }
+            | StoreError::Profile { .. }
+            | StoreError::List { .. } => StatusCode::CONFLICT,
             StoreError::Busy { .. }
             | StoreError::DiskFull { .. }
             | StoreError::DiskFullAtStart { .. }
@@ -99,6 +101,21 @@ impl From<StoreError> for ApiError {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.code(), error)
+    }
+}
+
+impl From<SegmentError> for ApiError {
+    fn from(error: SegmentError) -> Self {
+        match error {
+            SegmentError::Store(error) => error.into(),
+            // The segment exists, and something that it names does not.
+            SegmentError::UnknownList { segment: Some(_), .. } | SegmentError::UnknownGroup { .. } => {
+                Self::conflict(error.code(), error)
+            }
+            SegmentError::UnknownSegment { .. } | SegmentError::UnknownList { .. } => {
+                Self::new(StatusCode::NOT_FOUND, error.code(), error)
+            }
+        }
     }
 }
 

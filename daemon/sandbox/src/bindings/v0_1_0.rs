@@ -9,6 +9,6 @@ wasmtime::component::bindgen!({
 
 pub use beadle::plugin::{
     clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, outgoing, random, replies,
-    settings, state, timers, types,
+    segments, settings, state, timers, types,
 };
 pub use exports::beadle::plugin::{about::About, migration::Next, *};

@@ -5,6 +5,7 @@ use crate::limits::Limits;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{EventKind, MessageId, PluginNo, StateNo};
+use beadle_segments::Segments;
 use beadle_store::Reader;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Facts {
     pub reader: Reader,
     /// Decides what it may send.
     pub gatekeeper: Gatekeeper,
+    /// Who belongs to which segment.
+    pub segments: Segments,
     /// Reserves an id for a message.
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
 }

@@ -23,6 +23,7 @@ mod messages;
 mod outgoing;
 mod overlay;
 mod random;
+mod segments;
 mod settings;
 mod state;
 mod template;

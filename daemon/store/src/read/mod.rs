@@ -7,6 +7,7 @@
 mod counts;
 mod dead;
 pub(crate) mod events;
+pub(crate) mod facts;
 pub(crate) mod outbox;
 mod people;
 pub(crate) mod rejected;

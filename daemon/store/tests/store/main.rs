@@ -18,6 +18,7 @@ mod faults;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod lists;
 mod merge;
 #[cfg(test)]
 mod outbox;

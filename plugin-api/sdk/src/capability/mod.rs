@@ -11,6 +11,7 @@ pub mod media;
 pub mod messages;
 pub mod random;
 pub mod replies;
+pub mod segments;
 pub mod settings;
 pub mod state;
 pub mod timers;

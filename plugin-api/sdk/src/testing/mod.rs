@@ -66,6 +66,12 @@ impl Host {
         World::with(|world| world.now)
     }
 
+    /// Defines a segment, or a list as `list:NAME`, with these members.
+    pub fn segment(&self, name: &str, members: &[&Contact]) {
+        let members = members.iter().map(|member| member.id.clone()).collect();
+        World::with(|world| world.segments.insert(name.to_owned(), members));
+    }
+
     /// Advances the clock.
     pub fn wait(&self, time: Duration) {
         World::with(|world| world.now += i64::try_from(time.as_millis()).unwrap_or(0));

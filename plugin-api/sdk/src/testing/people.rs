@@ -1,4 +1,4 @@
-//! `contacts-edit` and `consents` in tests: changes apply at once, and every grant counts without a question.
+//! `contacts-edit`, `consents` and `segments` in tests: changes apply at once, and every grant counts without a question.
 
 use super::world::World;
 use crate::types::{Contact, Refusal};
@@ -104,5 +104,34 @@ pub(crate) mod consents {
         _evidence: Option<&str>,
     ) -> Refusable<()> {
         record(contact, purpose, "withdrawn", source, None)
+    }
+}
+
+pub(crate) mod segments {
+    use super::*;
+    use crate::bindings::imports::segments::SegmentPage;
+
+    fn members(world: &World, segment: &str) -> Refusable<Vec<String>> {
+        let code = if segment.starts_with("list:") { "list-unknown" } else { "segment-unknown" };
+        let unknown = || Refusal::new(code, format!("there is no segment `{segment}`; a test defines it."));
+        world.segments.get(segment).cloned().ok_or_else(unknown)
+    }
+    pub(crate) fn contains(segment: &str, contact: &str) -> Refusable<bool> {
+        World::with(|world| {
+            if !world.people.contains_key(contact) {
+                return Err(Refusal::new("unknown-contact", format!("There is no contact {contact}.")));
+            }
+            Ok(members(world, segment)?.iter().any(|member| member == contact))
+        })
+    }
+    pub(crate) fn page(segment: &str, after: Option<&str>, limit: u32) -> Refusable<SegmentPage> {
+        World::with(|world| {
+            let mut members = members(world, segment)?;
+            members.sort();
+            let mut rest = members.into_iter().filter(|member| after.is_none_or(|after| after < member.as_str()));
+            let contacts: Vec<String> = rest.by_ref().take(limit.clamp(1, 500) as usize).collect();
+            let next = rest.next().and(contacts.last().cloned());
+            Ok(SegmentPage { contacts, next })
+        })
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) people: BTreeMap<String, Contact>,
     /// The ledger: the contact and the entry.
     pub(super) consents: Vec<(String, ConsentEntry)>,
+    /// The members by segment.
+    pub(super) segments: BTreeMap<String, Vec<String>>,
     pub(super) templates: Vec<Candidate>,
     pub(super) windows: BTreeMap<String, TimestampMs>,
     /// Text and time of the last change, by name.
@@ -81,6 +83,7 @@ impl World {
             timers: BTreeMap::new(),
             people: BTreeMap::new(),
             consents: Vec::new(),
+            segments: BTreeMap::new(),
             templates: Vec::new(),
             windows: BTreeMap::new(),
             documents: BTreeMap::new(),

@@ -7,6 +7,7 @@ mod platform;
 mod profile;
 mod reload;
 mod schedules;
+mod segments;
 mod servers;
 mod throughput;
 mod waiting;
@@ -66,6 +67,9 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         }),
         ("waiting", "10 million open windows, 10 million timers: the same (writes some 5 GB)", |options, report| {
             Box::pin(waiting::waiting(options, report))
+        }),
+        ("segments", "segments over 100,000 and a million people: count, a page of members", |options, report| {
+            Box::pin(segments::segments(options, report))
         }),
         ("call-cost", "a call into a warm and a fresh instance, and into bare wasmtime", |options, report| {
             Box::pin(idle::call_cost(options, report))

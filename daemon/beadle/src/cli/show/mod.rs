@@ -10,6 +10,7 @@ mod gate;
 mod people;
 mod plugins;
 mod schedules;
+mod segments;
 mod status;
 mod text;
 mod windows;
@@ -21,6 +22,10 @@ pub use gate::{gate, lint, preview, template, templates};
 pub use people::{contact, contacts, duplicates, merge};
 pub use plugins::{documents, plugin, plugins, state};
 pub use schedules::{firings, next_firings, schedule, schedule_dry_run, schedules};
+pub use segments::{
+    people_list_changed, people_list_created, people_list_members, people_lists, segment_count, segment_explanation,
+    segment_members, segments,
+};
 pub use status::{done, status, why};
 pub use text::{Output, Result, Screen};
 pub use windows::{windows, windows_by_hour};

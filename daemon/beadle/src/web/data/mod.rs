@@ -16,6 +16,7 @@ mod plugins;
 mod profile;
 mod query;
 mod schedules;
+mod segments;
 mod state;
 mod status;
 mod tasks;
@@ -35,6 +36,10 @@ pub use plugins::{
 };
 pub use query::{Names, read};
 pub use schedules::{dry_run, history, next, run, schedule, schedules};
+pub use segments::{
+    count_segment, create_list, delete_list, edit_list, explain_segment, list, list_members, lists, segment_members,
+    segments,
+};
 pub use state::state;
 pub use status::{config, pause_of, problems, snapshot, status, status_line};
 #[cfg(debug_assertions)]

@@ -1,0 +1,378 @@
+//! Who is meant by a segment or a list now: a page of members, one person, or all of them counted.
+//!
+//! An [`Audience`] is bound to the definitions and the time at which it was made, so that all its pages
+//! mean the same. People may change between two pages; each page sees one snapshot.
+
+use crate::LIST_PREFIX;
+use crate::evaluate::{Evaluator, Surroundings};
+use crate::explain::{Explanation, Part};
+use crate::expression::{Definitions, Segment};
+use beadle_model::{Blame, Coded, ContactId, ConversationId, Timestamp};
+use beadle_store::{FACTS_PAGE, ListId, PersonFacts, Reader, StoreError, WantedFacts};
+use parking_lot::RwLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The maximum number of people who are looked at for a page: it bounds the time that one takes.
+const SEARCHED_PEOPLE: usize = 20_000;
+/// The maximum number of members of a page.
+const MAX_PAGE: usize = 10_000;
+
+/// Why a segment or list cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// No segment has this name.
+    #[error("there is no segment `{name}`; {}", known(segments))]
+    UnknownSegment {
+        /// The name.
+        name: String,
+        /// Those that exist.
+        segments: Vec<String>,
+    },
+    /// No list has this name.
+    #[error("there is no list `{name}`{}", used_by(segment.as_deref()))]
+    UnknownList {
+        /// The name.
+        name: String,
+        /// The segment that names it.
+        segment: Option<String>,
+    },
+    /// No group has this subject or id.
+    #[error("there is no group `{name}`{}", used_by(Some(segment)))]
+    UnknownGroup {
+        /// The name.
+        name: String,
+        /// The segment that names it.
+        segment: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn known(segments: &[String]) -> String {
+    if segments.is_empty() {
+        return "the configuration has no segments".into();
+    }
+    let mut names = segments.iter().take(20).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if segments.len() > 20 {
+        names.push_str(", …");
+    }
+    format!("the configuration has {names}; a list is named `{LIST_PREFIX}NAME`")
+}
+
+fn used_by(segment: Option<&str>) -> String {
+    segment.map(|name| format!(", which segment `{name}` names")).unwrap_or_default()
+}
+
+/// The codes of [`SegmentError`], without those of the store.
+pub const CODES: [&str; 3] = ["segment-unknown", "list-unknown", "group-unknown"];
+
+impl Coded for SegmentError {
+    fn code(&self) -> &'static str {
+        match self {
+            SegmentError::UnknownSegment { .. } => "segment-unknown",
+            SegmentError::UnknownList { .. } => "list-unknown",
+            SegmentError::UnknownGroup { .. } => "group-unknown",
+            SegmentError::Store(error) => error.code(),
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        match self {
+            SegmentError::Store(error) => error.blame(),
+            _ => Blame::Operator,
+        }
+    }
+
+    fn retried(&self) -> bool {
+        matches!(self, SegmentError::Store(error) if error.retried())
+    }
+}
+
+/// The segments in effect. Cheap to clone; all clones see a reload.
+#[derive(Clone)]
+pub struct Segments(Arc<Inner>);
+
+struct Inner {
+    reader: Reader,
+    definitions: RwLock<Arc<Definitions>>,
+}
+
+impl std::fmt::Debug for Segments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Segments").field(&*self.definitions()).finish()
+    }
+}
+
+impl Segments {
+    /// With the segments of a configuration.
+    pub fn new(reader: Reader, definitions: Definitions) -> Self {
+        Self(Arc::new(Inner { reader, definitions: RwLock::new(Arc::new(definitions)) }))
+    }
+
+    /// Applies the segments of a new configuration. Audiences that exist keep theirs.
+    pub fn configure(&self, definitions: Definitions) {
+        *self.0.definitions.write() = Arc::new(definitions);
+    }
+
+    /// The segments in effect.
+    pub fn definitions(&self) -> Arc<Definitions> {
+        Arc::clone(&self.0.definitions.read())
+    }
+
+    /// Who is meant by a segment, or by a list as `list:NAME`, at this time. Blocks as a read from the
+    /// store does.
+    ///
+    /// # Errors
+    /// If there is no such segment or list, or the segment names a list or group that does not exist.
+    pub fn audience(&self, name: &str, now: Timestamp) -> Result<Audience, SegmentError> {
+        let definitions = self.definitions();
+        let reader = self.0.reader.clone();
+        let mut around = Surroundings { now, today: 0, lists: BTreeMap::new(), groups: BTreeMap::new() };
+        let mut wanted = WantedFacts::default();
+        let members = match name.strip_prefix(LIST_PREFIX) {
+            Some(list) => Members::List { name: list.to_owned(), id: list_id(&reader, list, None)? },
+            None => {
+                let segment = definitions.get(name).ok_or_else(|| SegmentError::UnknownSegment {
+                    name: name.to_owned(),
+                    segments: definitions.segments().map(|segment| segment.name.clone()).collect(),
+                })?;
+                around.today = today(now, &definitions.timezone);
+                resolve(&definitions, segment, &reader, &mut around, &mut wanted)?;
+                Members::Segment(name.to_owned())
+            }
+        };
+        Ok(Audience { members, definitions, reader, around, wanted })
+    }
+}
+
+/// Days since 1970 at this time in a time zone; in UTC if the zone is unknown.
+fn today(now: Timestamp, timezone: &str) -> i64 {
+    let at = jiff::Timestamp::from_millisecond(now.as_ms()).unwrap_or_default();
+    let zone = jiff::tz::TimeZone::get(timezone).unwrap_or(jiff::tz::TimeZone::UTC);
+    crate::compile::day_of(zone.to_datetime(at).date()).unwrap_or_default()
+}
+
+fn list_id(reader: &Reader, name: &str, segment: Option<&str>) -> Result<ListId, SegmentError> {
+    let unknown = || SegmentError::UnknownList { name: name.to_owned(), segment: segment.map(str::to_owned) };
+    Ok(reader.list(name)?.ok_or_else(unknown)?.id)
+}
+
+/// Finds what a segment and those that it names refer to.
+fn resolve(
+    definitions: &Definitions,
+    segment: &Segment,
+    reader: &Reader,
+    around: &mut Surroundings,
+    wanted: &mut WantedFacts,
+) -> Result<(), SegmentError> {
+    let (mut open, mut seen) = (vec![segment], BTreeSet::from([segment.name.as_str()]));
+    let mut known_groups = None;
+    while let Some(segment) = open.pop() {
+        segment.test.note_wanted(wanted);
+        for name in segment.named_lists() {
+            let id = list_id(reader, &name, Some(&segment.name))?;
+            around.lists.insert(name, id);
+        }
+        for name in segment.named_groups() {
+            let known = match known_groups.take() {
+                Some(known) => known,
+                None => reader.named_groups()?,
+            };
+            let id: Option<ConversationId> = name.parse().ok();
+            let is_meant =
+                |group: &&beadle_store::NamedGroup| Some(group.id) == id || group.subject.as_ref() == Some(&name);
+            let found: Vec<ConversationId> = known.iter().filter(is_meant).map(|group| group.id).collect();
+            known_groups = Some(known);
+            if found.is_empty() {
+                return Err(SegmentError::UnknownGroup { name, segment: segment.name.clone() });
+            }
+            around.groups.insert(name, found);
+        }
+        for name in segment.named_segments() {
+            if let Some(named) = definitions.get(&name)
+                && seen.insert(named.name.as_str())
+            {
+                open.push(named);
+            }
+        }
+    }
+    wanted.lists = around.lists.values().copied().collect();
+    let groups: BTreeSet<ConversationId> = around.groups.values().flatten().copied().collect();
+    wanted.groups = groups.into_iter().collect();
+    Ok(())
+}
+
+/// Who is meant by a segment or list at a time.
+pub struct Audience {
+    members: Members,
+    definitions: Arc<Definitions>,
+    reader: Reader,
+    around: Surroundings,
+    wanted: WantedFacts,
+}
+
+enum Members {
+    Segment(String),
+    List { name: String, id: ListId },
+}
+
+/// Some members, in the order in which people became known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AudiencePage {
+    /// The members.
+    pub members: Vec<ContactId>,
+    /// Where the next page starts; `None` after the last. A page may be shorter than its limit, and even
+    /// empty, and not be the last: the search for members is bounded.
+    pub next: Option<ContactId>,
+}
+
+/// How many people were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The members.
+    pub members: u64,
+    /// The people who were looked at.
+    pub people: u64,
+}
+
+impl Audience {
+    /// Members after `after`, at most `limit` and 10,000. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn page(&self, after: Option<ContactId>, limit: usize) -> Result<AudiencePage, StoreError> {
+        self.page_among(after, limit, SEARCHED_PEOPLE)
+    }
+
+    /// The same, looking at `people` at most (rounded up to a page of the store).
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn page_among(
+        &self,
+        after: Option<ContactId>,
+        limit: usize,
+        people: usize,
+    ) -> Result<AudiencePage, StoreError> {
+        self.search(after, limit.clamp(1, MAX_PAGE), people).map(|(page, _)| page)
+    }
+
+    /// A page, and how many people were looked at.
+    fn search(
+        &self,
+        mut after: Option<ContactId>,
+        limit: usize,
+        max_people: usize,
+    ) -> Result<(AudiencePage, usize), StoreError> {
+        let mut members = Vec::new();
+        let Some(segment) = self.segment() else {
+            let Members::List { id, .. } = self.members else { return Ok((AudiencePage { members, next: None }, 0)) };
+            let limit = limit.min(1000);
+            members.extend(self.reader.list_members(id, after, limit)?.into_iter().map(|member| member.contact));
+            let next = members.last().copied().filter(|_| members.len() == limit);
+            let people = members.len();
+            return Ok((AudiencePage { members, next }, people));
+        };
+        let evaluator = self.evaluator();
+        // A few members are often found among a few hundred people.
+        let mut size = limit.saturating_mul(2).clamp(200, FACTS_PAGE).min(max_people);
+        let mut people = 0;
+        loop {
+            let page = self.reader.facts_of_people(after, size, &self.wanted)?;
+            for person in &page.people {
+                people += 1;
+                if evaluator.holds(&segment.test, person) {
+                    members.push(person.contact.id);
+                    if members.len() == limit {
+                        return Ok((AudiencePage { next: members.last().copied(), members }, people));
+                    }
+                }
+            }
+            if page.next.is_none() || people >= max_people {
+                return Ok((AudiencePage { members, next: page.next }, people));
+            }
+            after = page.next;
+            size = FACTS_PAGE.min(max_people.saturating_sub(people));
+        }
+    }
+
+    /// Counts all members. Blocks for seconds if there are millions of people; no connection is held
+    /// for longer than a page.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn count(&self) -> Result<Counted, StoreError> {
+        let (mut counted, mut after) = (Counted::default(), None);
+        loop {
+            let (page, people) = self.search(after, MAX_PAGE, SEARCHED_PEOPLE)?;
+            counted.members += page.members.len() as u64;
+            counted.people += people as u64;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(counted),
+            }
+        }
+    }
+
+    /// Whether a person belongs to it; `None` if there is no such contact. A merged contact is the one
+    /// that it was merged into.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn contains(&self, contact: ContactId) -> Result<Option<bool>, StoreError> {
+        Ok(self.person(contact)?.map(|person| self.is_member(&person)))
+    }
+
+    /// Why a person belongs to it or not; `None` if there is no such contact.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn explain(&self, contact: ContactId) -> Result<Option<Explanation>, StoreError> {
+        let Some(person) = self.person(contact)? else { return Ok(None) };
+        let is_member = self.is_member(&person);
+        let reason = match (&self.members, self.segment()) {
+            (Members::List { name, .. }, _) => Part {
+                text: format!("list(\"{name}\")"),
+                holds: is_member,
+                values: vec![(
+                    format!("list {name}"),
+                    if is_member { "on the list" } else { "not on the list" }.into(),
+                )],
+                parts: Vec::new(),
+            },
+            (_, Some(segment)) => self.evaluator().explain(segment, &person),
+            (_, None) => return Ok(None),
+        };
+        Ok(Some(Explanation { contact: person.contact.id, name: person.contact.name, is_member, reason }))
+    }
+
+    fn is_member(&self, person: &PersonFacts) -> bool {
+        match (&self.members, self.segment()) {
+            (Members::List { id, .. }, _) => person.lists.contains(id),
+            (_, segment) => segment.is_some_and(|segment| self.evaluator().holds(&segment.test, person)),
+        }
+    }
+
+    fn person(&self, contact: ContactId) -> Result<Option<PersonFacts>, StoreError> {
+        match self.members {
+            Members::List { id, .. } => {
+                let wanted = WantedFacts { lists: vec![id], ..WantedFacts::default() };
+                self.reader.facts_of_person(contact, &wanted)
+            }
+            Members::Segment(_) => self.reader.facts_of_person(contact, &self.wanted),
+        }
+    }
+
+    fn segment(&self) -> Option<&Segment> {
+        match &self.members {
+            Members::Segment(name) => self.definitions.get(name),
+            Members::List { .. } => None,
+        }
+    }
+
+    fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator { definitions: &self.definitions, around: &self.around }
+    }
+}
