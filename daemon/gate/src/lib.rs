@@ -3,11 +3,12 @@
 //! Everything that is sent passes [`check`] twice: when a plugin asks, so that it can react, and
 //! again before it is sent, because a window may have closed meanwhile. The first refusal decides;
 //! [`trace`] explains every check for `beadle why`. [`limits`] checks a message by itself, [`pace`]
-//! the rate of messages, [`templates`] what a template needs, [`costs`] what messages cost. See `docs/design.md#gate`.
+//! the rate of messages, [`templates`] what a template needs, [`broadcast`] what a person gets of one message to many, [`costs`] what messages cost. See `docs/design.md#gate`.
 //!
 //! Invariant: no clock, no store, no configuration. The same facts give the same verdict at any
 //! time, which makes `beadle why` truthful.
 
+pub mod broadcast;
 mod checks;
 pub mod costs;
 mod facts;

@@ -154,6 +154,7 @@ impl Tx<'_> {
             &["DELETE FROM firings WHERE id = ?1"],
         )?;
         self.delete_old_schedules(cutoff)?;
+        let broadcasts = self.delete_old_broadcasts(now.0.saturating_sub(policy.outbox_ms.max(MIN_OUTBOX_MS)))?;
         self.delete_unreferenced_texts(now)?;
         (retained.events, retained.outbox, retained.firings) = (events, outbox, firings);
         let left_before = now.0.saturating_sub(policy.states_ms);
@@ -165,6 +166,7 @@ impl Tx<'_> {
         retained.more = more_events
             || more_outbox
             || more_firings
+            || broadcasts > 0
             || full(retained.dead)
             || full(retained.state)
             || full(retained.media);

@@ -51,8 +51,8 @@ pub mod text;
 mod types;
 
 pub use capability::{
-    clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, random, replies, segments,
-    settings, state, timers,
+    broadcasts, clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, random, replies,
+    segments, settings, state, timers,
 };
 pub use event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The source folders that are checked.
 const CHECKED: &[&str] = &[
     "daemon/beadle/src/",
+    "daemon/broadcast/src/",
     "daemon/catalog/src/",
     "daemon/clock/src/",
     "daemon/gate/src/",

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod command;
+mod definition;
 mod lists;
 mod show;
 pub mod table;
