@@ -20,6 +20,8 @@ pub struct Item {
     pub release_at: Option<TimestampMs>,
     pub expires_at: Option<TimestampMs>,
     pub edition: String,
+    /// The web address of a picture that goes with a broadcast.
+    pub image: Option<String>,
     /// Not ready to be sent.
     pub draft: bool,
 }
@@ -138,8 +140,10 @@ fn apply_front_matter(
             "release_at" => item.release_at = Some(time()?),
             "expires_at" => item.expires_at = Some(time()?),
             "edition" => item.edition = value,
+            "image" if value.starts_with("https://") => item.image = Some(value),
+            "image" => return Err("image: must be an address that begins with https://".to_owned()),
             "draft" => item.draft = value != "false",
-            _ => return Err(format!("`{key}` is unknown; use release_at, expires_at, edition or draft")),
+            _ => return Err(format!("`{key}` is unknown; use release_at, expires_at, edition, image or draft")),
         }
     }
     Ok(())

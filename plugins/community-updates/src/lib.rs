@@ -2,8 +2,10 @@
 //! a schedule fires.
 //!
 //! No one gets an update twice, even after a crash. Members whose window is closed are told by a template, if the
-//! settings name one; the others are listed with the reason. Both get the latest update when they write next. A run sends step by step, so that it does not delay answers.
+//! settings name one; the others are listed with the reason. Both get the latest update when they write next. A run sends
+//! step by step, so that it does not delay answers; or, if the settings say so, a broadcast of Beadle's sends it.
 
+mod broadcast;
 mod item;
 mod language;
 mod run;
@@ -66,9 +68,21 @@ impl OnSchedule for Updates {
             log::info(format!("{} was sent before; to send it again, change its edition", item.name));
             return Ok(Disposition::Pass);
         }
+        let broadcast = match &self.broadcast {
+            Some(_) if zone.is_some() => {
+                let message = format!(
+                    "schedule {}: a broadcast is for all zones; remove `timezone = \"member\"`",
+                    event.schedule
+                );
+                return Err(Failure::GiveUp(message));
+            }
+            Some(settings) => Some(broadcast::start(self, settings, item)?),
+            None => None,
+        };
         let run = Run {
             item: item.name.clone(),
             key: item.key(),
+            broadcast,
             zone: zone.map(str::to_owned),
             started_at: clock::now(),
             ..Run::default()
@@ -85,6 +99,17 @@ impl OnTimer for Updates {
         let Some(mut run) = Run::load(&event.key)?.filter(|run| run.ended.is_none()) else {
             return Ok(Disposition::Pass);
         };
+        if let Some(name) = run.broadcast.clone() {
+            let Some(outcome) = broadcast::follow(&name, &mut run)? else {
+                timers::set(Scope::Plugin, &event.key, clock::after(broadcast::LOOK), b"")?;
+                run.save()?;
+                return Ok(Disposition::Claimed);
+            };
+            run.ended = Some(outcome.to_owned());
+            self.report(&run, outcome)?;
+            run.save()?;
+            return Ok(Disposition::Claimed);
+        }
         let (items, _) = item::all(self)?;
         let item = items.get(&run.item).filter(|item| item.key() == run.key);
         let ended = match item.map(|item| item.held_back(clock::now())) {
@@ -125,7 +150,12 @@ impl OnMessage for Updates {
                 return Ok(Disposition::Claimed);
             }
         }
-        if self.catch_up == CatchUp::Latest && event.sender.member && !event.conversation.is_group {
+        // A broadcast is for those whom its segment and their consent name, not for everyone who writes.
+        if self.catch_up == CatchUp::Latest
+            && self.broadcast.is_none()
+            && event.sender.member
+            && !event.conversation.is_group
+        {
             self.catch_up(&event)?;
         }
         Ok(Disposition::Pass)
