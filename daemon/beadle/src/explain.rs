@@ -36,6 +36,8 @@ const GROUPS: &[Group] = &[
             "config-unused"
             "config-value"
             "default-capability"
+            "form-behind-proxy"
+            "number-unknown"
             "restart-required"
             "settings-invalid"
             "settings-not-a-table"

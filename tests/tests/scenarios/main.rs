@@ -30,6 +30,7 @@ mod merge_contacts;
 mod migration;
 mod month_of_schedules;
 mod operator_errors;
+mod opt_in_form;
 mod platform_outages;
 mod recorded_webhooks;
 mod reload_config;

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod command;
+mod qr;
 mod show;
 pub mod table;
 mod transfer;

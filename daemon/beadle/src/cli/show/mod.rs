@@ -14,7 +14,7 @@ mod status;
 mod text;
 mod windows;
 
-pub use consents::{consent, consent_check, consents, import, requests};
+pub use consents::{consent, consent_check, consent_links, consents, import, no_link, requests};
 pub use costs::costs;
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
 pub use gate::{gate, lint, preview, template, templates};

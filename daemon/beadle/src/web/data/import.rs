@@ -11,6 +11,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
 use beadle_model::consent::actor;
 use beadle_model::consent::rules::{PeopleRules, ReportedConsent};
+use beadle_model::phone::WrittenNumber;
 use beadle_model::profile::{ProfileEdit, ProfileError, check_tag, parse_attribute};
 use beadle_model::{Alias, AliasKind, Contact, ContactId, Role, Timestamp};
 use beadle_store::{ContactEdit, ImportedContact, Reader};
@@ -57,7 +58,8 @@ pub async fn import(State(admin): State<Arc<Admin>>, body: Result<Json<Import>, 
     Ok(Json(view))
 }
 
-fn channel_named(admin: &Admin, named: Option<String>) -> Result<String, ApiError> {
+/// The channel with this name, or the only one.
+pub fn channel_named(admin: &Admin, named: Option<String>) -> Result<String, ApiError> {
     let names: Vec<&str> = admin.channels.iter().map(|channel| channel.name.as_str()).collect();
     match (named, names.as_slice()) {
         (Some(name), _) if names.contains(&name.as_str()) => Ok(name),
@@ -168,14 +170,9 @@ fn time(text: &str) -> Option<Timestamp> {
 
 /// A phone number as digits with country code.
 fn phone(text: &str) -> Result<String, String> {
-    let written = text.trim();
-    let international = written.strip_prefix('+').or_else(|| written.strip_prefix("00")).unwrap_or(written);
-    let digits: String = international.chars().filter(char::is_ascii_digit).collect();
-    let is_number = international.chars().all(|c| c.is_ascii_digit() || " -().".contains(c));
-    if !is_number || !(8..=15).contains(&digits.len()) || digits.starts_with('0') {
-        return Err(format!("`{text}` is not a phone number with country code, such as +31 6 12345678"));
-    }
-    Ok(digits)
+    let number = WrittenNumber::parse(text);
+    let wrong = || format!("`{text}` is not a phone number with country code, such as +31 6 12345678");
+    number.map(|number| number.digits).ok_or_else(wrong)
 }
 
 /// Where to go on.
@@ -217,25 +214,4 @@ fn exported(reader: &Reader, contact: &Contact) -> Result<ExportRow, ApiError> {
             .map(|purpose| (purpose.to_string(), contact.consent_for(purpose).state.name().into()))
             .collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn phone_numbers_are_international() {
-        for (text, number) in [
-            ("+31 6 1234 5678", Some("31612345678")),
-            ("0031612345678", Some("31612345678")),
-            ("31612345678", Some("31612345678")),
-            ("+1 (650) 555-1234", Some("16505551234")),
-            ("0612345678", None),
-            ("+31 6 12x4 5678", None),
-            ("+123", None),
-            ("", None),
-        ] {
-            assert_eq!(phone(text).ok().as_deref(), number, "{text}");
-        }
-    }
 }

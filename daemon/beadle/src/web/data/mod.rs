@@ -22,7 +22,9 @@ mod tasks;
 mod windows;
 
 pub use clock::clock;
-pub use consents::{close_request, consents, contact_consents, record_consent, requests, verify_consents};
+pub use consents::{
+    close_request, consent_links, consents, contact_consents, record_consent, requests, verify_consents,
+};
 pub use costs::costs;
 pub use dead_letters::{dead_letter, dead_letters, drop_dead_letter, retry_dead_letter};
 pub use events::{ending, event, event_row, events, tail};
