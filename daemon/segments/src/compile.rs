@@ -10,11 +10,10 @@ use crate::limits::{MAX_SEGMENTS, MAX_TESTS, MAX_TESTS_IN_ALL};
 use crate::syntax::{Syntax, parse};
 use beadle_model::consent::ConsentState;
 use beadle_model::profile::{AttributeType, AttributeTypes, check_tag};
+use beadle_model::time::DAY_MS;
 use beadle_model::{Purpose, Role, is_language_tag};
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 use std::collections::{BTreeMap, BTreeSet};
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What expressions may name, and what the configuration's other sections say.
 pub struct Vocabulary<'a> {

@@ -7,10 +7,10 @@ use beadle_model::consent::rules::{ConsentRules, WordingText, WordingTexts};
 use beadle_model::consent::{ConsentSource, Purpose};
 use beadle_model::keyword;
 use beadle_model::profile::{AttributeType, AttributeTypes};
+use beadle_model::time::HOUR_MS;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-const HOUR_MS: i64 = 60 * 60 * 1000;
 /// The body of a message with buttons, by which the wording is shown.
 const MAX_WORDING: usize = 1024;
 /// The example of a wording in errors.

@@ -3,6 +3,7 @@
 use super::{Reader, bounded};
 use crate::error::StoreError;
 use crate::views::{OpenWindow, WindowFilter, WindowHour};
+use beadle_model::time::HOUR_MS;
 use beadle_model::{ContactId, ConversationId, Timestamp};
 use rusqlite::{Row, params};
 use std::collections::BinaryHeap;
@@ -10,8 +11,6 @@ use std::collections::BinaryHeap;
 /// The maximum number of rows that a listing scans, some seconds. Renewed windows are found at
 /// their old place and skipped.
 const MAX_SCANNED: usize = 2_000_000;
-
-const HOUR_MS: i64 = 60 * 60 * 1000;
 
 impl Reader {
     /// Open windows, those that close first at first, at most `limit` and 1,000.
