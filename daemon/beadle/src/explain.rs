@@ -117,6 +117,7 @@ const GROUPS: &[Group] = &[
             "attribute-type"
             "attribute-unknown"
             "bad-id"
+            "bad-phone"
             "bad-json"
             "bad-key"
             "bad-media-type"

@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod follow;
 mod obstacle;
+mod privacy;
 mod run;
 mod scratch;
 mod token;

@@ -10,8 +10,9 @@ pub const DEFAULT: [&str; 10] =
     ["settings", "clock", "random", "log", "state", "timers", "replies", "media", "documents", "contacts"];
 
 /// Capabilities that the operator grants, and what each allows a plugin to do.
-pub const GRANTABLE: [(&str, &str); 5] = [
+pub const GRANTABLE: [(&str, &str); 6] = [
     ("messages", "write to people first, inside their window or with a template"),
+    ("contacts-identity", "read phone numbers and WhatsApp's ids of people, and find people by number"),
     ("contacts-edit", "change tags, attributes and roles of people"),
     ("consents", "read and record what people agreed to receive"),
     ("segments", "see who belongs to segments and lists"),

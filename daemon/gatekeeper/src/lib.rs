@@ -212,6 +212,7 @@ impl Gatekeeper {
             stop: policy.stop,
             refuses_advertising: policy.refuses_advertising,
             outreach_held_until: self.held_until(draft.body, &to.channel),
+            erased_at: to.contact.profile().erased_since.filter(|_| to.group.is_none()),
             ..Circumstances::default()
         };
         if let Outgoing::Template(message) = draft.body {

@@ -26,6 +26,18 @@ pub enum AliasKind {
     ParentUserId = 4,
 }
 
+impl AliasKind {
+    /// The name for people, plugins and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            AliasKind::Phone => "phone",
+            AliasKind::WaId => "wa-id",
+            AliasKind::UserId => "user-id",
+            AliasKind::ParentUserId => "parent-user-id",
+        }
+    }
+}
+
 /// One of the platform's names for a contact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Alias {

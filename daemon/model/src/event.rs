@@ -13,7 +13,7 @@ use crate::consent::{ConsentAct, ConsentSource, Purpose};
 use crate::contact::ConversationView;
 use crate::content::{Content, Context, Referral};
 use crate::effect::Scope;
-use crate::id::{ContactId, EventId, MessageId, PluginNo};
+use crate::id::{ContactId, ConversationId, EventId, MessageId, PluginNo};
 use crate::keyword::Keyword;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,8 @@ pub enum EventBody {
         /// Who recorded it.
         actor: String,
     },
+    /// A person is being erased: plugins delete what they keep about them.
+    EraseContact(PersonIds),
     /// A group changed, or a request about one was answered.
     GroupChanged(Box<GroupNotification>),
     /// A colleague sent a message from the phone that shares the number.
@@ -240,6 +242,7 @@ impl EventBody {
             EventBody::ChannelChanged(_) => EventKind::ChannelChanged,
             EventBody::ContactChanged { .. } => EventKind::ContactChanged,
             EventBody::ConsentChanged { .. } => EventKind::ConsentChanged,
+            EventBody::EraseContact(_) => EventKind::EraseContact,
             EventBody::GroupChanged(_) => EventKind::GroupChanged,
             EventBody::Echo { .. } => EventKind::Echo,
         }
@@ -255,6 +258,19 @@ impl EventBody {
             _ => None,
         }
     }
+}
+
+/// A person who is exported or erased, by every id under which a plugin may keep something about them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonIds {
+    /// The contact.
+    pub contact: ContactId,
+    /// Contacts that were merged into it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<ContactId>,
+    /// Conversations with the person, those of merged contacts included. Groups are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversations: Vec<ConversationId>,
 }
 
 /// An event in the inbox.

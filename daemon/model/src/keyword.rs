@@ -201,6 +201,20 @@ pub fn recognize(message: &str) -> Option<(Keyword, Option<Language>)> {
     KEYWORDS.iter().find(|(text, ..)| *text == folded).map(|(_, keyword, language)| (*keyword, *language))
 }
 
+/// A typed confirmation: `FORGETME YES`, `MIJNGEGEVENS JA`. The word, and its language if the spelling determines it.
+pub fn recognize_confirmation(message: &str) -> Option<(Keyword, Option<Language>)> {
+    if message.len() > MAX_BYTES {
+        return None;
+    }
+    let folded = fold(message);
+    let (word, yes) = folded.rsplit_once(' ')?;
+    let (.., language) = KEYWORDS
+        .iter()
+        .find(|(text, keyword, _)| *text == word && matches!(keyword, Keyword::MyData | Keyword::ForgetMe))?;
+    let keyword = recognize(word)?.0;
+    YES_AND_NO.iter().any(|(_, known, _)| fold(known) == yes).then_some((keyword, *language))
+}
+
 /// The reserved word of a tapped button: its title or its payload is the word. What START and JOIN say
 /// is also what a plugin's button may say, so these count only as a payload.
 pub fn recognize_tap(title: &str, payload: &str) -> Option<(Keyword, Option<Language>)> {
@@ -279,6 +293,23 @@ mod tests {
             ("Stop promotions", Keyword::StopMarketing),
         ] {
             assert_eq!(recognize(message).map(|found| found.0), Some(keyword), "{message}");
+        }
+    }
+
+    #[test]
+    fn confirmations_repeat_the_word() {
+        for (message, word) in [
+            ("FORGETME YES", Some(Keyword::ForgetMe)),
+            ("Vergeet mij: ja!", Some(Keyword::ForgetMe)),
+            ("meusdados sim", Some(Keyword::MyData)),
+            ("unustamind jah", Some(Keyword::ForgetMe)),
+            ("forgetme", None),
+            ("forgetme no", None),
+            ("stop yes", None),
+            ("yes", None),
+            ("do not forgetme yes", None),
+        ] {
+            assert_eq!(recognize_confirmation(message).map(|found| found.0), word, "{message}");
         }
     }
 

@@ -5,6 +5,16 @@
 //! created while people and address books use the other, so one person appears under both. In no
 //! other country are two digit strings one number.
 
+/// A number as a person writes it (`+31 6 1234 5678`, `0031…`) as digits with country code; `None` if it
+/// is not an international number.
+pub fn parse_number(text: &str) -> Option<String> {
+    let written = text.trim();
+    let international = written.strip_prefix('+').or_else(|| written.strip_prefix("00")).unwrap_or(written);
+    let digits: String = international.chars().filter(char::is_ascii_digit).collect();
+    let is_number = international.chars().all(|c| c.is_ascii_digit() || " -().".contains(c));
+    (is_number && (8..=15).contains(&digits.len()) && !digits.starts_with('0')).then_some(digits)
+}
+
 /// The other spelling of a number (digits with country code, without `+`); `None` if there is none.
 pub fn other_spelling(digits: &str) -> Option<String> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {

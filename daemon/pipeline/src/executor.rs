@@ -353,6 +353,10 @@ fn panicked(panic: &str) -> Failure {
 /// because a webhook that the platform repeats after hours is received late (ADR 0074).
 fn is_stale(event: &Event, max_age_ms: i64, now: Timestamp) -> bool {
     let kind = event.kind();
+    // An erasure is due whenever the plugin is back.
+    if kind == EventKind::EraseContact {
+        return false;
+    }
     let is_of_windows = matches!(kind, EventKind::WindowExpiring | EventKind::WindowClosed);
     let since = match kind.is_staged() && !is_of_windows {
         true => event.happened_at.min(event.received_at),

@@ -12,10 +12,10 @@ use crate::limits;
 use crate::loaded::Loaded;
 use crate::meter::Panicked;
 use crate::pool::WarmInstance;
-use crate::report::{Handled, MigratedPage, Report};
+use crate::report::{ExportedContact, Handled, MigratedPage, Report};
 use crate::shortage::is_shortage;
 use crate::text::one_line;
-use beadle_model::{Effects, EventId, Timestamp};
+use beadle_model::{Effects, Event, EventBody, EventId, PersonIds, Timestamp};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -120,6 +120,39 @@ pub async fn migrate(plugin: Arc<Loaded>, page: StatePage) -> Result<MigratedPag
             let plugin = Arc::clone(&plugin.facts.name);
             Err(Fault { kind, plugin, during: During::Migrating, backtrace: vec![] })
         }
+    }
+}
+
+/// What a plugin keeps about a person, as JSON, by an instance that is destroyed afterwards. Effects are discarded.
+pub async fn export_contact(plugin: Arc<Loaded>, ids: PersonIds, now: Timestamp) -> Result<ExportedContact, Fault> {
+    // Not in the inbox: the call changes nothing.
+    let event = Arc::new(Event {
+        id: EventId(0),
+        happened_at: now,
+        received_at: now,
+        conversation: None,
+        body: EventBody::EraseContact(ids.clone()),
+    });
+    let _permit = plugin.permits.acquire().await;
+    let mut instance = separate_instance(&plugin, event.id, now);
+    let exported =
+        run_in(&mut instance, &plugin, During::Exporting, async |instance| instance.export_contact(&event, &ids).await);
+    let exported = exported.await;
+    let host = instance.store.data_mut();
+    host.remove_created_files();
+    let task = host.finish();
+    let fault =
+        |kind| Fault { kind, plugin: Arc::clone(&plugin.facts.name), during: During::Exporting, backtrace: vec![] };
+    match exported? {
+        Ok(json) if json.len() > limits::EXPORT_BYTES => {
+            let reason = format!("the export has {} bytes, and may have {}", json.len(), limits::EXPORT_BYTES);
+            Err(fault(FaultKind::GiveUp { reason }))
+        }
+        Ok(json) => match serde_json::from_str(&json) {
+            Ok(value) => Ok(ExportedContact { value, log: task.log }),
+            Err(error) => Err(fault(FaultKind::GiveUp { reason: format!("the export is not JSON: {error}") })),
+        },
+        Err(failure) => Err(fault(returned(failure))),
     }
 }
 

@@ -29,6 +29,8 @@ pub enum During {
     Loading,
     /// It was migrating its state.
     Migrating,
+    /// It was exporting what it keeps about a person.
+    Exporting,
     /// It was handling this event.
     Event(EventId),
 }
@@ -160,6 +162,7 @@ impl fmt::Display for Fault {
             During::Event(event) => write!(f, " while handling {event}")?,
             During::Loading => f.write_str(" while it was loaded")?,
             During::Migrating => f.write_str(" while migrating its state")?,
+            During::Exporting => f.write_str(" while exporting what it keeps about a person")?,
         }
         match self.kind.key() {
             Some(key) => write!(f, "; if it needs more, raise `[plugins.{plugin}] limits.{key}`"),

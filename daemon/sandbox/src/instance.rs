@@ -8,6 +8,7 @@ use crate::bindings::latest::{About, types};
 use crate::call::{Call, StatePage};
 use crate::host::{Facts, HostState, Stop};
 use crate::limits;
+use beadle_model::{Event, PersonIds};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::component::InstancePre;
@@ -77,6 +78,18 @@ impl Instance {
         self.set_deadline();
         let guest = self.guest.as_ref().ok_or(NOT_STARTED)?;
         Ok((guest.describe(&mut self.store).await?, guest.state_version(&mut self.store).await?))
+    }
+
+    /// What the guest keeps about a person, as JSON. The event provides the time and what may be read.
+    pub async fn export_contact(
+        &mut self,
+        event: &Arc<Event>,
+        ids: &PersonIds,
+    ) -> wasmtime::Result<crate::abi::Exported> {
+        self.set_deadline();
+        self.store.data_mut().begin(Arc::clone(event));
+        let guest = self.guest.as_ref().ok_or(NOT_STARTED)?;
+        guest.export_contact(&mut self.store, ids).await
     }
 
     /// Has the guest migrate a page of its state.

@@ -57,7 +57,7 @@ pub use limits::Limits;
 pub use load::{compile_into, revision};
 pub use plugin::Plugin;
 pub use pool::WarmInstance;
-pub use report::{Handled, MigratedPage, Report};
+pub use report::{ExportedContact, Handled, MigratedPage, Report};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 pub use spec::{About, Isolation, Spec};
 pub use surface::subscriptions;
@@ -65,7 +65,7 @@ pub use version::API_VERSION;
 
 /// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and of
 /// the sandbox itself. `beadle explain` has a page for each.
-pub const CODES: [&str; 64] = [
+pub const CODES: [&str; 65] = [
     // faults
     "trap",
     "cpu-limit",
@@ -114,6 +114,7 @@ pub const CODES: [&str; 64] = [
     "wording-required",
     "wrong-wording",
     "bad-id",
+    "bad-phone",
     "bad-key",
     "value-too-large",
     "over-quota",

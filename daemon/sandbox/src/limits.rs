@@ -44,6 +44,9 @@ impl Default for Limits {
     }
 }
 
+/// What a plugin may export about one person: more than it keeps about anyone, and little enough for a page.
+pub const EXPORT_BYTES: usize = 1 << 20;
+
 impl Limits {
     /// [`Limits::memory_mib`] in bytes.
     pub fn memory_bytes(&self) -> usize {

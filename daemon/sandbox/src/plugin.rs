@@ -6,9 +6,9 @@ use crate::fault::{During, Fault, FaultKind};
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::meter;
-use crate::report::{MigratedPage, Report};
+use crate::report::{ExportedContact, MigratedPage, Report};
 use crate::spec::{About, Isolation};
-use beadle_model::{EventKind, PluginNo, StateNo};
+use beadle_model::{EventKind, PersonIds, PluginNo, StateNo, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -120,6 +120,12 @@ impl Plugin {
     pub async fn migrate(&self, page: StatePage) -> Result<MigratedPage, Fault> {
         let task = self.loaded.runtime.threads.spawn(execute::migrate(Arc::clone(&self.loaded), page));
         AbortOnDrop(task).join().await.unwrap_or_else(|error| Err(self.panicked(error, During::Migrating)))
+    }
+
+    /// What it keeps about a person, if it exports `privacy`. Effects of the call are discarded.
+    pub async fn export_contact(&self, ids: PersonIds, now: Timestamp) -> Result<ExportedContact, Fault> {
+        let task = self.loaded.runtime.threads.spawn(execute::export_contact(Arc::clone(&self.loaded), ids, now));
+        AbortOnDrop(task).join().await.unwrap_or_else(|error| Err(self.panicked(error, During::Exporting)))
     }
 
     async fn run(&self, call: Call, dry: bool) -> Report {

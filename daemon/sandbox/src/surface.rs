@@ -14,7 +14,7 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The capabilities of the contract.
-pub const CAPABILITIES: [&str; 15] = [
+pub const CAPABILITIES: [&str; 16] = [
     "settings",
     "clock",
     "random",
@@ -24,6 +24,7 @@ pub const CAPABILITIES: [&str; 15] = [
     "replies",
     "messages",
     "contacts",
+    "contacts-identity",
     "contacts-edit",
     "consents",
     "segments",

@@ -172,6 +172,14 @@ fn truncate(conn: &Connection, gate: &Gate) -> Result<(), StoreError> {
     truncated
 }
 
+/// Copies the whole log and empties it, so that nothing of it is left on disk. Returns false if a reader keeps it.
+/// Blocks for some seconds at most.
+pub(crate) fn empty_log(shared: &Shared) -> Result<bool, StoreError> {
+    let conn = crate::connection::connect(&shared.dir.join("beadle.db"))?;
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
+}
+
 /// The pages in the log, and how many of them were copied.
 fn measure(conn: &Connection, shared: &Shared) -> Result<(i64, i64), StoreError> {
     let (pages, copied) = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)")?;

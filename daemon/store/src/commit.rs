@@ -10,7 +10,7 @@ use crate::profile::ContactEdit;
 use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Unhandled, UnhandledState};
 use crate::tx::Tx;
 use beadle_model::effect::ContactWrite;
-use beadle_model::{EventId, HandlingId, PluginNo, Timestamp};
+use beadle_model::{EventId, HandlingId, PluginNo, Scope, Timestamp};
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -228,6 +228,10 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let id = send.message.0;
+        // A message to someone who was erased while it was being written.
+        if self.cache.people.is_erased(Scope::Conversation(send.conversation)) {
+            return Ok(());
+        }
         self.conn
             .prepare_cached(
                 "INSERT INTO outbox (id, event, plugin, conversation, channel, reply, state, due_at, created_at)

@@ -16,6 +16,7 @@ use crate::plugins::PurgeReport;
 use crate::profile::ContactEdit;
 use crate::queue::{Queue, ask};
 use crate::read::Reader;
+use crate::requests::ExportAnswer;
 use crate::retain::{Cursor, Retention, RetentionReport};
 use crate::schedules::{FiringCounts, ScheduleDecision, ScheduleEntry, ScheduleRow};
 use crate::settle::{Settle, Settled};
@@ -133,6 +134,10 @@ impl Store {
     /// New events, after those that were unfinished. There is one feed: later calls return `None`.
     pub fn feed(&self) -> Option<Feed> {
         self.0.feed.lock().take()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
 
     /// Whether new work is accepted; not while storage fails.
@@ -300,6 +305,13 @@ impl Store {
     pub async fn close_contact_request(&self, id: i64) -> Result<(), StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.close_request(id, now)).await
+    }
+
+    /// Queues the answer to a request for a copy, and closes the request. Returns false if it was closed
+    /// meanwhile.
+    pub async fn answer_export(&self, answer: ExportAnswer) -> Result<bool, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.answer_export(&answer, now)).await
     }
 
     /// When the store was last closed in order, before this process opened it.

@@ -6,8 +6,10 @@ use crate::error::StoreError;
 use crate::people::load_person;
 use crate::profile::{ContactEdit, apply_edit};
 use crate::tx::Tx;
+use beadle_model::consent::NewConsent;
 use beadle_model::consent::rules::PlannedConsent;
-use beadle_model::{Alias, AliasKind, ContactId, Timestamp, zone_of_number};
+use beadle_model::profile::ProfileEdit;
+use beadle_model::{Alias, AliasKind, ContactId, Role, Timestamp, zone_of_number};
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
 
@@ -78,6 +80,23 @@ impl Tx<'_> {
         self.ensure_conversation(id, channel, &names[0])?;
         // What is cached has the contact as it was, and without the conversation.
         self.cache.people.forget(id);
+        if let Some((refused, at)) = self.refused_before(&names)? {
+            let contact = load_person(self.conn, id)?.map(|person| person.contact);
+            let is_older = |consent: &NewConsent| {
+                let known = contact.as_ref().and_then(|contact| contact.consent_for(&consent.purpose).by);
+                known.is_none_or(|mark| mark.at < at)
+            };
+            for consent in Self::refusals_of(refused, id, at).into_iter().filter(is_older) {
+                self.record_consent(&PlannedConsent { consent, question: None }, wants_event, now)?;
+            }
+            if refused.is_banned() && created {
+                let ban = ContactEdit {
+                    profile: ProfileEdit { role: Some(Role::Banned), ..ProfileEdit::default() },
+                    ..ContactEdit::default()
+                };
+                self.edit_contact(id, &ban, now)?;
+            }
+        }
         let (mut recorded, mut asked) = (0, 0);
         for planned in &row.consents {
             let mut planned = planned.clone();

@@ -6,7 +6,7 @@ use crate::quota::media_bytes;
 use crate::read::Reader;
 use crate::tx::Tx;
 use beadle_model::effect::NewMedia;
-use beadle_model::{MediaId, PluginNo, Timestamp};
+use beadle_model::{MediaId, PersonIds, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -131,6 +131,19 @@ impl Reader {
     /// The total bytes of the files that a plugin created.
     pub fn media_made_by(&self, plugin: PluginNo) -> Result<u64, StoreError> {
         self.one(|conn| Ok(media_bytes(conn, plugin)?.unsigned_abs()))
+    }
+
+    /// Files that arrived in a person's conversations.
+    pub fn person_files(&self, ids: &PersonIds) -> Result<Vec<MediaRow>, StoreError> {
+        self.all(|conn| {
+            let mut files = Vec::new();
+            for conversation in &ids.conversations {
+                let sql = format!("SELECT {COLUMNS} FROM media WHERE conversation = ?1 ORDER BY id");
+                let mut read = conn.prepare_cached(&sql)?;
+                files.extend(read.query_map([conversation.0], media_of)?.collect::<Result<Vec<_>, _>>()?);
+            }
+            Ok(files)
+        })
     }
 
     /// The platform's id of an upload to this channel that is still valid at `at`.

@@ -74,7 +74,8 @@ impl Tx<'_> {
 
     /// Reads the contact with this id, or the one that it was merged into.
     fn read_contact(&self, id: ContactId) -> Result<Person, StoreError> {
-        load_person(self.conn, id)?.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })
+        let known = load_person(self.conn, id)?.filter(|person| person.contact.profile().erased_since.is_none());
+        known.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })
     }
 
     fn merge_rows(&mut self, kept: &Person, removed_person: &Person, now: Timestamp) -> Result<MergedRows, StoreError> {
@@ -284,6 +285,8 @@ fn merged_profile(a: &Profile, b: &Profile) -> Profile {
         consents: a.consents.clone(),
         // Someone who wrote, or whose consent has a source, is not an import of unknown origin.
         quarantined_since: a.quarantined_since.and(b.quarantined_since),
+        // Neither can be merged while it is being erased.
+        erased_since: None,
         left_before: a.left_before.max(b.left_before),
     }
 }

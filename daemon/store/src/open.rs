@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// The writer's page cache: room for the right edges of all tables and the inner pages of a
 /// database of 10 million events. Only what is used is allocated.
@@ -140,8 +141,10 @@ impl Store {
             names: Names::load(&conn)?,
             files: files.clone(),
             log_limit_bytes: config.log_limit_bytes,
+            privacy: watch::Sender::new(0),
         });
         begin_ledger(&conn, &mut cache, &shared)?;
+        restore_erasures(&conn, &mut cache, &shared)?;
         let reader = Reader::new(path.clone(), files, config.readers);
         let queue = Arc::new(Queue::new(config.queue));
         let newest = cache.next_event - 1;
@@ -183,6 +186,14 @@ fn begin_ledger(conn: &Connection, cache: &mut WriterCache, shared: &Shared) -> 
         }
         other => other,
     }
+}
+
+/// Erases again what a restored backup contains. Until that has begun, nothing else does.
+fn restore_erasures(conn: &Connection, cache: &mut WriterCache, shared: &Shared) -> Result<(), StoreError> {
+    let mut tx = Tx { conn, cache, shared, inserted: Vec::new() };
+    tx.begin()?;
+    crate::erasure::restore::repeat_erasures(&mut tx)?;
+    tx.commit_all()
 }
 
 /// Starts the two threads. The writer's thread holds the lock until it ends.
@@ -264,6 +275,8 @@ fn open_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64, Op
     conn.pragma_update(None, "journal_size_limit", LOG_LIMIT_BYTES)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is deleted is overwritten: an erasure leaves nothing in free pages.
+    conn.pragma_update_and_check(None, "secure_delete", "ON", |_| Ok(()))?;
     if let Some(pages) = config.max_pages {
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }

@@ -112,6 +112,11 @@ impl People {
         self.merged.get(&scope).copied().unwrap_or(scope)
     }
 
+    /// Whether the owner of a value or timer was erased.
+    pub(crate) fn is_erased(&self, scope: Scope) -> bool {
+        matches!(self.resolve(scope), Scope::Contact(ContactId(0)) | Scope::Conversation(ConversationId(0)))
+    }
+
     fn merged_into(&self, id: ContactId) -> ContactId {
         match self.resolve(Scope::Contact(id)) {
             Scope::Contact(now) => now,

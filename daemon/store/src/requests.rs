@@ -3,8 +3,10 @@
 
 use crate::error::StoreError;
 use crate::read::{Reader, bounded};
+use crate::step::{NewSend, SendState};
 use crate::tx::Tx;
-use beadle_model::{ContactId, ConversationId, Timestamp};
+use beadle_model::effect::NewMedia;
+use beadle_model::{ContactId, ConversationId, MessageId, Outgoing, PersonIds, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
@@ -38,6 +40,10 @@ impl RequestKind {
     }
 }
 
+/// For how long a request can be confirmed: long enough for somebody who reads the question first, too short for
+/// somebody who finds the phone.
+pub const CONFIRM_WITHIN_MS: i64 = 60 * 60 * 1000;
+
 /// An open request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ContactRequest {
@@ -63,7 +69,13 @@ impl Tx<'_> {
         (contact, conversation): (ContactId, Option<ConversationId>),
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if self.find_open(kind, contact)?.is_some() {
+        if let Some(open) = self.find_open(kind, contact)? {
+            // They can confirm it for as long again.
+            self.conn
+                .prepare_cached(
+                    "UPDATE contact_requests SET asked_at = ?2, conversation = ?3 WHERE id = ?1 AND confirmed_at IS NULL",
+                )?
+                .execute(params![open, now.0, conversation.map(|id| id.0)])?;
             return Ok(());
         }
         self.conn
@@ -79,7 +91,14 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(sql)?.query_row([contact.0, kind as i64], |row| row.get(0)).optional()?)
     }
 
-    /// Confirms or withdraws a request that was not confirmed yet. Returns whether there was one.
+    /// Whether there is an open request that was not confirmed.
+    pub(crate) fn is_unconfirmed(&self, kind: RequestKind, contact: ContactId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM contact_requests WHERE contact = ?1 AND kind = ?2 AND closed_at IS NULL
+                   AND confirmed_at IS NULL";
+        Ok(self.conn.prepare_cached(sql)?.exists([contact.0, kind as i64])?)
+    }
+
+    /// Confirms or withdraws a request that was not confirmed yet, in the time for it. Returns whether there was one.
     pub(crate) fn answer_request(
         &self,
         kind: RequestKind,
@@ -90,14 +109,15 @@ impl Tx<'_> {
         let sql = match is_yes {
             true => {
                 "UPDATE contact_requests SET confirmed_at = ?3 WHERE contact = ?1 AND kind = ?2
-                     AND closed_at IS NULL AND confirmed_at IS NULL"
+                     AND closed_at IS NULL AND confirmed_at IS NULL AND asked_at >= ?4"
             }
             false => {
                 "UPDATE contact_requests SET closed_at = ?3, closed_as = 'declined' WHERE contact = ?1 AND kind = ?2
-                      AND closed_at IS NULL AND confirmed_at IS NULL"
+                      AND closed_at IS NULL AND confirmed_at IS NULL AND asked_at >= ?4"
             }
         };
-        Ok(self.conn.prepare_cached(sql)?.execute([contact.0, kind as i64, now.0])? > 0)
+        let since = now.plus_ms(-CONFIRM_WITHIN_MS);
+        Ok(self.conn.prepare_cached(sql)?.execute([contact.0, kind as i64, now.0, since.0])? > 0)
     }
 
     /// Closes a request as done.
@@ -112,7 +132,92 @@ impl Tx<'_> {
     }
 }
 
+/// What a person asked for, open or closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonRequest {
+    /// What for.
+    pub kind: RequestKind,
+    /// When.
+    pub asked_at: Timestamp,
+    /// When they confirmed it.
+    pub confirmed_at: Option<Timestamp>,
+    /// When it was closed, and how.
+    pub closed: Option<(Timestamp, String)>,
+}
+
+/// Beadle's answer to a request for a copy.
+#[derive(Clone, Debug)]
+pub struct ExportAnswer {
+    /// The request.
+    pub request: i64,
+    /// Where it was asked.
+    pub conversation: ConversationId,
+    /// The file; its bytes are on disk.
+    pub file: NewMedia,
+    /// The messages, in order.
+    pub messages: Vec<Outgoing>,
+}
+
+impl Tx<'_> {
+    /// Queues the answer to a request for a copy, and closes the request. Returns false if it was closed meanwhile.
+    pub(crate) fn answer_export(&mut self, answer: &ExportAnswer, now: Timestamp) -> Result<bool, StoreError> {
+        match self.close_request(answer.request, now) {
+            Ok(()) => {}
+            Err(StoreError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.insert_created_media(&answer.file, PluginNo::HOST, now)?;
+        for message in &answer.messages {
+            // A reply: also someone who said STOP gets what they asked for.
+            let send = NewSend {
+                message: MessageId(self.shared.reserve_message()),
+                conversation: answer.conversation,
+                body: message.clone(),
+                reply: true,
+                state: SendState::Queued,
+                due_at: NewSend::AT_ONCE,
+                gate: None,
+                outreach: None,
+            };
+            self.insert_send(&send, None, PluginNo::HOST, now)?;
+        }
+        Ok(true)
+    }
+}
+
 impl Reader {
+    /// Requests for a copy or an erasure that the person has confirmed, oldest first.
+    pub fn confirmed_requests(&self, limit: usize) -> Result<Vec<ContactRequest>, StoreError> {
+        let mut requests = self.contact_requests(limit)?;
+        requests.retain(|request| request.kind != RequestKind::Human && request.confirmed_at.is_some());
+        Ok(requests)
+    }
+
+    /// What a person asked for by reserved words, oldest first.
+    pub fn person_requests(&self, ids: &PersonIds) -> Result<Vec<PersonRequest>, StoreError> {
+        self.all(|conn| {
+            let mut requests = Vec::new();
+            for contact in std::iter::once(ids.contact).chain(ids.merged.iter().copied()) {
+                let mut read = conn.prepare_cached(
+                    "SELECT kind, asked_at, confirmed_at, closed_at, closed_as FROM contact_requests WHERE contact = ?1
+                     ORDER BY id",
+                )?;
+                let mut rows = read.query([contact.0])?;
+                while let Some(row) = rows.next()? {
+                    let time = |at: Option<i64>| at.map(Timestamp);
+                    let closed_as: Option<String> = row.get(4)?;
+                    requests.push(PersonRequest {
+                        kind: RequestKind::from_number(row.get(0)?)?,
+                        asked_at: Timestamp(row.get(1)?),
+                        confirmed_at: time(row.get(2)?),
+                        closed: time(row.get(3)?).map(|at| (at, closed_as.unwrap_or_default())),
+                    });
+                }
+            }
+            Ok(requests)
+        })
+    }
+
     /// Open requests, oldest first.
     pub fn contact_requests(&self, limit: usize) -> Result<Vec<ContactRequest>, StoreError> {
         self.one(|conn| {

@@ -11,7 +11,7 @@ use crate::read::Reader;
 use crate::tx::Tx;
 use beadle_model::Timestamp;
 use beadle_model::time::DAY_MS;
-use rusqlite::{Statement, params};
+use rusqlite::{Connection, Statement, params};
 use std::sync::atomic::Ordering;
 
 /// The platform repeats webhooks for seven days (`docs/whatsapp.md#delivery`), and only the event's
@@ -49,11 +49,18 @@ pub struct Retention {
     pub media_bytes: i64,
     /// A plugin's state from before a migration.
     pub states_ms: i64,
+    /// What people asked for, once it is closed, and what they did not confirm.
+    pub requests_ms: i64,
+    /// What erased people had refused.
+    pub erased_identities_ms: i64,
+    /// Copies of the database before schema upgrades.
+    pub upgrade_copies_ms: i64,
 }
 
 impl Default for Retention {
-    /// 30 days for events, files and previous states, 90 for messages and dead letters, 4 GiB of
-    /// files, which fits the disk of a small server.
+    /// 30 days for events, files, previous states and copies before upgrades, 90 for messages and dead letters, a year for
+    /// requests, three for what erased people had refused (claims about advertising expire then in most countries), 4 GiB
+    /// of files, which fits the disk of a small server.
     fn default() -> Self {
         Self {
             events_ms: 30 * DAY_MS,
@@ -62,9 +69,47 @@ impl Default for Retention {
             media_ms: 30 * DAY_MS,
             media_bytes: 4 << 30,
             states_ms: 30 * DAY_MS,
+            requests_ms: 365 * DAY_MS,
+            erased_identities_ms: 3 * 365 * DAY_MS,
+            upgrade_copies_ms: 30 * DAY_MS,
         }
     }
 }
+
+/// What retention would delete now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionPlan {
+    /// The time by which age is measured: an earlier one after the clock jumped ahead (ADR 0069).
+    pub measured_at: Timestamp,
+    /// The kind and the number of rows or files; whether there may be more, because not all were counted.
+    pub kinds: Vec<(&'static str, u64, bool)>,
+}
+
+/// The rows that a plan counts by reading them: a second's work.
+const COUNTED: i64 = 1_000_000;
+
+/// The number and time of an event, and whether it may go: it has no dead letter, and does not wait for a plugin.
+fn events_select(policy: &Retention, now: Timestamp) -> String {
+    format!(
+        "SELECT id, received_at, NOT EXISTS (SELECT 1 FROM dead_letters WHERE dead_letters.event = events.id)
+             AND (received_at < {} OR NOT EXISTS (SELECT 1 FROM handlings WHERE event = events.id AND state = 3))
+         FROM events WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+        now.0.saturating_sub(policy.dead_ms)
+    )
+}
+
+/// Closed requests, and those that were never confirmed; a request for a person to talk to stays until it is closed.
+const OLD_REQUESTS_DELETE: &str = "DELETE FROM contact_requests WHERE id IN (SELECT id FROM contact_requests
+     WHERE coalesce(closed_at, asked_at) < ?1 AND (closed_at IS NOT NULL OR (confirmed_at IS NULL AND kind <> 1)) LIMIT ?2)";
+
+const OUTBOX_SELECT: &str =
+    "SELECT id, created_at, state IN (2, 3, 5) FROM outbox WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3";
+
+/// The latest outcome of a configured schedule stays.
+const FIRINGS_SELECT: &str =
+    "SELECT id, decided_at, EXISTS (SELECT 1 FROM firings AS later WHERE later.schedule = this.schedule AND later.id > this.id)
+         OR EXISTS (SELECT 1 FROM schedules WHERE no = this.schedule AND removed_at IS NOT NULL)
+     FROM firings AS this WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3";
 
 /// What a slice deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +126,8 @@ pub struct RetentionReport {
     pub state: usize,
     /// Files.
     pub media: usize,
+    /// Requests of people, and what erased people had refused.
+    pub requests: usize,
     /// Whether there is more to delete: call again after other work had a turn.
     pub more: bool,
 }
@@ -101,6 +148,97 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// What retention would delete now, by kind.
+    pub fn retention_plan(&self, policy: &Retention, now: Timestamp) -> Result<RetentionPlan, StoreError> {
+        self.all(|conn| plan(conn, policy, now))
+    }
+}
+
+/// Counts the rows at the left edge of a table that are old enough and may go.
+fn count_old(
+    conn: &Connection,
+    select: &str,
+    (cutoff, now, below): (i64, Timestamp, i64),
+) -> Result<(u64, bool), StoreError> {
+    let mut read = conn.prepare_cached(select)?;
+    let mut rows = read.query(params![0, below, COUNTED])?;
+    let (mut count, mut seen) = (0, 0);
+    while let Some(row) = rows.next()? {
+        seen += 1;
+        let (at, may_go): (i64, bool) = (row.get(1)?, row.get(2)?);
+        let is_future = at > now.0;
+        if at >= cutoff && !is_future {
+            return Ok((count, false));
+        }
+        count += u64::from(may_go && !is_future);
+    }
+    Ok((count, seen == COUNTED))
+}
+
+fn plan(conn: &Connection, policy: &Retention, now: Timestamp) -> Result<RetentionPlan, StoreError> {
+    let trusted = meta(conn, TRUSTED_AT)?.unwrap_or(now.0);
+    let jumped_at = meta(conn, JUMPED_AT)?;
+    let is_believed = now.0 - trusted <= MAX_STEP_MS || jumped_at.is_some_and(|at| now.0 - at >= DAY_MS);
+    let now = if is_believed { now } else { Timestamp(trusted) };
+    let before = |keep_ms: i64| now.0.saturating_sub(keep_ms);
+    let finished_below = meta(conn, "finished_below")?.unwrap_or(1);
+    let count = |sql: &str, cutoff: i64| -> Result<(u64, bool), StoreError> {
+        Ok((conn.prepare_cached(sql)?.query_row([cutoff], |row| row.get::<_, i64>(0))?.unsigned_abs(), false))
+    };
+    let (events, messages) = (policy.events_ms.max(MIN_EVENTS_MS), policy.outbox_ms.max(MIN_OUTBOX_MS));
+    let counted = [
+        ("events", count_old(conn, &events_select(policy, now), (before(events), now, finished_below))?),
+        ("messages", count_old(conn, OUTBOX_SELECT, (before(messages), now, i64::MAX))?),
+        (
+            "dead_letters",
+            count(
+                "SELECT count(*) FROM dead_letters WHERE max(at, coalesce(retried_at, 0)) < ?1",
+                before(policy.dead_ms.max(DAY_MS)),
+            )?,
+        ),
+        ("media", (old_files(conn, before(policy.media_ms.max(DAY_MS)), policy.media_bytes.max(0))?, false)),
+        ("schedule_history", count_old(conn, FIRINGS_SELECT, (before(events), now, i64::MAX))?),
+        ("expired_values", count("SELECT count(*) FROM state_values WHERE expires_at <= ?1", now.0)?),
+        (
+            "requests",
+            count(
+                "SELECT count(*) FROM contact_requests WHERE coalesce(closed_at, asked_at) < ?1
+                 AND (closed_at IS NOT NULL OR (confirmed_at IS NULL AND kind <> 1))",
+                before(policy.requests_ms.max(DAY_MS)),
+            )?,
+        ),
+        (
+            "erased_identities",
+            count(
+                "SELECT count(*) FROM erased_identities WHERE erased_at < ?1",
+                before(policy.erased_identities_ms.max(DAY_MS)),
+            )?,
+        ),
+    ];
+    let kinds = counted.into_iter().map(|(kind, (count, may_be_more))| (kind, count, may_be_more)).collect();
+    Ok(RetentionPlan { measured_at: now, kinds })
+}
+
+/// Files that are too old, and the oldest ones above the size limit.
+fn old_files(conn: &Connection, older_than: i64, max_bytes: i64) -> Result<u64, StoreError> {
+    let total: i64 =
+        conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media_totals")?.query_row([], |row| row.get(0))?;
+    let mut over = total.saturating_sub(max_bytes);
+    let mut read = conn.prepare_cached("SELECT created_at, coalesce(bytes, 0) FROM media ORDER BY id")?;
+    let mut rows = read.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let (created_at, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if created_at >= older_than && over <= 0 {
+            break;
+        }
+        over -= bytes;
+        count += 1;
+    }
+    Ok(count)
+}
+
 impl Tx<'_> {
     pub(crate) fn retain(
         &mut self,
@@ -116,12 +254,7 @@ impl Tx<'_> {
             RetentionReport { dead: self.delete_old_dead_letters(policy, now)?, ..RetentionReport::default() };
         let (events, more_events) = self.slice(
             &mut cursor.events,
-            &format!(
-                "SELECT id, received_at, NOT EXISTS (SELECT 1 FROM dead_letters WHERE dead_letters.event = events.id)
-                     AND (received_at < {} OR NOT EXISTS (SELECT 1 FROM handlings WHERE event = events.id AND state = 3))
-                 FROM events WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
-                now.0.saturating_sub(policy.dead_ms)
-            ),
+            &events_select(policy, now),
             (now.0.saturating_sub(policy.events_ms.max(MIN_EVENTS_MS)), now, self.cache.finished_below),
             &[
                 "DELETE FROM events WHERE id = ?1",
@@ -131,8 +264,7 @@ impl Tx<'_> {
         )?;
         let (outbox, more_outbox) = self.slice(
             &mut cursor.outbox,
-            "SELECT id, created_at, state IN (2, 3, 5) FROM outbox WHERE id > ?1 AND id < ?2
-             ORDER BY id LIMIT ?3",
+            OUTBOX_SELECT,
             (now.0.saturating_sub(policy.outbox_ms.max(MIN_OUTBOX_MS)), now, i64::MAX),
             &[
                 "DELETE FROM outbox WHERE id = ?1",
@@ -143,17 +275,16 @@ impl Tx<'_> {
             ],
         )?;
         let cutoff = now.0.saturating_sub(policy.events_ms.max(MIN_EVENTS_MS));
-        // The latest outcome of a configured schedule stays.
         let (firings, more_firings) = self.slice(
             &mut cursor.firings,
-            "SELECT id, decided_at, EXISTS (SELECT 1 FROM firings AS later WHERE later.schedule = this.schedule AND later.id > this.id)
-                 OR EXISTS (SELECT 1 FROM schedules WHERE no = this.schedule AND removed_at IS NOT NULL)
-             FROM firings AS this WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+            FIRINGS_SELECT,
             (cutoff, now, i64::MAX),
             &["DELETE FROM firings WHERE id = ?1"],
         )?;
         self.delete_old_schedules(cutoff)?;
         self.delete_unreferenced_texts(now)?;
+        retained.requests = self.delete_old_requests(policy, now)?;
+        crate::schema::delete_old_copies(&self.shared.dir, now.plus_ms(-policy.upgrade_copies_ms));
         (retained.events, retained.outbox, retained.firings) = (events, outbox, firings);
         let left_before = now.0.saturating_sub(policy.states_ms);
         retained.state = self.delete_expired_values(now)? + self.delete_abandoned_states(left_before, SLICE)?;
@@ -166,7 +297,8 @@ impl Tx<'_> {
             || more_firings
             || full(retained.dead)
             || full(retained.state)
-            || full(retained.media);
+            || full(retained.media)
+            || full(retained.requests);
         Ok(retained)
     }
 
@@ -196,6 +328,22 @@ impl Tx<'_> {
         }
         set_meta(self.conn, TRUSTED_AT, now.0)?;
         Ok(now)
+    }
+
+    /// Deletes requests of people, and what erased people had refused.
+    fn delete_old_requests(&self, policy: &Retention, now: Timestamp) -> Result<usize, StoreError> {
+        let requests = self
+            .conn
+            .prepare_cached(OLD_REQUESTS_DELETE)?
+            .execute([now.0.saturating_sub(policy.requests_ms.max(DAY_MS)), SLICE])?;
+        let identities = self
+            .conn
+            .prepare_cached(
+                "DELETE FROM erased_identities WHERE hash IN
+                     (SELECT hash FROM erased_identities WHERE erased_at < ?1 LIMIT ?2)",
+            )?
+            .execute([now.0.saturating_sub(policy.erased_identities_ms.max(DAY_MS)), SLICE])?;
+        Ok(requests.max(identities))
     }
 
     /// Deletes schedules that were removed long ago and have no history left.

@@ -13,6 +13,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0003.sql"),
     include_str!("../schema/0004.sql"),
     include_str!("../schema/0005.sql"),
+    include_str!("../schema/0006.sql"),
 ];
 
 /// `Bead`: marks the file as a Beadle database.
@@ -45,6 +46,22 @@ pub(crate) fn migrate(
         step.commit()?;
     }
     Ok(())
+}
+
+/// Deletes copies that were made before this time: they contain people who were erased since.
+pub(crate) fn delete_old_copies(data_dir: &Path, before: Timestamp) {
+    let Ok(entries) = std::fs::read_dir(data_dir.join("backups")) else { return };
+    // As `back_up` names them.
+    let oldest = format!("beadle-{}", before.to_string().replace(':', ""));
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("beadle-") && name < &*oldest {
+            match std::fs::remove_file(&path) {
+                Ok(()) => tracing::info!(copy = %path.display(), "copy of the database from before an upgrade deleted"),
+                Err(error) => tracing::warn!(copy = %path.display(), %error, "copy of the database not deleted"),
+            }
+        }
+    }
 }
 
 /// The schema version; 0 for a new file.

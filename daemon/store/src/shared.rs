@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use tokio::sync::watch;
 
 /// The size of a page of the database.
 pub(crate) const PAGE_BYTES: u64 = 4096;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     /// The maximum size of the write-ahead log.
     pub(crate) log_limit_bytes: u64,
+    /// Changes when an erasure or a request of a person changed.
+    pub(crate) privacy: watch::Sender<u64>,
 }
 
 /// Numbers that were assigned, so that asking again needs no transaction and works on a full disk.

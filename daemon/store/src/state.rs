@@ -109,6 +109,11 @@ impl Tx<'_> {
         let version = self.cache.next_version();
         let mut grown = 0;
         for write in writes {
+            let (StateWrite::Set { scope, .. } | StateWrite::Delete { scope, .. } | StateWrite::Add { scope, .. }) =
+                write;
+            if self.cache.people.is_erased(*scope) {
+                continue;
+            }
             grown += match write {
                 StateWrite::Set { scope, key, value, expires_at } => {
                     let value = Value::Blob(value.clone());

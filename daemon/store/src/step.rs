@@ -94,14 +94,16 @@ pub struct KeywordMatch {
     pub replies: Vec<(Language, Outgoing)>,
     /// What a word of the operator's own opts in to or out of.
     pub topic: Option<ConsentTopic>,
-    /// The question of Beadle's own that a tapped button answers.
+    /// The question of Beadle's own that a tapped button, or the word itself, answers.
     pub answer: Option<HostAnswer>,
+    /// The reply to an answer that comes too late, as `replies`.
+    pub late_replies: Vec<(Language, Outgoing)>,
 }
 
 impl KeywordMatch {
     /// A word with its reply in one language.
     pub fn new(keyword: Keyword, language: Option<Language>, replies: Vec<(Language, Outgoing)>) -> Self {
-        Self { keyword, language, replies, topic: None, answer: None }
+        Self { keyword, language, replies, topic: None, answer: None, late_replies: Vec::new() }
     }
 }
 

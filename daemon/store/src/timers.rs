@@ -37,6 +37,10 @@ impl Tx<'_> {
         write: &TimerWrite,
         conversation: Option<ConversationId>,
     ) -> Result<(), StoreError> {
+        let (TimerWrite::Set { scope, .. } | TimerWrite::Move { scope, .. } | TimerWrite::Cancel { scope, .. }) = write;
+        if self.cache.people.is_erased(*scope) {
+            return Ok(());
+        }
         match write {
             TimerWrite::Set { scope, key, due_at, payload } => {
                 let (kind, id) = self.cache.people.resolve(*scope).as_columns();

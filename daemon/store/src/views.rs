@@ -293,6 +293,10 @@ pub struct BacklogCounts {
     pub sending: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Open requests of people: for a person to talk to, and confirmed ones for a copy or an erasure.
+    pub requests: u64,
+    /// Erasures that are not complete.
+    pub erasures: u64,
 }
 
 /// The outcome of a planned time of a schedule, for a plugin and zone.

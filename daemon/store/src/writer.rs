@@ -155,6 +155,9 @@ impl Writer {
                 if std::mem::take(&mut self.cache.is_restricting) {
                     counters.restricted_at.store(self.shared.clock.now().as_ms(), Ordering::Release);
                 }
+                if std::mem::take(&mut self.cache.is_privacy_changed) {
+                    self.shared.privacy.send_modify(|count| *count = count.wrapping_add(1));
+                }
                 self.tail.push(inserted);
                 self.shared.files.committed();
                 self.gate.committed();

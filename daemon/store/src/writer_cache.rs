@@ -43,6 +43,8 @@ pub(crate) struct WriterCache {
     pub(crate) consent_head: ConsentHead,
     /// Whether this transaction forbids messages that were allowed: a withdrawal, a ban.
     pub(crate) is_restricting: bool,
+    /// Whether this transaction changes an erasure or a request of a person.
+    pub(crate) is_privacy_changed: bool,
     /// The lead times that window checks are set for.
     pub(crate) lead_times: LeadTimes,
     /// The number of the last commit that wrote state. The fence is its upper half, so that none
@@ -63,6 +65,7 @@ impl WriterCache {
             timers: FiredTimers::default(),
             consent_head: ConsentHead::default(),
             is_restricting: false,
+            is_privacy_changed: false,
             lead_times: LeadTimes::default(),
             version: fence << 32,
         };

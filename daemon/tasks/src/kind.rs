@@ -84,6 +84,8 @@ kinds! {
     Templates = "templates", Restart, 120;
     /// Deletes what is past its retention time.
     Retention = "retention", Restart, 60;
+    /// Carries out requests for copies of data, and erasures.
+    Privacy = "privacy", Restart, 120;
     /// Reports health to systemd and to the log.
     Watchdog = "watchdog", Restart, 30;
     /// Accepts connections on `[http] listen`.

@@ -106,35 +106,55 @@ const ANSWERS: [(Keyword, Language, &str); 55] = [
     (Keyword::Human, Language::De, "Die Nachricht wurde weitergegeben: Eine Person von {brand} antwortet hier."),
     (Keyword::Human, Language::Pt, "A sua mensagem foi encaminhada: uma pessoa de {brand} vai responder aqui."),
     (Keyword::Human, Language::Et, "Teie sõnum on edastatud: {brand} töötaja vastab teile siin."),
-    (Keyword::MyData, Language::En, "Do you want a copy of everything that {brand} has stored about you?"),
-    (Keyword::MyData, Language::Nl, "Wil je een kopie van alles wat {brand} over je heeft bewaard?"),
-    (Keyword::MyData, Language::De, "Möchtest du eine Kopie von allem, was {brand} über dich gespeichert hat?"),
-    (Keyword::MyData, Language::Pt, "Quer uma cópia de tudo o que {brand} guardou sobre si?"),
-    (Keyword::MyData, Language::Et, "Kas soovite koopiat kõigest, mida {brand} teie kohta hoiab?"),
+    (
+        Keyword::MyData,
+        Language::En,
+        "Do you want a copy of everything that {brand} has stored about you? Tap the button within an hour, or write MYDATA YES.",
+    ),
+    (
+        Keyword::MyData,
+        Language::Nl,
+        "Wil je een kopie van alles wat {brand} over je heeft bewaard? Tik binnen een uur op de knop, of stuur MIJNGEGEVENS JA.",
+    ),
+    (
+        Keyword::MyData,
+        Language::De,
+        "Möchtest du eine Kopie von allem, was {brand} über dich gespeichert hat? Tippe innerhalb einer Stunde auf die Taste, oder schreibe MEINEDATEN JA.",
+    ),
+    (
+        Keyword::MyData,
+        Language::Pt,
+        "Quer uma cópia de tudo o que {brand} guardou sobre si? Toque no botão dentro de uma hora, ou escreva MEUSDADOS SIM.",
+    ),
+    (
+        Keyword::MyData,
+        Language::Et,
+        "Kas soovite koopiat kõigest, mida {brand} teie kohta hoiab? Vajutage tunni aja jooksul nuppu või kirjutage MINUANDMED JAH.",
+    ),
     (
         Keyword::ForgetMe,
         Language::En,
-        "Do you want {brand} to erase everything that is stored about you? This cannot be undone.",
+        "Do you want {brand} to erase everything that is stored about you? This cannot be undone. Tap the button within an hour, or write FORGETME YES.",
     ),
     (
         Keyword::ForgetMe,
         Language::Nl,
-        "Wil je dat {brand} alles wist wat over je is bewaard? Dit kan niet ongedaan worden gemaakt.",
+        "Wil je dat {brand} alles wist wat over je is bewaard? Dit kan niet ongedaan worden gemaakt. Tik binnen een uur op de knop, of stuur VERGEETMIJ JA.",
     ),
     (
         Keyword::ForgetMe,
         Language::De,
-        "Soll {brand} alles löschen, was über dich gespeichert ist? Das lässt sich nicht rückgängig machen.",
+        "Soll {brand} alles löschen, was über dich gespeichert ist? Das lässt sich nicht rückgängig machen. Tippe innerhalb einer Stunde auf die Taste, oder schreibe VERGISSMICH JA.",
     ),
     (
         Keyword::ForgetMe,
         Language::Pt,
-        "Quer que {brand} apague tudo o que guardou sobre si? Não é possível voltar atrás.",
+        "Quer que {brand} apague tudo o que guardou sobre si? Não é possível voltar atrás. Toque no botão dentro de uma hora, ou escreva ESQUEÇAME SIM.",
     ),
     (
         Keyword::ForgetMe,
         Language::Et,
-        "Kas soovite, et {brand} kustutaks kõik, mida teie kohta hoitakse? Seda ei saa tagasi võtta.",
+        "Kas soovite, et {brand} kustutaks kõik, mida teie kohta hoitakse? Seda ei saa tagasi võtta. Vajutage tunni aja jooksul nuppu või kirjutage UNUSTAMIND JAH.",
     ),
     (
         Keyword::StopMarketing,
@@ -190,12 +210,62 @@ const ANSWERS: [(Keyword, Language, &str); 55] = [
 ];
 
 /// The answers to questions of Beadle's own.
-const CONFIRMATIONS: [(Confirmation, Language, &str); 15] = [
-    (Confirmation::Told, Language::En, "{brand} has been told and will take care of it."),
-    (Confirmation::Told, Language::Nl, "{brand} is op de hoogte en zorgt ervoor."),
-    (Confirmation::Told, Language::De, "{brand} weiß Bescheid und kümmert sich darum."),
-    (Confirmation::Told, Language::Pt, "{brand} foi informado e vai tratar do pedido."),
-    (Confirmation::Told, Language::Et, "{brand} sai sellest teada ja tegeleb sellega."),
+const CONFIRMATIONS: [(Confirmation, Language, &str); 25] = [
+    (Confirmation::Exporting, Language::En, "{brand} is collecting your data. The copy follows here in a moment."),
+    (Confirmation::Exporting, Language::Nl, "{brand} verzamelt je gegevens. De kopie komt zo meteen hier."),
+    (Confirmation::Exporting, Language::De, "{brand} stellt deine Daten zusammen. Die Kopie kommt gleich hier."),
+    (
+        Confirmation::Exporting,
+        Language::Pt,
+        "{brand} está a reunir os seus dados. A cópia segue aqui dentro de momentos.",
+    ),
+    (Confirmation::Exporting, Language::Et, "{brand} kogub teie andmeid kokku. Koopia tuleb siia kohe."),
+    (
+        Confirmation::Erasing,
+        Language::En,
+        "{brand} is erasing everything that is stored about you. This is the last message. If you write again, you are a new person to us.",
+    ),
+    (
+        Confirmation::Erasing,
+        Language::Nl,
+        "{brand} wist nu alles wat over je is bewaard. Dit is het laatste bericht. Als je weer schrijft, kennen we je niet meer.",
+    ),
+    (
+        Confirmation::Erasing,
+        Language::De,
+        "{brand} löscht jetzt alles, was über dich gespeichert ist. Dies ist die letzte Nachricht. Wenn du wieder schreibst, kennen wir dich nicht mehr.",
+    ),
+    (
+        Confirmation::Erasing,
+        Language::Pt,
+        "{brand} está a apagar tudo o que guardou sobre si. Esta é a última mensagem. Se voltar a escrever, já não o conhecemos.",
+    ),
+    (
+        Confirmation::Erasing,
+        Language::Et,
+        "{brand} kustutab nüüd kõik, mida teie kohta hoitakse. See on viimane sõnum. Kui uuesti kirjutate, ei tunne me teid enam.",
+    ),
+    (
+        Confirmation::Late,
+        Language::En,
+        "That came too late: nothing was done. Send the word again if you still want it.",
+    ),
+    (
+        Confirmation::Late,
+        Language::Nl,
+        "Dat was te laat: er is niets gedaan. Stuur het woord opnieuw als je het nog wilt.",
+    ),
+    (
+        Confirmation::Late,
+        Language::De,
+        "Das war zu spät: Es ist nichts geschehen. Schicke das Wort noch einmal, wenn du es noch möchtest.",
+    ),
+    (Confirmation::Late, Language::Pt, "Foi tarde demais: nada foi feito. Envie a palavra outra vez se ainda quiser."),
+    (
+        Confirmation::Late,
+        Language::Et,
+        "See tuli liiga hilja: midagi ei tehtud. Kui soovite seda endiselt, saatke sõna uuesti.",
+    ),
     (Confirmation::Kept, Language::En, "Nothing was changed."),
     (Confirmation::Kept, Language::Nl, "Er is niets veranderd."),
     (Confirmation::Kept, Language::De, "Es wurde nichts geändert."),
@@ -211,27 +281,47 @@ const CONFIRMATIONS: [(Confirmation, Language, &str); 15] = [
 /// What follows from an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Confirmation {
-    Told,
+    Exporting,
+    Erasing,
+    Late,
     Kept,
     Declined,
 }
 
 /// The replies to a reserved word in all languages, that of the configuration first.
 pub(crate) fn replies(word: Keyword, question: Option<HostAnswer>, app: &AppConfig) -> Vec<(Language, Outgoing)> {
+    in_all_languages(app, |language| reply(word, question, language, &app.brand))
+}
+
+/// The replies to a confirmation that comes too late.
+pub(crate) fn late_replies(question: HostAnswer, app: &AppConfig) -> Vec<(Language, Outgoing)> {
+    in_all_languages(app, |language| match question {
+        HostAnswer::Consent(_) => None,
+        HostAnswer::Export | HostAnswer::Erase => {
+            let body = confirmation_text(Confirmation::Late, language)?.replace("{brand}", &app.brand);
+            Some(Outgoing::Text { body, preview_url: false, quote: None })
+        }
+    })
+}
+
+fn in_all_languages(app: &AppConfig, reply: impl Fn(Language) -> Option<Outgoing>) -> Vec<(Language, Outgoing)> {
     let others = Language::ALL.into_iter().filter(|language| *language != app.language);
     let languages = std::iter::once(app.language).chain(others);
-    languages.filter_map(|language| Some((language, reply(word, question, language, &app.brand)?))).collect()
+    languages.filter_map(|language| Some((language, reply(language)?))).collect()
+}
+
+fn confirmation_text(wanted: Confirmation, language: Language) -> Option<&'static str> {
+    let found = CONFIRMATIONS.iter().find(|(known, spoken, _)| *known == wanted && *spoken == language);
+    found.map(|(.., text)| *text)
 }
 
 fn reply(word: Keyword, answered: Option<HostAnswer>, language: Language, brand: &str) -> Option<Outgoing> {
-    let confirmation = |wanted: Confirmation| {
-        let found = CONFIRMATIONS.iter().find(|(known, spoken, _)| *known == wanted && *spoken == language);
-        found.map(|(.., text)| *text)
-    };
+    let confirmation = |wanted: Confirmation| confirmation_text(wanted, language);
     let text = match (word, answered) {
         (Keyword::Yes, Some(HostAnswer::Consent(_))) => answer(Keyword::OptIn, language),
         (Keyword::No, Some(HostAnswer::Consent(_))) => confirmation(Confirmation::Declined),
-        (Keyword::Yes, Some(HostAnswer::Export | HostAnswer::Erase)) => confirmation(Confirmation::Told),
+        (Keyword::Yes, Some(HostAnswer::Export)) => confirmation(Confirmation::Exporting),
+        (Keyword::Yes, Some(HostAnswer::Erase)) => confirmation(Confirmation::Erasing),
         (Keyword::No, Some(HostAnswer::Export | HostAnswer::Erase)) => confirmation(Confirmation::Kept),
         _ => answer(word, language),
     };
@@ -279,8 +369,11 @@ mod tests {
             }
         }
         for question in [HostAnswer::Consent(1), HostAnswer::Export, HostAnswer::Erase] {
-            for (word, language) in [Keyword::Yes, Keyword::No].into_iter().zip(Language::ALL) {
-                assert!(reply(word, Some(question), language, "The Potters").is_some());
+            for word in [Keyword::Yes, Keyword::No] {
+                for language in Language::ALL {
+                    assert!(reply(word, Some(question), language, "The Potters").is_some());
+                    assert!(confirmation_text(Confirmation::Late, language).is_some());
+                }
             }
         }
     }
@@ -292,6 +385,8 @@ mod tests {
             let named: Vec<_> = text
                 .split(|c: char| !c.is_alphabetic())
                 .filter(|part| part.len() > 2 && part.chars().all(char::is_uppercase))
+                // The second word of a typed confirmation.
+                .filter(|part| !["YES", "SIM", "JAH"].contains(part))
                 .map(|part| recognize(part).unwrap_or_else(|| panic!("{part} is not recognised")).0)
                 .collect();
             let expected: &[Keyword] = match word {
@@ -300,6 +395,8 @@ mod tests {
                 Leave => &[Join, Stop],
                 Join => &[Leave, Stop],
                 Help => &[Stop, Start, Leave, Join, Human, MyData, ForgetMe],
+                MyData => &[MyData],
+                ForgetMe => &[ForgetMe],
                 _ => &[],
             };
             assert_eq!(named, expected, "{word:?} in {language:?}");

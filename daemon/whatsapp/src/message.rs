@@ -10,7 +10,7 @@ use crate::origin::Origin;
 use crate::person::Change;
 use crate::unparsable::{Unparsable, quoted};
 use crate::{answers, content, key, person};
-use beadle_model::keyword::{self, HOST_BUTTON};
+use beadle_model::keyword::{self, HOST_BUTTON, Language};
 use beadle_model::{Content, Context, EventBody, Keyword, Referral, Timestamp};
 use beadle_store::step::{HostAnswer, KeywordMatch, NewEvent, Placement, Sender};
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ fn keyword(content: &Content, app: &AppConfig) -> Option<KeywordMatch> {
     let found = match content {
         Content::Text(text) => match keyword::recognize(text) {
             Some(found) => found,
-            None => return own_word(text, app),
+            None => return own_word(text, app).or_else(|| typed_confirmation(text, app)),
         },
         Content::TemplateButton(choice) | Content::Button(choice) | Content::ListRow(choice) => {
             if let Some(question) = choice.id.strip_prefix(HOST_BUTTON) {
@@ -110,8 +110,20 @@ fn host_answer(question: &str, app: &AppConfig) -> Option<KeywordMatch> {
         "erase" => HostAnswer::Erase,
         _ => HostAnswer::Consent(question.strip_prefix("consent:")?.parse().ok()?),
     };
+    Some(answered(keyword, None, question, app))
+}
+
+/// `FORGETME YES` instead of the tap.
+fn typed_confirmation(text: &str, app: &AppConfig) -> Option<KeywordMatch> {
+    let (word, language) = keyword::recognize_confirmation(text)?;
+    let question = if word == Keyword::ForgetMe { HostAnswer::Erase } else { HostAnswer::Export };
+    Some(answered(Keyword::Yes, language, question, app))
+}
+
+fn answered(keyword: Keyword, language: Option<Language>, question: HostAnswer, app: &AppConfig) -> KeywordMatch {
     let replies = answers::replies(keyword, Some(question), app);
-    Some(KeywordMatch { answer: Some(question), ..KeywordMatch::new(keyword, None, replies) })
+    let late_replies = answers::late_replies(question, app);
+    KeywordMatch { answer: Some(question), late_replies, ..KeywordMatch::new(keyword, language, replies) }
 }
 
 fn with_keyword(mut body: EventBody, found: Option<&KeywordMatch>) -> EventBody {

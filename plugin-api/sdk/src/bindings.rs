@@ -20,6 +20,7 @@ pub mod imports {
                 import beadle:plugin/replies@0.1.0;
                 import beadle:plugin/messages@0.1.0;
                 import beadle:plugin/contacts@0.1.0;
+                import beadle:plugin/contacts-identity@0.1.0;
                 import beadle:plugin/contacts-edit@0.1.0;
                 import beadle:plugin/consents@0.1.0;
                 import beadle:plugin/segments@0.1.0;
@@ -59,6 +60,7 @@ macro_rules! export {
 
 export!(about, "package beadle:sdk; world about { export beadle:plugin/about@0.1.0; }", "export_about", with: {});
 export!(migration, "package beadle:sdk; world migration { export beadle:plugin/migration@0.1.0; }", "export_migration");
+export!(privacy, "package beadle:sdk; world privacy { export beadle:plugin/privacy@0.1.0; }", "export_privacy");
 export!(
     on_message,
     "package beadle:sdk; world on-message { export beadle:plugin/on-message@0.1.0; }",

@@ -3,8 +3,8 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{
-    clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, random, replies, segments,
-    settings, state, timers,
+    clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random,
+    replies, segments, settings, state, timers,
 };
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::files::{groups, media};
@@ -13,4 +13,4 @@ pub(crate) use crate::testing::host::{
     clock, contacts, documents, log, messages, random, replies, settings, state, timers,
 };
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::people::{consents, contacts_edit, segments};
+pub(crate) use crate::testing::people::{consents, contacts_edit, contacts_identity, segments};

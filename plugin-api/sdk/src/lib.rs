@@ -24,6 +24,8 @@
 //! struct and lists `Settings` first: `plugin!(Welcome: Settings, OnMessage)`. The operator's TOML is
 //! validated against that schema before the plugin runs. See [`settings`].
 //!
+//! **Privacy.** What a plugin keeps about people in state of its own is exported and erased by [`privacy`].
+//!
 //! **Migration.** A change of the format of the state is a [`migration`].
 //!
 //! **Texts.** Placeholders and translations are in [`text`].
@@ -41,6 +43,7 @@ mod event;
 mod host;
 mod message;
 pub mod migration;
+pub mod privacy;
 mod records;
 mod refusal;
 #[doc(hidden)]
@@ -51,8 +54,8 @@ pub mod text;
 mod types;
 
 pub use capability::{
-    clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, random, replies, segments,
-    settings, state, timers,
+    clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random,
+    replies, segments, settings, state, timers,
 };
 pub use event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
@@ -85,7 +88,7 @@ pub mod prelude {
         OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged,
         OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
         OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent,
-        WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit, documents, groups, log,
-        media, messages, plugin, random, replies, segments, settings, state, timers,
+        WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit, contacts_identity, documents,
+        groups, log, media, messages, plugin, random, replies, segments, settings, state, timers,
     };
 }

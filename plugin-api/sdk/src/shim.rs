@@ -7,6 +7,7 @@ use crate::event::{
     OnWindowExpiring,
 };
 use crate::migration::{Migration, Next, Page};
+use crate::privacy::{Person, Privacy};
 use crate::records::{
     ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
     JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent,
@@ -56,6 +57,16 @@ impl<P: Plugin + Migration> b::migration::exports::beadle::plugin::migration::Gu
     }
 }
 
+impl<P: Plugin + Privacy> b::privacy::exports::beadle::plugin::privacy::Guest for Shim<P> {
+    fn export_contact(person: Person) -> Result<String, Failure> {
+        run(|plugin: &P| plugin.export_contact(person)).map(|value| value.to_string())
+    }
+
+    fn erase_contact(person: Person) -> Result<(), Failure> {
+        run(|plugin: &P| plugin.erase_contact(person))
+    }
+}
+
 macro_rules! handler {
     ($module:ident, $trait:ident, $event:ident) => {
         impl<P: Plugin + $trait> b::$module::exports::beadle::plugin::$module::Guest for Shim<P> {
@@ -85,7 +96,8 @@ handler!(on_echo, OnEcho, EchoEvent);
 /// Exports a struct as a plugin: `plugin!(Echo: OnMessage);`
 ///
 /// The list names the events, each a trait that the struct implements, and `Migration` if it has a
-/// [`migration`](crate::migration) of its state. The struct is created by its `Default`; or, if `Settings` is
+/// [`migration`](crate::migration) of its state, and `Privacy` if it exports and erases what it keeps about people
+/// ([`privacy`](crate::privacy)). The struct is created by its `Default`; or, if `Settings` is
 /// listed first, deserialised from the operator's settings, whose schema `schemars` provides:
 /// `plugin!(Welcome: Settings, OnMessage, OnMemberJoined);`. Version and summary are those of `Cargo.toml`.
 #[macro_export]
@@ -139,6 +151,9 @@ macro_rules! __plugin {
 macro_rules! __export {
     (Migration, $plugin:ident) => {
         $crate::__export!(migration, export_migration, migration::Migration, $plugin);
+    };
+    (Privacy, $plugin:ident) => {
+        $crate::__export!(privacy, export_privacy, privacy::Privacy, $plugin);
     };
     (OnMessage, $plugin:ident) => {
         $crate::__export!(on_message, export_on_message, OnMessage, $plugin);
@@ -205,7 +220,7 @@ macro_rules! __export {
             stringify!($other),
             "` is not an event. Events: OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
              OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus, \
-             OnJoinRequest, OnChannelChanged, OnContactChanged, OnConsentChanged, OnGroupChanged, OnEcho. `Migration` may be listed too; `Settings` must be first."
+             OnJoinRequest, OnChannelChanged, OnContactChanged, OnConsentChanged, OnGroupChanged, OnEcho. `Migration` and `Privacy` may be listed too; `Settings` must be first."
         ));
     };
 }

@@ -113,12 +113,14 @@ async fn requests_are_confirmed_by_a_button_and_listed_for_the_operator() {
     received(&simulator, "Ana", 2).await;
     simulator.say("Ana", "vergeet mij").await;
     assert!(received(&simulator, "Ana", 3).await.contains("wist"));
-    simulator.tap("Ana", "beadle:erase:yes").await;
-    assert!(received(&simulator, "Ana", 4).await.contains("op de hoogte"), "in Ana's language");
     let open = json(&setup, &["contacts", "requests", "--json"]).await;
     let kinds: Vec<&str> = ["/items/0/kind", "/items/1/kind"].map(|at| text(&open, at)).into();
     assert_eq!(kinds, ["human", "erase"]);
-    assert!(open.pointer("/items/1/confirmed_at").is_some(), "{open}");
+    assert!(open.pointer("/items/1/confirmed_at").is_none(), "{open}");
+    simulator.tap("Ana", "beadle:erase:no").await;
+    assert!(received(&simulator, "Ana", 4).await.contains("niets veranderd"), "in Ana's language");
+    let open = json(&setup, &["contacts", "requests", "--json"]).await;
+    assert!(open.pointer("/items/1").is_none(), "{open}");
     let number = open.pointer("/items/0/id").and_then(Value::as_i64).unwrap().to_string();
     assert!(run(&setup, &["contacts", "close-request", &number]).await.0);
     assert!(!run(&setup, &["contacts", "close-request", &number]).await.0, "it is closed");
@@ -207,7 +209,7 @@ async fn import_with_a_broken_row_changes_nothing() {
     assert_eq!(state(&setup, "marketing:news").await, "requested");
     for (name, part) in [("out.csv", "marketing:news requested"), ("out.vcf", "TEL;VALUE=uri:tel:+31612345678")] {
         let out = setup.data().join(name);
-        assert!(run(&setup, &["contacts", "export", &out.to_string_lossy()]).await.0);
+        assert!(run(&setup, &["contacts", "export", "--output", &out.to_string_lossy()]).await.0);
         let text = std::fs::read_to_string(&out).unwrap();
         assert!(text.contains(part) && text.contains("Ana") && text.contains("vip"), "{text}");
     }

@@ -31,6 +31,7 @@ mod migration;
 mod month_of_schedules;
 mod operator_errors;
 mod platform_outages;
+mod privacy;
 mod recorded_webhooks;
 mod reload_config;
 mod reload_files;

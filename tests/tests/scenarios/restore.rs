@@ -64,3 +64,39 @@ async fn backup_of_a_running_daemon_restores_its_state() {
     assert_eq!(simulator.texts("Bram").await.len(), 1, "the STOP is restored");
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn erasures_since_the_backup_are_repeated() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED);
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    for person in ["Ana", "Bram"] {
+        simulator.say(person, "one").await;
+        wait_until("they are answered", async || (simulator.texts(person).await.len() == 1).then_some(())).await;
+    }
+    daemon.wait_until_idle().await;
+    simulator.wait_until_delivered().await;
+    let backup = tempfile::tempdir().unwrap();
+    back_up(&setup.data(), backup.path());
+    let is_done = |view: &serde_json::Value| text(view, "/items/0/phase") == "done";
+    assert_eq!(daemon.post("contacts/con_1/erase").await.status, 200);
+    wait_until("Ana is erased", async || is_done(&daemon.get("erasures").await).then_some(())).await;
+    daemon.stop().await;
+
+    let lost = setup.data().with_file_name("lost");
+    std::fs::rename(setup.data(), &lost).unwrap();
+    run(Command::new("cp").arg("--archive").args([backup.path(), &setup.data()]));
+    run(Command::new("cp").args([lost.join("erasures.jsonl"), setup.data()]));
+    let daemon = setup.start().await;
+    let erasures = wait_until("Ana is erased again", async || {
+        let erasures = daemon.get("erasures").await;
+        is_done(&erasures).then_some(erasures)
+    })
+    .await;
+    assert_eq!(text(&erasures, "/items/0/asked_by"), "restore", "{erasures}");
+    let contacts = daemon.get("contacts").await;
+    assert_eq!(contacts.pointer("/items").and_then(serde_json::Value::as_array).map(Vec::len), Some(1), "{contacts}");
+    assert_eq!(text(&contacts, "/items/0/id"), "con_2");
+    daemon.stop().await;
+}

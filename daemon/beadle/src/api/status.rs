@@ -31,6 +31,12 @@ pub struct Status {
     pub sending: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Open requests of people.
+    #[serde(default)]
+    pub contact_requests: u64,
+    /// Erasures of people that are not complete.
+    #[serde(default)]
+    pub open_erasures: u64,
     /// Connections to platforms.
     pub channels: Vec<ChannelState>,
     /// Plugins.

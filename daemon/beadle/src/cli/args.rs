@@ -88,7 +88,7 @@ pub enum Command {
     /// Show schedules and run them
     #[command(subcommand)]
     Schedules(Schedules),
-    /// Show, edit, import and merge contacts
+    /// Show, edit, import, export, merge and erase contacts
     #[command(subcommand)]
     Contacts(Contacts),
     /// Show and record what people agreed to receive
@@ -100,6 +100,12 @@ pub enum Command {
     /// Keep lists of people
     #[command(subcommand)]
     Lists(Lists),
+    /// Show erasures of people and their receipts
+    #[command(subcommand)]
+    Erasures(Erasures),
+    /// Show what is past its retention time
+    #[command(subcommand)]
+    Retention(Retention),
     /// Show open 24-hour reply windows
     #[command(subcommand)]
     Windows(Windows),
@@ -334,6 +340,33 @@ pub enum Schedules {
     },
 }
 
+/// `beadle retention`
+#[derive(Debug, Subcommand)]
+pub enum Retention {
+    /// Show what would be deleted now, by kind, without deleting it
+    Plan(Json),
+}
+
+/// `beadle erasures`
+#[derive(Debug, Subcommand)]
+pub enum Erasures {
+    /// List erasures of people, newest first
+    List {
+        /// List erasures before this one
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<i64>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show the receipt of an erasure: what was erased, and what plugins did
+    Show {
+        /// Number, from `erasures list`
+        id: i64,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
 /// `beadle contacts`
 #[derive(Debug, Subcommand)]
 pub enum Contacts {
@@ -396,10 +429,28 @@ pub enum Contacts {
         #[command(flatten)]
         json: Json,
     },
-    /// Write all contacts to a CSV or vCard file
+    /// Write everything that is stored about a person to a file; without a person, all contacts as CSV or vCard
     Export {
-        /// File (.csv or .vcf) [default: CSV on stdout]
-        file: Option<PathBuf>,
+        /// Contact id (con_…) [default: all contacts]
+        #[arg(value_parser = id::<ContactId>)]
+        id: Option<String>,
+        /// Format of a person's data [default: by the name of the file, else json]
+        #[arg(long, value_name = "FORMAT", value_parser = ["json", "html"], requires = "id")]
+        format: Option<String>,
+        /// File, readable by you only; of all contacts it ends with .csv or .vcf [default: stdout]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Erase everything that is stored about a person; this cannot be undone
+    Erase {
+        /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
+        id: String,
+        /// Erase without asking
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        json: Json,
     },
     /// List what people asked for by HUMAN, MYDATA and FORGETME, oldest first
     Requests {

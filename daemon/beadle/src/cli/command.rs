@@ -4,8 +4,8 @@
 //! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
 use super::args::{
-    Cli, Command, Consents, Contacts, Costs, DeadLetters, EventFilter, Events, Fill, Gate, Json, Lists, Outbox, Page,
-    Plugins, Schedules, Segments, Templates, Windows,
+    Cli, Command, Consents, Contacts, Costs, DeadLetters, Erasures, EventFilter, Events, Fill, Gate, Json, Lists,
+    Outbox, Page, Plugins, Retention, Schedules, Segments, Templates, Windows,
 };
 use super::client::{Client, ClientError};
 use super::end::{End, write};
@@ -13,12 +13,20 @@ use super::lists;
 use super::show::{self, Screen};
 use super::table::{json, json_line, terminal_width};
 use super::transfer;
-use crate::api::{ConsentReport, ContactEdit, ExportRow, Import, ImportView, List};
+use crate::api::{ConsentReport, ContactEdit, ExportRow, Import, ImportView, List, PersonData};
 use crate::exit::{Exit, print};
+use crate::privacy::{HtmlWriter, JsonWriter, PersonWriter};
 use beadle_model::text::visible_lines;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, IsTerminal as _, Write};
+use std::path::Path;
 use std::time::Duration;
+
+/// Only the owner of a file with personal data may read it.
+#[cfg(unix)]
+const PRIVATE_MODE: u32 = 0o600;
 
 /// A `GET` request and how its response is shown.
 pub struct Query<'a> {
@@ -109,6 +117,10 @@ async fn run(cli: &Cli) -> Result<(), End> {
             let edit = ContactEdit { add_tags: tags.clone(), remove_tags: remove.clone(), ..ContactEdit::default() };
             write(show::done(client.patch(&["contacts", id], &edit).await?)?)
         }
+        Command::Contacts(Contacts::Export { id: Some(id), format, output }) => {
+            export_person(&client, id, format.as_deref(), output.as_deref()).await
+        }
+        Command::Contacts(Contacts::Erase { id, yes, json }) => erase(&client, id, *yes, *json).await,
         Command::Contacts(Contacts::Import { .. } | Contacts::Export { .. }) => {
             transfer_contacts(&client, &cli.command).await
         }
@@ -145,6 +157,10 @@ async fn run(cli: &Cli) -> Result<(), End> {
         }
         Command::Lists(Lists::Create { .. } | Lists::Add { .. } | Lists::Remove { .. } | Lists::Delete { .. }) => {
             lists::change(&client, &cli.command).await
+        }
+        Command::Erasures(Erasures::Show { id, json }) => {
+            let receipt = client.get(&["erasures", &id.to_string()], &[]).await?;
+            if json.json { Ok(print(&pretty(&receipt)?)?) } else { write(show::erasure(receipt)?) }
         }
         Command::Schedules(Schedules::Run { name, dry_run: false, json }) => {
             let done = client.post(&["schedules", name, "run"]).await?;
@@ -195,6 +211,11 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             list(["consents"], given([("before", &before)]).collect(), page, show::consents)
         }
         Command::Consents(Consents::Show { id, json }) => one(["contacts", id, "consents"], *json, show::consent),
+        Command::Retention(Retention::Plan(json)) => one(["retention", "plan"], *json, show::retention_plan),
+        Command::Erasures(Erasures::List { before, page }) => {
+            let before = before.map(|id| id.to_string());
+            list(["erasures"], given([("before", &before)]).collect(), page, show::erasures)
+        }
         Command::Windows(Windows::List { by_hour: true, page, .. }) => {
             list(["windows", "by-hour"], Vec::new(), page, show::windows_by_hour)
         }
@@ -332,7 +353,7 @@ async fn transfer_contacts(client: &Client, command: &Command) -> Result<(), End
             }
             if is_broken { Err(End::Output(Exit::Failed)) } else { Ok(()) }
         }
-        Command::Contacts(Contacts::Export { file }) => {
+        Command::Contacts(Contacts::Export { output: file, .. }) => {
             let mut rows: Vec<ExportRow> = Vec::new();
             let mut after: Option<String> = None;
             loop {
@@ -350,13 +371,87 @@ async fn transfer_contacts(client: &Client, command: &Command) -> Result<(), End
             match file {
                 None => Ok(print(&text)?),
                 Some(path) => {
-                    std::fs::write(path, text).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+                    let written = create_private(path).and_then(|mut file| file.write_all(text.as_bytes()));
+                    written.map_err(|error| failed(format!("{}: {error}", path.display())))?;
                     Ok(print(&format!("Wrote {} contacts to {}.\n", rows.len(), path.display()))?)
                 }
             }
         }
         _ => Ok(()),
     }
+}
+
+/// A new file that only its owner can read, or an existing one that is made so and emptied.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE_MODE);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(PRIVATE_MODE))?;
+    Ok(file)
+}
+
+/// Writes everything that is stored about a person, page by page.
+async fn export_person(client: &Client, id: &str, format: Option<&str>, path: Option<&Path>) -> Result<(), End> {
+    let failed = |error: std::io::Error| {
+        eprintln!(
+            "error: {}: {error}",
+            path.map_or_else(|| "standard output".into(), |path| path.display().to_string())
+        );
+        End::Output(Exit::Failed)
+    };
+    // Before anything is created: an unknown contact leaves no empty file.
+    let mut data: PersonData = serde_json::from_value(client.get(&["contacts", id, "data"], &[]).await?)?;
+    let to: Box<dyn Write> = match path {
+        Some(path) => Box::new(BufWriter::new(create_private(path).map_err(failed)?)),
+        None => Box::new(std::io::stdout().lock()),
+    };
+    let is_page = path.and_then(Path::extension).is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
+    let mut writer: Box<dyn PersonWriter> = match format {
+        Some("html") => Box::new(HtmlWriter::new(to, None)),
+        None if is_page => Box::new(HtmlWriter::new(to, None)),
+        _ => Box::new(JsonWriter::new(to)),
+    };
+    loop {
+        writer.write(&data).map_err(failed)?;
+        let Some(after) = data.next else { break };
+        data = serde_json::from_value(client.get(&["contacts", id, "data"], &[("after", after)]).await?)?;
+    }
+    writer.finish().map_err(failed)?;
+    match path {
+        Some(path) => Ok(print(&format!("Wrote everything about {id} to {}.\n", path.display()))?),
+        None => Ok(()),
+    }
+}
+
+/// Erases a person, after a confirmation if someone is at the terminal.
+async fn erase(client: &Client, id: &str, yes: bool, json: Json) -> Result<(), End> {
+    if !yes {
+        let contact = client.get(&["contacts", id], &[]).await?;
+        let name = contact.get("name").and_then(Value::as_str).unwrap_or("no name");
+        if !std::io::stdin().is_terminal() {
+            eprintln!("error: nobody can confirm the erasure; add --yes to erase without asking");
+            return Err(End::Output(Exit::Usage));
+        }
+        eprintln!("This erases everything that is stored about {id} ({}). It cannot be undone.", visible_lines(name));
+        eprint!("Type {id} to confirm: ");
+        let mut typed = String::new();
+        let read = std::io::stdin().read_line(&mut typed);
+        if read.is_err() || typed.trim() != id {
+            eprintln!("Nothing was erased.");
+            return Err(End::Output(Exit::Failed));
+        }
+    }
+    let receipt = client.post(&["contacts", id, "erase"]).await?;
+    if json.json {
+        return Ok(print(&pretty(&receipt)?)?);
+    }
+    let number = receipt.get("id").and_then(Value::as_i64).unwrap_or_default();
+    print(&format!("Erasure {number} of {id} has begun: nothing is sent to them any more.\n"))?;
+    eprintln!("hint: run `beadle erasures show {number}` to see when it is complete");
+    Ok(())
 }
 
 /// Checks the ledger; a broken one is a failure.

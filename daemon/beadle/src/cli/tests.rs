@@ -359,7 +359,10 @@ fn wrong_values_are_usage_errors_that_say_what_is_accepted() {
         ("contacts mark-distinct con_1 Ana", "con_NUMBER"),
         ("windows list --within soon", "a number with a unit"),
         ("plugins state echo --scope Ana", "con_NUMBER or cnv_NUMBER"),
-        ("plugins grant echo nonsense", "these can be granted: messages, contacts-edit, consents, segments, groups"),
+        (
+            "plugins grant echo nonsense",
+            "these can be granted: messages, contacts-identity, contacts-edit, consents, segments, groups",
+        ),
         ("plugins grant echo state", "every plugin has it by default"),
         ("plugins revoke echo state", "every plugin has it by default"),
         ("plugins new 1st", "must begin with a letter"),

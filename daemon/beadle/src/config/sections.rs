@@ -447,6 +447,9 @@ fn retention(mut section: Section<'_>) -> (Retention, i64) {
         media_ms: kept("media", 1, default.media_ms),
         media_bytes: default.media_bytes,
         states_ms: default.states_ms,
+        requests_ms: kept("requests", 1, default.requests_ms),
+        erased_identities_ms: kept("erased_identities", 1, default.erased_identities_ms),
+        upgrade_copies_ms: kept("upgrade_copies", 1, default.upgrade_copies_ms),
     };
     let removed_ms = kept("removed_plugins", 0, beadle_catalog::Config::KEEP_REMOVED_MS);
     let mib = i64::from(number(

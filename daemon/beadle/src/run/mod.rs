@@ -168,6 +168,7 @@ impl Running {
             templates: Arc::clone(&parts.templates),
             gatekeeper: parts.gatekeeper.clone(),
             segments: parts.segments.clone(),
+            retention: policy.clone(),
             schedules: parts.schedules.clone(),
             tasks: parts.tasks.clone(),
             // The machine's time: a simulated calendar does not change how long a process runs.
@@ -212,6 +213,8 @@ impl Running {
         let admin = Arc::clone(&self.admin);
         self.tasks
             .spawn(TaskKind::Retention, move |heartbeat| upkeep::clean(Arc::clone(&admin), policy.clone(), heartbeat));
+        let admin = Arc::clone(&self.admin);
+        self.tasks.spawn(TaskKind::Privacy, move |heartbeat| crate::privacy::run(Arc::clone(&admin), heartbeat));
         let fetcher = Arc::clone(&parts.fetcher);
         self.tasks.spawn(TaskKind::Media, move |heartbeat| Arc::clone(&fetcher).run(heartbeat));
         let templates = Arc::clone(&parts.templates);

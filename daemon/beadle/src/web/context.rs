@@ -11,7 +11,7 @@ use beadle_model::consent::rules::PeopleRules;
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
 use beadle_segments::Segments;
-use beadle_store::Store;
+use beadle_store::{Retention, Store};
 use beadle_tasks::{OnFailure, TaskKind, Tasks};
 use beadle_whatsapp::TemplateSync;
 use parking_lot::RwLock;
@@ -67,6 +67,8 @@ pub struct Admin {
     pub gatekeeper: Gatekeeper,
     /// Who belongs to which segment.
     pub segments: Segments,
+    /// How long data is kept.
+    pub retention: watch::Receiver<Retention>,
     /// Fetches templates.
     pub templates: Arc<TemplateSync>,
     /// The schedules.

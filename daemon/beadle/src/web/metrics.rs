@@ -295,6 +295,12 @@ impl Snapshot {
                 vec![("queued", self.counts.queued), ("sending", self.counts.sending)],
             ),
             gauge("beadle_dead_letters", "Dead letters that are neither retried nor dropped", self.counts.dead),
+            gauge(
+                "beadle_contact_requests",
+                "Open requests of people: HUMAN, and confirmed MYDATA and FORGETME",
+                self.counts.requests,
+            ),
+            gauge("beadle_open_erasures", "Erasures of people that are not complete", self.counts.erasures),
             gauges("beadle_channels", "Channels by state", "state", pairs(&self.channels)),
             gauge(
                 "beadle_held_channels",

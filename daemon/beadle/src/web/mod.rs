@@ -23,6 +23,6 @@ pub mod webhooks;
 mod why;
 
 pub use context::{Admin, ConfigState, Phase, channels};
-pub use data::status_line;
+pub use data::{PageError, page, status_line};
 #[cfg(test)]
 pub use failure::CODES;

@@ -8,9 +8,14 @@ use beadle_model::{Content, EventBody, Outgoing};
 /// Longer texts are cut; `show` prints all of them.
 const LONGEST: usize = 200;
 
-/// An event in one line.
+/// An event in one line, cut.
 pub fn event(body: &EventBody) -> String {
-    let text = match body {
+    cut(&whole_event(body))
+}
+
+/// An event as text, however long.
+pub fn whole_event(body: &EventBody) -> String {
+    match body {
         EventBody::Message { content, .. } => content_line(content),
         EventBody::Reaction { message, emoji: Some(emoji), .. } => format!("{emoji} to {message}"),
         EventBody::Reaction { message, emoji: None, .. } => format!("removed the reaction to {message}"),
@@ -41,14 +46,14 @@ pub fn event(body: &EventBody) -> String {
         EventBody::ConsentChanged { purpose, act, source, .. } => {
             format!("{purpose} {} ({})", act.name(), source.name())
         }
+        EventBody::EraseContact(person) => format!("erases {}", person.contact),
         EventBody::GroupChanged(news) => match &news.problem {
             Some(problem) => format!("{}: {}", news.change, problem.title),
             None => news.change.clone(),
         },
         EventBody::Echo { content, .. } => format!("from the phone: {}", content_line(content)),
         EventBody::Unrouted { kind, .. } => kind.clone(),
-    };
-    cut(&text)
+    }
 }
 
 fn content_line(content: &Content) -> String {
@@ -84,9 +89,14 @@ fn file_line(kind: &str, media: &Media) -> String {
     format!("({kind}) {shown}")
 }
 
-/// A message in one line.
+/// A message in one line, cut.
 pub fn outgoing(body: &Outgoing) -> String {
-    let text = match body {
+    cut(&whole_outgoing(body))
+}
+
+/// A message as text, however long.
+pub fn whole_outgoing(body: &Outgoing) -> String {
+    match body {
         Outgoing::Text { body, .. } => body.clone(),
         Outgoing::Buttons { body, buttons, .. } => {
             let titles: Vec<_> = buttons.iter().map(|button| format!("[{}]", button.title)).collect();
@@ -114,13 +124,12 @@ pub fn outgoing(body: &Outgoing) -> String {
             format!("({})", json.get("type").and_then(serde_json::Value::as_str).unwrap_or("interactive"))
         }
         Outgoing::Template(template) => format!("(template) {} {}", template.name, template.language),
-        Outgoing::Direct(direct) => format!("(direct, {}) {}", direct.category, outgoing(&direct.message)),
+        Outgoing::Direct(direct) => format!("(direct, {}) {}", direct.category, whole_outgoing(&direct.message)),
         Outgoing::VoiceCall { body, title, .. } => format!("{body} [{title} ☏]"),
         Outgoing::Pin { message, days: Some(days) } => format!("pins {message} for {days} days"),
         Outgoing::Pin { message, days: None } => format!("unpins {message}"),
         Outgoing::Group(change) => group_line(change),
-    };
-    cut(&text)
+    }
 }
 
 fn group_line(change: &GroupChange) -> String {

@@ -41,6 +41,8 @@ pub enum EventKind {
     Echo = 24,
     /// `on-consent-changed`
     ConsentChanged = 25,
+    /// `privacy`: a person is being erased.
+    EraseContact = 26,
 }
 
 impl EventKind {
@@ -50,7 +52,7 @@ impl EventKind {
     }
 
     /// All kinds, in the order of their numbers.
-    pub const ALL: [EventKind; 17] = [
+    pub const ALL: [EventKind; 18] = [
         EventKind::Message,
         EventKind::Reaction,
         EventKind::MemberJoined,
@@ -68,6 +70,7 @@ impl EventKind {
         EventKind::GroupChanged,
         EventKind::Echo,
         EventKind::ConsentChanged,
+        EventKind::EraseContact,
     ];
 
     /// The contract's interface that a plugin exports to receive it; `None` for
@@ -90,12 +93,17 @@ impl EventKind {
             EventKind::GroupChanged => "on-group-changed",
             EventKind::Echo => "on-echo",
             EventKind::ConsentChanged => "on-consent-changed",
+            EventKind::EraseContact => "privacy",
             EventKind::Unrouted => return None,
         })
     }
 
     /// The name for people and JSON: `message`, `member-joined`, …
     pub fn name(self) -> &'static str {
+        // The interface has another function besides the one for this event.
+        if self == EventKind::EraseContact {
+            return "erase-contact";
+        }
         self.interface().map_or("unrouted", |interface| interface.trim_start_matches("on-"))
     }
 
@@ -124,6 +132,7 @@ impl EventKind {
             EventKind::ChannelChanged
                 | EventKind::ContactChanged
                 | EventKind::ConsentChanged
+                | EventKind::EraseContact
                 | EventKind::GroupChanged
                 | EventKind::Echo
         )

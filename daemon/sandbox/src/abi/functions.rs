@@ -14,6 +14,12 @@ pub type Outcome = Result<types::Disposition, types::Failure>;
 /// What `migrate` returns.
 pub type Migrated = Result<Next, types::Failure>;
 
+/// What `erase-contact` returns.
+pub type Erased = Result<(), types::Failure>;
+
+/// What `export-contact` returns: JSON.
+pub type Exported = Result<String, types::Failure>;
+
 /// The handlers of one instance.
 pub struct Handlers(pub Vec<(EventKind, Func)>);
 
@@ -22,6 +28,16 @@ impl Handlers {
     pub async fn call<E>(&self, store: &mut Store<HostState>, kind: EventKind, event: &E) -> wasmtime::Result<Outcome>
     where
         E: Lower + Send + Sync,
+    {
+        self.call_for(store, kind, event).await
+    }
+
+    /// Calls a handler that returns something else than [`Outcome`].
+    pub async fn call_for<E, R>(&self, store: &mut Store<HostState>, kind: EventKind, event: &E) -> wasmtime::Result<R>
+    where
+        E: Lower + Send + Sync,
+        R: Lift + Send + Sync + 'static,
+        (R,): ComponentNamedList + Lift,
     {
         let (_, handle) = self.0.iter().find(|(known, _)| *known == kind).ok_or(Stop::NotSubscribed)?;
         call_function(store, handle, (event,)).await.map(|(outcome,)| outcome)

@@ -26,17 +26,17 @@ mod functions;
 mod since_v0_0_9;
 mod since_v0_1_0;
 
-use crate::bindings::latest::{About, migration};
+use crate::bindings::latest::{About, migration, privacy};
 use crate::call::{Call, StatePage};
 use crate::host::{HostState, Stop};
 use crate::surface::Surface;
 use crate::version::Version;
-use beadle_model::EventKind;
+use beadle_model::{EventKind, PersonIds};
 use functions::{Finder, Handlers, call_function};
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre, Linker};
 
-pub use functions::{Migrated, Outcome};
+pub use functions::{Exported, Migrated, Outcome};
 
 /// The exports of a component, found and checked once when it is loaded.
 pub struct Exports {
@@ -44,6 +44,7 @@ pub struct Exports {
     events: Vec<(EventKind, ComponentExportIndex)>,
     describe: Option<ComponentExportIndex>,
     migration: Option<(ComponentExportIndex, ComponentExportIndex)>,
+    export_contact: Option<ComponentExportIndex>,
 }
 
 /// The exports of one instance.
@@ -53,6 +54,7 @@ pub struct Guest {
     describe: Option<Func>,
     /// `version` and `migrate`.
     migration: Option<(Func, Func)>,
+    export_contact: Option<Func>,
 }
 
 impl Exports {
@@ -77,7 +79,11 @@ impl Exports {
         } else {
             None
         };
-        Ok(Self { version, events, describe, migration })
+        let exports_people = surface.subscriptions.contains(&EventKind::EraseContact);
+        let export_contact = exports_people
+            .then(|| find.function::<(&privacy::Person,), (Exported,)>("privacy", "export-contact"))
+            .transpose()?;
+        Ok(Self { version, events, describe, migration, export_contact })
     }
 
     /// Whether the plugin exports `about`.
@@ -104,7 +110,8 @@ impl Exports {
             Some((state_version, migrate)) => Some((function(state_version)?, function(migrate)?)),
             None => None,
         };
-        Ok(Guest { version: self.version, handlers, describe, migration })
+        let export_contact = self.export_contact.as_ref().map(&mut function).transpose()?;
+        Ok(Guest { version: self.version, handlers, describe, migration, export_contact })
     }
 }
 
@@ -133,6 +140,13 @@ impl Guest {
             Some((state_version, _)) => call_function(store, state_version, ()).await.map(|(version,)| version),
             None => Ok(0),
         }
+    }
+
+    /// What the plugin keeps about a person, as JSON.
+    pub async fn export_contact(&self, store: &mut Store<HostState>, ids: &PersonIds) -> wasmtime::Result<Exported> {
+        let export = self.export_contact.as_ref().ok_or(Stop::NotSubscribed)?;
+        let person = since_v0_1_0::person(ids);
+        call_function(store, export, (&person,)).await.map(|(exported,)| exported)
     }
 
     /// Has the plugin migrate a page of its state.

@@ -6,16 +6,16 @@ mod notifications;
 #[cfg(test)]
 mod tests;
 
-use super::functions::{Finder, Handlers, Outcome};
+use super::functions::{Erased, Finder, Handlers, Outcome};
 use crate::bindings::latest::{
     Host_, migration, on_channel_changed, on_consent_changed, on_contact_changed, on_documents_changed, on_echo,
     on_group_changed, on_join_request, on_member_joined, on_member_left, on_message, on_message_status, on_reaction,
-    on_schedule, on_timer, on_window_closed, on_window_expiring,
+    on_schedule, on_timer, on_window_closed, on_window_expiring, privacy, types,
 };
 use crate::bindings::scope;
 use crate::call::{Call, StatePage};
 use crate::host::{HostState, Stop};
-use beadle_model::EventKind;
+use beadle_model::{EventBody, EventKind, PersonIds};
 use beadle_store::StateEntry;
 pub use events::Encoder;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ pub fn find(find: &Finder<'_>, kind: EventKind) -> wasmtime::Result<ComponentExp
         EventKind::ChannelChanged => find.handler::<on_channel_changed::Event>(kind),
         EventKind::ContactChanged => find.handler::<on_contact_changed::Event>(kind),
         EventKind::ConsentChanged => find.handler::<on_consent_changed::Event>(kind),
+        EventKind::EraseContact => find.function::<(&privacy::Person,), (Erased,)>("privacy", "erase-contact"),
         EventKind::GroupChanged => find.handler::<on_group_changed::Event>(kind),
         EventKind::Echo => find.handler::<on_echo::Event>(kind),
         EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
@@ -70,9 +71,23 @@ pub async fn handle(handlers: &Handlers, store: &mut Store<HostState>, call: &Ca
         EventKind::ChannelChanged => handlers.call(store, kind, &event.channel_changed()?).await,
         EventKind::ContactChanged => handlers.call(store, kind, &event.contact_changed()?).await,
         EventKind::ConsentChanged => handlers.call(store, kind, &event.consent_changed()?).await,
+        EventKind::EraseContact => {
+            let EventBody::EraseContact(ids) = &call.event.body else { return Err(Stop::NotSubscribed.into()) };
+            let erased: Erased = handlers.call_for(store, kind, &person(ids)).await?;
+            Ok(erased.map(|()| types::Disposition::Pass))
+        }
         EventKind::GroupChanged => handlers.call(store, kind, &event.group_changed()?).await,
         EventKind::Echo => handlers.call(store, kind, &event.echo()?).await,
         EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
+    }
+}
+
+/// A person for `privacy`.
+pub fn person(ids: &PersonIds) -> privacy::Person {
+    privacy::Person {
+        contact: ids.contact.to_string(),
+        merged: ids.merged.iter().map(ToString::to_string).collect(),
+        conversations: ids.conversations.iter().map(ToString::to_string).collect(),
     }
 }
 

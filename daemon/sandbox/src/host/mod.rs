@@ -10,6 +10,7 @@ mod clock;
 mod consents;
 mod contacts;
 mod contacts_edit;
+mod contacts_identity;
 mod documents;
 mod facts;
 mod groups;

@@ -251,6 +251,7 @@ fn code_list_matches_the_sources() {
         include_str!("../host/consents.rs"),
         include_str!("../host/contacts.rs"),
         include_str!("../host/contacts_edit.rs"),
+        include_str!("../host/contacts_identity.rs"),
         include_str!("../../../model/src/consent/rules.rs"),
         include_str!("../host/groups.rs"),
         include_str!("../host/host_state.rs"),

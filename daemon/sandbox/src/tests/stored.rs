@@ -210,3 +210,33 @@ async fn contacts_are_looked_up_and_paged() {
     assert_eq!(texts(&handled), ["con_2", "con_1"]);
     assert!(handled.has_no_reads());
 }
+
+#[tokio::test]
+async fn numbers_are_given_by_contacts_identity_only() {
+    let world = sandbox();
+    world.arrived("31612345678").await;
+    let imports = format!(
+        r#"{REPLIES}
+        (import "beadle:plugin/contacts-identity@0.1.0" "get" (func $get (param i32 i32 i32)))
+        (import "beadle:plugin/contacts-identity@0.1.0" "find" (func $find (param i32 i32 i32)))"#
+    );
+    let items = r#"(data (i32.const 2048) "con_1+31 6 1234 5678nobody")"#;
+    // Result, list (kind, value, since); the contact that was found; a refusal's code.
+    let handle = format!(
+        "(call $get (i32.const 2048) (i32.const 5) (i32.const 64))
+         (if (i32.load8_u (i32.const 64)) (then unreachable))
+         (i32.store (i32.const 96) (i32.load (i32.add (i32.load (i32.const 68)) (i32.const 8))))
+         (i32.store (i32.const 100) (i32.load (i32.add (i32.load (i32.const 68)) (i32.const 12)))) {}
+         (call $find (i32.const 2053) (i32.const 15) (i32.const 64)) {}
+         (call $find (i32.const 2068) (i32.const 6) (i32.const 64)) {}",
+        reply_with(96, 100),
+        reply_with(ANSWER + 8, ANSWER + 12),
+        reply_with_code()
+    );
+    let capabilities = &["replies", "contacts-identity"];
+    let guest = Guest { capabilities, imports: &imports, items, handle: &handle, ..Guest::default() };
+    let plugin = load(&world, &guest).await;
+    assert!(plugin.requested_capabilities().contains("contacts-identity"));
+    let handled = plugin.handle(call(2)).await.outcome.unwrap();
+    assert_eq!(texts(&handled), ["31612345678", "con_1", "bad-phone"]);
+}

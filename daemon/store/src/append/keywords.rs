@@ -13,7 +13,7 @@ use crate::tx::Tx;
 use beadle_model::consent::{ConsentAct, ConsentSource, NewConsent, Purpose, actor};
 use beadle_model::keyword::Language;
 use beadle_model::{
-    ConsentState, ConversationId, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, Timestamp,
+    ConsentState, ContactId, ConversationId, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, Timestamp,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +27,17 @@ pub(super) struct AppliedWord {
     pub(super) consents: Vec<NewConsent>,
     /// The reply.
     pub(super) reply: Option<Outgoing>,
+}
+
+/// What an answer to a question of Beadle's own meets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    /// An open question.
+    InTime,
+    /// A question that is not open any more.
+    Late,
+    /// No question, or one that was answered before.
+    Nothing,
 }
 
 /// Applies a word to the membership. Returns the event that follows, and whether anything changed.
@@ -98,6 +109,7 @@ impl Tx<'_> {
     ) -> Result<AppliedWord, StoreError> {
         let (at, now) = (inbound.said_at(), inbound.now);
         let (event, mut changed) = apply_membership(word.keyword, person, inbound.at());
+        let mut is_late = false;
         let mut consents = consents_of(word.keyword, at);
         if matches!(word.keyword, Keyword::Stop | Keyword::Leave) {
             let mut profile = person.contact.profile().clone();
@@ -118,7 +130,11 @@ impl Tx<'_> {
             }
             (Keyword::Yes | Keyword::No, _) => {
                 let is_yes = word.keyword == Keyword::Yes;
-                changed |= self.apply_answer(word.answer, is_yes, person, (at, now), &mut consents)?;
+                match self.apply_answer(word.answer, is_yes, person, (at, now), &mut consents)? {
+                    Answered::InTime => changed = true,
+                    Answered::Late => is_late = is_yes,
+                    Answered::Nothing => {}
+                }
             }
             (Keyword::Help, _) => changed = true,
             (Keyword::Human, _) => {
@@ -127,10 +143,12 @@ impl Tx<'_> {
             }
             (Keyword::MyData, _) => {
                 self.open_request(RequestKind::Export, place, now)?;
+                tracing::info!(contact = %place.0, "a person asks for a copy of their data");
                 changed = true;
             }
             (Keyword::ForgetMe, _) => {
                 self.open_request(RequestKind::Erase, place, now)?;
+                tracing::info!(contact = %place.0, "a person asks for the erasure of their data");
                 changed = true;
             }
             _ => {}
@@ -139,11 +157,13 @@ impl Tx<'_> {
             changed |= !is_known(self.conn, &person.contact, consent)?;
         }
         let known = person.contact.language.as_deref();
-        let reply = in_language(&word.replies, |(language, _)| language.code(), word.language, known);
-        Ok(AppliedWord { event, consents, reply: reply.filter(|_| changed).map(|(_, reply)| reply.clone()) })
+        // Nothing follows from an answer that comes too late, and the person should know.
+        let replies = if is_late { &word.late_replies } else { &word.replies };
+        let reply = in_language(replies, |(language, _)| language.code(), word.language, known);
+        Ok(AppliedWord { event, consents, reply: reply.filter(|_| changed || is_late).map(|(_, reply)| reply.clone()) })
     }
 
-    /// Applies the answer to a question of Beadle's own. Returns whether the question was open.
+    /// Applies the answer to a question of Beadle's own.
     fn apply_answer(
         &mut self,
         question: Option<HostAnswer>,
@@ -151,27 +171,45 @@ impl Tx<'_> {
         person: &Person,
         (at, now): (Timestamp, Timestamp),
         consents: &mut Vec<NewConsent>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Answered, StoreError> {
         let contact = &person.contact;
         match question {
-            Some(HostAnswer::Export) => self.answer_request(RequestKind::Export, contact.id, is_yes, now),
-            Some(HostAnswer::Erase) => self.answer_request(RequestKind::Erase, contact.id, is_yes, now),
+            Some(HostAnswer::Export) => self.answer_confirmable(RequestKind::Export, contact.id, is_yes, now),
+            Some(HostAnswer::Erase) => self.answer_confirmable(RequestKind::Erase, contact.id, is_yes, now),
             Some(HostAnswer::Consent(id)) => {
-                let Some(asked) = find_consent(self.conn, id)? else { return Ok(false) };
+                let Some(asked) = find_consent(self.conn, id)? else { return Ok(Answered::Nothing) };
                 let decision = contact.consent_for(&asked.consent.purpose);
                 let is_open = decision.state == ConsentState::Requested
                     && decision.by.is_some_and(|mark| mark.entry == id)
                     && asked.consent.expires_at.is_none_or(|until| at <= until);
                 if !is_open {
-                    return Ok(false);
+                    return Ok(Answered::Nothing);
                 }
                 let act = if is_yes { ConsentAct::Granted } else { ConsentAct::Withdrawn };
                 let answer = NewConsent { actor: actor::PERSON.into(), expires_at: None, at, act, ..asked.consent };
                 consents.push(NewConsent { evidence: None, source: ConsentSource::Whatsapp, ..answer });
-                Ok(true)
+                Ok(Answered::InTime)
             }
-            None => Ok(false),
+            None => Ok(Answered::Nothing),
         }
+    }
+
+    /// Confirms or withdraws a request, which the task for privacy then carries out.
+    fn answer_confirmable(
+        &mut self,
+        kind: RequestKind,
+        contact: ContactId,
+        is_yes: bool,
+        now: Timestamp,
+    ) -> Result<Answered, StoreError> {
+        if self.answer_request(kind, contact, is_yes, now)? {
+            if is_yes {
+                tracing::info!(%contact, request = kind.name(), "a person confirmed their request");
+                self.cache.is_privacy_changed = true;
+            }
+            return Ok(Answered::InTime);
+        }
+        Ok(if self.is_unconfirmed(kind, contact)? { Answered::Late } else { Answered::Nothing })
     }
 
     /// Queues Beadle's reply to a reserved word.
@@ -211,7 +249,7 @@ impl Tx<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use beadle_model::{Contact, ContactId};
+    use beadle_model::Contact;
 
     #[test]
     fn keyword_changes_the_membership_once() {

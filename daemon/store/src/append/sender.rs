@@ -8,8 +8,11 @@ use crate::people::{ConversationRow, Membership, Person, profile_column};
 use crate::step::{Interest, NewEvent, Sender};
 use crate::tx::Tx;
 use beadle_model::consent::{ConsentAct, NewConsent, Purpose, actor};
-use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
+use beadle_model::{
+    Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Profile, Role, Timestamp, zone_of_number,
+};
 use rusqlite::{OptionalExtension, params};
+use std::sync::Arc;
 
 /// An event with a sender.
 pub(super) struct Inbound<'a> {
@@ -142,6 +145,11 @@ impl Tx<'_> {
         let is_new = person.contact.id.0 == 0;
         if is_new {
             self.write_person(&mut person)?;
+            // A ban outlasts an erasure; everything else about the person is new.
+            if self.refused_before(inbound.names)?.is_some_and(|(refused, _)| refused.is_banned()) {
+                let profile = Profile { role: Role::Banned, ..person.contact.profile().clone() };
+                person.contact.profile = Some(Arc::new(profile));
+            }
         }
         if let Some(word) = &inbound.event.keyword {
             let applied = self.apply_word(word, &mut person, inbound)?;
@@ -237,7 +245,13 @@ impl Tx<'_> {
             return Ok(());
         }
         let contact = self.cache.people.conversation_row(self.conn, conversation)?.and_then(|talk| talk.contact);
-        contact.map_or(Ok(()), |contact| self.write_aliases(names, contact, now))
+        let Some(contact) = contact else { return Ok(()) };
+        // Someone who is being erased is not to be found by a number any more.
+        let person = self.cache.people.person(self.conn, contact)?;
+        match person.is_none_or(|person| person.contact.profile().erased_since.is_some()) {
+            true => Ok(()),
+            false => self.write_aliases(names, contact, now),
+        }
     }
 
     /// A contact that was mentioned: found, or created without becoming a member.

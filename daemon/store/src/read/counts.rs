@@ -30,6 +30,12 @@ impl Reader {
                 sending: count(conn, "SELECT 1 FROM outbox WHERE id >= ?2 AND state = 1 LIMIT ?1", [MAX, from])?,
                 dead: count(conn, "SELECT 1 FROM dead_letters LIMIT ?1", [MAX])?
                     + count(conn, "SELECT 1 FROM rejected_webhooks LIMIT ?1", [MAX])?,
+                requests: count(
+                    conn,
+                    "SELECT 1 FROM contact_requests WHERE closed_at IS NULL AND (kind = 1 OR confirmed_at IS NOT NULL) LIMIT ?1",
+                    [MAX],
+                )?,
+                erasures: count(conn, "SELECT 1 FROM erasures WHERE completed_at IS NULL LIMIT ?1", [MAX])?,
             })
         })
     }

@@ -68,7 +68,7 @@ fn body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
 }
 
 /// The body for a person: one that cannot be read is unrouted, and holds what is stored as text.
-fn shown_body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
+pub(super) fn shown_body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
     match body(conn, id) {
         Err(StoreError::Unreadable { reason, .. }) => {
             let mut read = conn.prepare_cached("SELECT CAST(body AS BLOB) FROM event_bodies WHERE id = ?1")?;

@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod facts;
 pub(crate) mod outbox;
 mod people;
+pub(crate) mod person;
 pub(crate) mod rejected;
 mod schedules;
 mod state;

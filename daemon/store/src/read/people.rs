@@ -73,6 +73,23 @@ impl Reader {
         })
     }
 
+    /// The aliases of a contact with the time when each became known, oldest first.
+    pub fn aliases_of(&self, id: ContactId) -> Result<Vec<(Alias, Timestamp)>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT kind, value, created_at FROM aliases WHERE contact = {CURRENT_CONTACT}
+                 ORDER BY created_at, kind, value"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            let rows = read.query_map([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.map(|row| {
+                let (kind, value, at) = row?;
+                Ok((alias_of(kind, value)?, Timestamp(at)))
+            })
+            .collect()
+        })
+    }
+
     /// The contact with this alias.
     pub fn contact_by_alias(&self, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
         self.one(|conn| find_alias(conn, alias))

@@ -57,6 +57,9 @@ impl TestEnv {
             media_ms: ms,
             media_bytes: i64::MAX,
             states_ms: ms,
+            requests_ms: ms,
+            erased_identities_ms: ms,
+            upgrade_copies_ms: ms,
         };
         for _ in 0..days {
             self.manual.advance_ms(DAY);

@@ -14,6 +14,8 @@ mod dead;
 #[cfg(test)]
 mod env;
 #[cfg(test)]
+mod erasures;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod feed;

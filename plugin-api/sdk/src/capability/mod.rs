@@ -4,6 +4,7 @@ pub mod clock;
 pub mod consents;
 pub mod contacts;
 pub mod contacts_edit;
+pub mod contacts_identity;
 pub mod documents;
 pub mod groups;
 pub mod log;

@@ -34,6 +34,7 @@ mod time;
 mod world;
 
 use crate::migration::{Migration, Next};
+use crate::privacy::{Person, Privacy};
 use crate::records::{MemberJoinedEvent, MemberLeftEvent, MessageEvent, TimerEvent};
 use crate::types::{Choice, Contact, Content, Context, Failure, MediaId, TimestampMs};
 pub use sent::Sent;
@@ -81,6 +82,34 @@ impl Host {
     /// [`contacts`](crate::contacts) returns contacts as they were in their last event.
     pub fn person(&self, name: &str) -> Contact {
         World::with(|world| world.person(name))
+    }
+
+    /// Sets the phone number of a contact, for [`crate::contacts_identity`]: digits with country code.
+    pub fn phone(&self, contact: &Contact, number: &str) {
+        World::with(|world| world.phones.insert(contact.id.clone(), number.to_owned()));
+    }
+
+    /// A contact as [`Privacy`] gets it.
+    pub fn ids(&self, contact: &Contact) -> Person {
+        let conversation = World::with(|world| world.conversation(contact).id);
+        Person { contact: contact.id.clone(), merged: Vec::new(), conversations: vec![conversation] }
+    }
+
+    /// Erases a contact as the daemon does: the plugin first, then its state and timers of the contact and the
+    /// conversation, then the contact. If the plugin fails, the contact stays.
+    pub fn erase(&self, plugin: &impl Privacy, contact: &Contact) -> Result<(), Failure> {
+        let person = self.ids(contact);
+        let scopes: Vec<String> = person.conversations.iter().cloned().chain([contact.id.clone()]).collect();
+        plugin.erase_contact(person)?;
+        World::with(|world| {
+            world.state.retain(|(scope, _), _| !scopes.contains(scope));
+            world.timers.retain(|(scope, _), _| !scopes.contains(scope));
+            world.consents.retain(|(person, _)| *person != contact.id);
+            world.phones.remove(&contact.id);
+            world.people.remove(&contact.id);
+            world.windows.remove(&contact.id);
+        });
+        Ok(())
     }
 
     /// A contact sends a text, which opens their window for 24 hours.

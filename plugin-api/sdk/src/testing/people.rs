@@ -1,4 +1,5 @@
-//! `contacts-edit`, `consents` and `segments` in tests: changes apply at once, and every grant counts without a question.
+//! `contacts-identity`, `contacts-edit`, `consents` and `segments` in tests: changes apply at once, and every grant counts
+//! without a question.
 
 use super::world::World;
 use crate::types::{Contact, Refusal};
@@ -13,6 +14,31 @@ fn edit(id: &str, change: impl FnOnce(&mut Contact)) -> Refusable<()> {
         }
         None => Err(Refusal::new("unknown-contact", format!("There is no contact {id}."))),
     })
+}
+
+pub(crate) mod contacts_identity {
+    use super::*;
+    use crate::bindings::imports::contacts_identity::Identity;
+
+    pub(crate) fn get(contact: &str) -> Refusable<Vec<Identity>> {
+        World::with(|world| {
+            if !world.people.contains_key(contact) {
+                return Err(Refusal::new("unknown-contact", format!("There is no contact {contact}.")));
+            }
+            let number = world.phones.get(contact).cloned();
+            let identity = |value| Identity { kind: "phone".to_owned(), value, since: world.now };
+            Ok(number.map(identity).into_iter().collect())
+        })
+    }
+    pub(crate) fn find(phone: &str) -> Refusable<Option<String>> {
+        let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+        if !(8..=15).contains(&digits.len()) {
+            return Err(Refusal::new("bad-phone", "This is not a phone number."));
+        }
+        Ok(World::with(|world| {
+            world.phones.iter().find(|(_, number)| **number == digits).map(|(contact, _)| contact.clone())
+        }))
+    }
 }
 
 pub(crate) mod contacts_edit {

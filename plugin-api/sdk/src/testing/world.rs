@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) state: BTreeMap<(String, String), Value>,
     pub(super) timers: BTreeMap<(String, String), Timer>,
     pub(super) people: BTreeMap<String, Contact>,
+    /// Phone numbers by contact.
+    pub(super) phones: BTreeMap<String, String>,
     /// The ledger: the contact and the entry.
     pub(super) consents: Vec<(String, ConsentEntry)>,
     /// The members by segment.
@@ -82,6 +84,7 @@ impl World {
             state: BTreeMap::new(),
             timers: BTreeMap::new(),
             people: BTreeMap::new(),
+            phones: BTreeMap::new(),
             consents: Vec::new(),
             segments: BTreeMap::new(),
             templates: Vec::new(),

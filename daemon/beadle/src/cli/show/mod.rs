@@ -9,6 +9,7 @@ mod events;
 mod gate;
 mod people;
 mod plugins;
+mod privacy;
 mod schedules;
 mod segments;
 mod status;
@@ -22,6 +23,7 @@ pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, o
 pub use gate::gate;
 pub use people::{contact, contacts, duplicates, merge};
 pub use plugins::{documents, plugin, plugins, state};
+pub use privacy::{erasure, erasures, retention_plan};
 pub use schedules::{firings, next_firings, schedule, schedule_dry_run, schedules};
 pub use segments::{
     people_list_changed, people_list_created, people_list_members, people_lists, segment_count, segment_explanation,

@@ -12,13 +12,17 @@ pub fn status(response: Value, screen: Screen) -> Result {
     let status: Status = from_value(response)?;
     let oldest = status.oldest_open_at.map(|at| format!(", the oldest received {}", when(at, status.now)));
     let dead_letters = if status.dead_letters == 0 { "none".into() } else { status.dead_letters.to_string() };
-    let lines = Lines(vec![
+    let mut lines = Lines(vec![
         ("version", status.version),
         ("state", format!("{}, started {}", status.phase, utc(status.started_at))),
         ("events", format!("{} in progress{}", status.events_open, oldest.unwrap_or_default())),
         ("outbox", format!("{} queued, {} being sent", status.queued, status.sending)),
         ("dead letters", dead_letters),
     ]);
+    if status.contact_requests + status.open_erasures > 0 {
+        let people = format!("{} requests, {} erasures", status.contact_requests, status.open_erasures);
+        lines.0.push(("people", people));
+    }
     let mut text = lines.print();
     let mut channels = Table::new(&["CHANNEL", "APP", "STATE"]);
     status.channels.iter().for_each(|row| channels.row([row.name.clone(), row.app.clone(), row.state.clone()]));
@@ -32,6 +36,9 @@ pub fn status(response: Value, screen: Screen) -> Result {
     let mut output = Output::from(text);
     if status.dead_letters > 0 {
         output.hints.push("run `beadle dead-letters list` to decide about dead letters".into());
+    }
+    if status.contact_requests > 0 {
+        output.hints.push("run `beadle contacts requests` to see what people ask for".into());
     }
     if !status.problems.is_empty() {
         output.hints.push("run `beadle explain CODE` for what a problem means and what to do".into());

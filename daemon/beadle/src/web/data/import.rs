@@ -188,14 +188,8 @@ fn time(text: &str) -> Option<Timestamp> {
 
 /// A phone number as digits with country code.
 fn phone(text: &str) -> Result<String, String> {
-    let written = text.trim();
-    let international = written.strip_prefix('+').or_else(|| written.strip_prefix("00")).unwrap_or(written);
-    let digits: String = international.chars().filter(char::is_ascii_digit).collect();
-    let is_number = international.chars().all(|c| c.is_ascii_digit() || " -().".contains(c));
-    if !is_number || !(8..=15).contains(&digits.len()) || digits.starts_with('0') {
-        return Err(format!("`{text}` is not a phone number with country code, such as +31 6 12345678"));
-    }
-    Ok(digits)
+    beadle_model::phone::parse_number(text)
+        .ok_or_else(|| format!("`{text}` is not a phone number with country code, such as +31 6 12345678"))
 }
 
 /// Where to go on.

@@ -12,7 +12,9 @@ mod gate;
 mod import;
 mod outbox;
 mod people;
+mod person;
 mod plugins;
+mod privacy;
 mod profile;
 mod query;
 mod schedules;
@@ -32,9 +34,11 @@ pub use gate::explain;
 pub use import::{export, import};
 pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, duplicates, edit_contact, mark_distinct, merge, merge_dry_run};
+pub use person::{PageError, page};
 pub use plugins::{
     disable, documents, enable, grant, plugin, plugins, purge, revoke, rollback, rollback_discarding_state,
 };
+pub use privacy::{erase, erasure, erasures, person_data, retention_plan};
 pub use query::{Names, read};
 pub use schedules::{dry_run, history, next, run, schedule, schedules};
 pub use segments::{

@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use beadle_model::profile::{AttributeTypes, ProfileEdit, ProfileError, check_tag, parse_attribute};
-use beadle_model::{Alias, AliasKind, Contact, ContactId, Role, Timestamp};
+use beadle_model::{Alias, Contact, ContactId, Role, Timestamp};
 use beadle_store::StoreError;
 use beadle_store::views::{AliasConflict, ContactDetails, MergeReport};
 use serde::Deserialize;
@@ -234,11 +234,5 @@ fn contact_row(contact: &Contact) -> ContactRow {
 }
 
 fn alias(alias: &Alias) -> String {
-    let kind = match alias.kind {
-        AliasKind::Phone => "phone",
-        AliasKind::WaId => "wa-id",
-        AliasKind::UserId => "user-id",
-        AliasKind::ParentUserId => "parent-user-id",
-    };
-    format!("{kind} {}", alias.value)
+    format!("{} {}", alias.kind.name(), alias.value)
 }

@@ -37,6 +37,8 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
         queued: counts.queued,
         sending: counts.sending,
         dead_letters: counts.dead,
+        contact_requests: counts.requests,
+        open_erasures: counts.erasures,
         channels,
         plugins: plugins::rows(&admin),
         tasks: tasks::rows(&admin),

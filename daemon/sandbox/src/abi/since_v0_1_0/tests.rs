@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use beadle_model::content::Context;
 use beadle_model::event::{ChannelNotification, GroupNotification, Problem};
-use beadle_model::{Content, EventBody, EventKind, MessageId, PluginNo};
+use beadle_model::{ContactId, Content, ConversationId, EventBody, EventKind, MessageId, PersonIds, PluginNo};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -82,6 +82,11 @@ fn bodies() -> Vec<EventBody> {
             participant: None,
             extra: extra.clone(),
         },
+        EventBody::EraseContact(PersonIds {
+            contact: ContactId(3),
+            merged: vec![ContactId(2)],
+            conversations: vec![ConversationId(9)],
+        }),
         EventBody::MemberJoined { reason: "start".into(), again: false },
         EventBody::MemberLeft { reason: "stop".into() },
     ];
@@ -101,6 +106,10 @@ fn seen(encoder: &Encoder<'_>, kind: EventKind) -> Option<String> {
         EventKind::ContactChanged => format!("{:?}", encoder.contact_changed().unwrap()),
         EventKind::GroupChanged => format!("{:?}", encoder.group_changed().unwrap()),
         EventKind::Echo => format!("{:?}", encoder.echo().unwrap()),
+        EventKind::EraseContact => match &encoder.call.event.body {
+            EventBody::EraseContact(ids) => format!("{:?}", super::person(ids)),
+            other => panic!("{other:?}"),
+        },
         // Beadle's own events, and one that no plugin gets.
         EventKind::Timer
         | EventKind::Schedule
