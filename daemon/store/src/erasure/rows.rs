@@ -388,6 +388,7 @@ impl Tx<'_> {
                 ("outreach", "DELETE FROM outreach WHERE contact = ?1"),
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
+                ("lists", "DELETE FROM list_members WHERE contact = ?1"),
                 ("aliases", "DELETE FROM aliases WHERE contact = ?1"),
                 ("conflicts", "DELETE FROM alias_conflicts WHERE ?1 IN (holder, claimant)"),
                 ("conflicts", "DELETE FROM distinct_contacts WHERE ?1 IN (lower, higher)"),
@@ -397,15 +398,6 @@ impl Tx<'_> {
             self.conn
                 .prepare_cached("UPDATE conversations SET last_contact = NULL WHERE platform_group IS NOT NULL AND last_contact = ?1")?
                 .execute([contact])?;
-        }
-        // Parts of the store that a database of this version may not have.
-        for (name, table) in [("lists", "list_members"), ("broadcasts", "broadcast_recipients")] {
-            let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-            let exists = self.conn.prepare_cached(sql)?.exists([table])?;
-            for contact in subject.contacts.iter().filter(|_| exists) {
-                let sql = format!("DELETE FROM {table} WHERE contact = ?1");
-                report.add(name, self.conn.prepare_cached(&sql)?.execute([contact])?);
-            }
         }
         report.add("identities", subject.aliases.len());
         for conversation in &subject.conversations {
