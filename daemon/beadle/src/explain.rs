@@ -112,6 +112,24 @@ const GROUPS: &[Group] = &[
         },
     ),
     (
+        "Broadcasts",
+        pages! {
+            "broadcast-approval"
+            "broadcast-dropped"
+            "broadcast-empty"
+            "broadcast-exists"
+            "broadcast-failures"
+            "broadcast-invalid"
+            "broadcast-opt-outs"
+            "broadcast-quality"
+            "broadcast-same-person"
+            "broadcast-state"
+            "broadcast-template"
+            "broadcast-template-changed"
+            "broadcast-unknown"
+        },
+    ),
+    (
         "Refused calls",
         pages! {
             "attribute-type"
@@ -414,10 +432,11 @@ mod tests {
 
     /// The codes that each crate declares.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 12] = [
+        let lists: [&[&str]; 13] = [
             crate::config::CODES,
             &crate::run::CODES,
             &crate::web::CODES,
+            &beadle_broadcast::CODES,
             &beadle_catalog::CODES,
             &beadle_gate::CODES,
             &beadle_pipeline::CODES,

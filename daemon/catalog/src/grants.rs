@@ -10,12 +10,13 @@ pub const DEFAULT: [&str; 10] =
     ["settings", "clock", "random", "log", "state", "timers", "replies", "media", "documents", "contacts"];
 
 /// Capabilities that the operator grants, and what each allows a plugin to do.
-pub const GRANTABLE: [(&str, &str); 6] = [
+pub const GRANTABLE: [(&str, &str); 7] = [
     ("messages", "write to people first, inside their window or with a template"),
     ("contacts-identity", "read phone numbers and WhatsApp's ids of people, and find people by number"),
     ("contacts-edit", "change tags, attributes and roles of people"),
     ("consents", "read and record what people agreed to receive"),
     ("segments", "see who belongs to segments and lists"),
+    ("broadcasts", "send one message to many people, under the rules of the operator's broadcasts"),
     ("groups", "create and change groups of the platform, and decide who may join"),
 ];
 

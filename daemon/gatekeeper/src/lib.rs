@@ -15,7 +15,7 @@ pub use quiet::{QuietHours, TimeOfDay};
 
 use beadle_gate::costs::Rates;
 use beadle_gate::{Category, Circumstances, Draft, Facts, GateVerdict, ReachedCap, TemplateFacts};
-use beadle_model::effect::Outreach;
+use beadle_model::effect::{Outreach, PriceKey};
 use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
 use beadle_model::time::{DAY_MS, HOUR_MS};
@@ -199,6 +199,45 @@ impl Gatekeeper {
         Ok(beadle_gate::decide(draft, &self.facts(draft, by, to, now)?).1)
     }
 
+    /// What the gate says about one of many messages that are planned, and what its price depends on. `template`: its
+    /// definition, which is the same for many. What is limited for all of them together is not asked: budgets and the
+    /// messaging limit.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn plan(
+        &self,
+        body: &Outgoing,
+        template: TemplateFacts,
+        to: &ConversationView,
+        now: Timestamp,
+    ) -> Result<(GateVerdict, Option<PriceKey>), StoreError> {
+        let draft = Draft { body, host: false, reply: false, message: None };
+        let facts = Facts { template, ..Facts::new(to, now) };
+        let facts = self.personal_facts(facts, &self.policy(), &draft)?;
+        Ok((beadle_gate::decide(&draft, &facts).0, budgets::price_key(&draft, &facts)))
+    }
+
+    /// The use of a channel's messaging limit: how many people were written to first in 24 hours, and how many may be.
+    /// `None`: no limit is known.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn messaging_limit(&self, channel: &str, now: Timestamp) -> Result<Option<(u64, u64)>, StoreError> {
+        let tier = self.tier(&self.policy(), channel, beadle_model::ContactId(0), now)?;
+        Ok(tier.map(|tier| (tier.used, tier.limit)))
+    }
+
+    /// The configured channels.
+    pub fn channels(&self) -> Vec<String> {
+        self.policy().apps.keys().cloned().collect()
+    }
+
+    /// The language of templates that do not exist in the recipient's.
+    pub fn template_language(&self) -> Option<String> {
+        self.policy().template_language.clone()
+    }
+
     fn facts<'a>(
         &self,
         draft: &Draft<'_>,
@@ -208,6 +247,25 @@ impl Gatekeeper {
     ) -> Result<Facts<'a>, StoreError> {
         let policy = self.policy();
         let mut facts = Facts::new(to, now);
+        if let Outgoing::Template(message) = draft.body {
+            facts.template = self.template(message, to)?;
+        }
+        let mut facts = self.personal_facts(facts, &policy, draft)?;
+        facts.circumstances.over_budget = self.0.budgets.exceeded(&policy, draft, by, &facts)?;
+        if counts_for_tier(draft.body, &facts) {
+            facts.circumstances.tier = self.tier(&policy, &to.channel, to.contact.id, now)?;
+        }
+        Ok(facts)
+    }
+
+    /// Adds what restricts messages to this recipient.
+    fn personal_facts<'a>(
+        &self,
+        mut facts: Facts<'a>,
+        policy: &Policy,
+        draft: &Draft<'_>,
+    ) -> Result<Facts<'a>, StoreError> {
+        let (to, now) = (facts.conversation, facts.now);
         facts.circumstances = Circumstances {
             stop: policy.stop,
             refuses_advertising: policy.refuses_advertising,
@@ -215,9 +273,6 @@ impl Gatekeeper {
             erased_at: to.contact.profile().erased_since.filter(|_| to.group.is_none()),
             ..Circumstances::default()
         };
-        if let Outgoing::Template(message) = draft.body {
-            facts.template = self.template(message, to)?;
-        }
         let is_marketing = facts.category(draft).may_be_marketing();
         if let Some(quiet) = &policy.quiet_hours
             && to.group.is_none()
@@ -229,10 +284,6 @@ impl Gatekeeper {
         if is_marketing && to.group.is_none() {
             facts.circumstances.marketing_refused = self.0.reader.marketing_refused(to.contact.id, now)?;
             facts.circumstances.capped = self.capped(draft, &policy.caps, to, now)?;
-        }
-        facts.circumstances.over_budget = self.0.budgets.exceeded(&policy, draft, by, &facts)?;
-        if counts_for_tier(draft.body, &facts) {
-            facts.circumstances.tier = self.tier(&policy, to, now)?;
         }
         Ok(facts)
     }
@@ -283,19 +334,20 @@ impl Gatekeeper {
     fn tier(
         &self,
         policy: &Policy,
-        to: &ConversationView,
+        channel: &str,
+        contact: beadle_model::ContactId,
         now: Timestamp,
     ) -> Result<Option<beadle_gate::TierFacts>, StoreError> {
-        let Some(limit) = self.0.reader.messaging_limit(&to.channel)?.filter(|limit| *limit > 0) else {
+        let Some(limit) = self.0.reader.messaging_limit(channel)?.filter(|limit| *limit > 0) else {
             return Ok(None);
         };
-        let portfolio = policy.portfolio(&to.channel);
+        let portfolio = policy.portfolio(channel);
         let mut tiers = self.0.tiers.lock();
         if !tiers.is_loaded() {
             let sent = self.0.reader.outreach_since(now.plus_ms(-DAY_MS))?;
             tiers.load(sent.into_iter().map(|(channel, contact, at)| (policy.portfolio(&channel), contact, at)));
         }
-        Ok(Some(tiers.facts(&portfolio, to.contact.id, limit, now)))
+        Ok(Some(tiers.facts(&portfolio, contact, limit, now)))
     }
 
     /// Holds templates and Direct Send of a channel for an hour, doubling to a day with each refusal (131048). Returns the hold,

@@ -4,6 +4,7 @@
 //! the call. All effects of one call are committed together with the completion of the handling, or
 //! none is. Limits are in `sandbox`, execution in `store` and `pipeline`.
 
+use crate::broadcast::BroadcastDefinition;
 use crate::consent::rules::PlannedConsent;
 use crate::gate_trace::GateTrace;
 use crate::id::{ContactId, ConversationId};
@@ -229,6 +230,31 @@ pub struct Effects {
     pub media: Vec<NewMedia>,
     /// Messages in call order.
     pub sends: Vec<SendEffect>,
+    /// Changes of broadcasts in call order.
+    pub broadcasts: Vec<BroadcastWrite>,
+}
+
+/// A change of the plugin's broadcasts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BroadcastWrite {
+    /// Creates a draft.
+    Create(Box<BroadcastDefinition>),
+    /// Plans and starts the one with this name.
+    Start(String),
+    /// Hands over no more messages.
+    Pause(String),
+    /// Ends it for good.
+    Stop(String),
+}
+
+impl BroadcastWrite {
+    /// The name of the broadcast.
+    pub fn name(&self) -> &str {
+        match self {
+            BroadcastWrite::Create(definition) => &definition.name,
+            BroadcastWrite::Start(name) | BroadcastWrite::Pause(name) | BroadcastWrite::Stop(name) => name,
+        }
+    }
 }
 
 impl Effects {
@@ -239,6 +265,11 @@ impl Effects {
 
     /// The number of effects.
     pub fn count(&self) -> usize {
-        self.state.len() + self.timers.len() + self.contacts.len() + self.media.len() + self.sends.len()
+        self.state.len()
+            + self.timers.len()
+            + self.contacts.len()
+            + self.media.len()
+            + self.sends.len()
+            + self.broadcasts.len()
     }
 }

@@ -83,6 +83,11 @@ row_id!(
     MediaId,
     "med"
 );
+row_id!(
+    /// One message to many people.
+    BroadcastId,
+    "bro"
+);
 
 /// The number of a plugin's name in this installation; rows refer to plugins by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 //! Invariant: no I/O, no clock, no async. Rules are in `gate`, SQL in `store`, the platform's JSON
 //! in `whatsapp`.
 
+pub mod broadcast;
 pub mod consent;
 pub mod contact;
 pub mod content;
@@ -30,6 +31,7 @@ pub mod time;
 pub mod window;
 pub mod zone;
 
+pub use broadcast::{Audience, BroadcastDefinition, BroadcastState, FollowUp, RecipientState};
 pub use consent::{ConsentState, Consents, Purpose};
 pub use contact::{Alias, AliasKind, Contact, ConversationView};
 pub use content::{Content, Context, Referral};
@@ -40,7 +42,8 @@ pub use error::{Blame, Coded};
 pub use event::{Disposition, Ending, Event, EventBody, EventKind, PersonIds};
 pub use gate_trace::{CheckOutcome, GateTrace, TraceStep};
 pub use id::{
-    ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo, WebhookId,
+    BroadcastId, ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo,
+    WebhookId,
 };
 pub use keyword::Keyword;
 pub use language::{is_language_tag, language_of_number};

@@ -253,6 +253,7 @@ impl Attempts {
             wants_consents: self.subscriptions.borrow().interest().consent_changed,
             media: effects.media,
             sends: staged.new_sends(),
+            broadcasts: effects.broadcasts,
             quotas: Quotas { state_bytes: limits.state_bytes(), media_bytes: limits.media_bytes() },
             is_retry: late,
         });
@@ -266,6 +267,9 @@ impl Attempts {
                 self.outbox.release(staged);
                 if sets_timers {
                     self.context.timers_changed.ring();
+                }
+                if !commit.broadcasts.is_empty() {
+                    self.context.broadcasts_changed.ring();
                 }
                 if asks_people {
                     // The store queued the questions.

@@ -6,7 +6,7 @@
 //! events in flight bounds them.
 
 use beadle_model::Effects;
-use beadle_model::effect::{StateWrite, TimerWrite};
+use beadle_model::effect::{BroadcastWrite, StateWrite, TimerWrite};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -72,7 +72,11 @@ pub(crate) fn effect_bytes(effects: &Effects) -> usize {
     let sends = effects.sends.iter().map(|send| send.body.json_bytes());
     // Tags, attributes and wordings are short.
     let contacts = effects.contacts.len() * CONTACT_WRITE_BYTES;
-    state.chain(timers).chain(sends).sum::<usize>() + contacts
+    let broadcasts = effects.broadcasts.iter().map(|write| match write {
+        BroadcastWrite::Create(definition) => serde_json::to_vec(definition).map_or(0, |json| json.len()),
+        _ => write.name().len(),
+    });
+    state.chain(timers).chain(sends).chain(broadcasts).sum::<usize>() + contacts
 }
 
 #[cfg(test)]

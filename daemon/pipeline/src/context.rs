@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub timers_changed: Alarm,
     /// Rung when a window was opened that is due before all others.
     pub windows_changed: Alarm,
+    /// Rung when a plugin created or changed a broadcast.
+    pub broadcasts_changed: Alarm,
     phase: watch::Sender<Phase>,
     tasks: Tasks,
     #[cfg(debug_assertions)]
@@ -86,6 +88,7 @@ impl Context {
             health: Health::default(),
             timers_changed: clock.alarm(),
             windows_changed: clock.alarm(),
+            broadcasts_changed: clock.alarm(),
             clock,
             phase: watch::Sender::new(Phase::Running),
             tasks,

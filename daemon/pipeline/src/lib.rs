@@ -221,6 +221,11 @@ impl Pipeline {
         self.context.timers_changed.clone()
     }
 
+    /// Rung when a plugin created or changed a broadcast.
+    pub fn broadcasts_changed(&self) -> Alarm {
+        self.context.broadcasts_changed.clone()
+    }
+
     /// Rung when a window was opened that is due before all others.
     pub fn windows_changed(&self) -> Alarm {
         self.context.windows_changed.clone()

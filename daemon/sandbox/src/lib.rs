@@ -65,7 +65,7 @@ pub use version::API_VERSION;
 
 /// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and of
 /// the sandbox itself. `beadle explain` has a page for each.
-pub const CODES: [&str; 65] = [
+pub const CODES: [&str; 68] = [
     // faults
     "trap",
     "cpu-limit",
@@ -107,6 +107,9 @@ pub const CODES: [&str; 65] = [
     "bad-role",
     "bad-tag",
     "consent-in-future",
+    "broadcast-exists",
+    "broadcast-invalid",
+    "broadcast-unknown",
     "not-their-message",
     "unknown-purpose",
     "unknown-source",

@@ -14,7 +14,7 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The capabilities of the contract.
-pub const CAPABILITIES: [&str; 16] = [
+pub const CAPABILITIES: [&str; 17] = [
     "settings",
     "clock",
     "random",
@@ -28,6 +28,7 @@ pub const CAPABILITIES: [&str; 16] = [
     "contacts-edit",
     "consents",
     "segments",
+    "broadcasts",
     "documents",
     "media",
     "groups",

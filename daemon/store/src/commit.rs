@@ -70,6 +70,9 @@ impl Tx<'_> {
         for created in &commit.media {
             self.insert_created_media(created, commit.plugin, commit.now)?;
         }
+        for write in &commit.broadcasts {
+            self.write_broadcast(write, commit.plugin, commit.now)?;
+        }
         for (send, body) in commit.sends.iter().zip(bodies) {
             self.insert_send_as(send, body, Some(event), commit.plugin, commit.now)?;
         }

@@ -90,7 +90,12 @@ impl Tx<'_> {
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('consent_head', ?1)")?
             .execute([head.to_bytes()])?;
         self.cache.consent_head = head;
-        self.cache.is_restricting |= consent.act == ConsentAct::Withdrawn;
+        if consent.act == ConsentAct::Withdrawn {
+            self.cache.is_restricting = true;
+            if consent.purpose == Purpose::Service || consent.purpose.is_marketing() {
+                self.attribute_withdrawal(consent.contact, consent.purpose.is_marketing(), now)?;
+            }
+        }
         Ok(ConsentEntry { id: head.id, recorded_at: now, consent: consent.clone() })
     }
 

@@ -526,6 +526,10 @@ impl Store {
         self.ask(move |tx| tx.purge_plugin(plugin)).await
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.shared.clock.now()
+    }
+
     fn cursor(&self) -> parking_lot::MutexGuard<'_, Cursor> {
         self.0.retention.lock()
     }

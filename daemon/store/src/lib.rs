@@ -15,6 +15,8 @@
 
 mod append;
 mod ballast;
+mod broadcast_steps;
+mod broadcasts;
 mod cache;
 mod charges;
 mod checkpoint;
@@ -72,6 +74,10 @@ mod windows;
 mod writer;
 mod writer_cache;
 
+pub use broadcasts::{
+    ATTRIBUTION_MS, BroadcastReason, BroadcastRow, Handover, PlannedRecipient, RecipientCount, RecipientFilter,
+    RecipientRow,
+};
 pub use charges::{ChargeRow, PendingCharge};
 pub use consents::{ConsentCheck, RecordedConsent};
 pub use documents::{Document, NewDocument};

@@ -7,6 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// The key of the lead times in `meta`, separated by commas: due times in `windows` depend on them.
 pub(crate) const LEAD_TIMES_KEY: &str = "window_lead_times";
 
+/// The key of the time until which something may count as a reaction to a broadcast.
+pub(crate) const REACTIONS_UNTIL_KEY: &str = "broadcast_reactions_until";
+
 /// Reads a numeric value.
 pub(crate) fn meta(conn: &Connection, key: &str) -> Result<Option<i64>, StoreError> {
     let mut read = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;

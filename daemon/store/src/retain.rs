@@ -282,6 +282,7 @@ impl Tx<'_> {
             &["DELETE FROM firings WHERE id = ?1"],
         )?;
         self.delete_old_schedules(cutoff)?;
+        let broadcasts = self.delete_old_broadcasts(now.0.saturating_sub(policy.outbox_ms.max(MIN_OUTBOX_MS)))?;
         self.delete_unreferenced_texts(now)?;
         retained.requests = self.delete_old_requests(policy, now)?;
         crate::schema::delete_old_copies(&self.shared.dir, now.plus_ms(-policy.upgrade_copies_ms));
@@ -295,6 +296,7 @@ impl Tx<'_> {
         retained.more = more_events
             || more_outbox
             || more_firings
+            || broadcasts > 0
             || full(retained.dead)
             || full(retained.state)
             || full(retained.media)

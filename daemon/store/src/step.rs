@@ -10,7 +10,7 @@ pub use dead::{DeadLetterRef, RejectedWebhook, RetriedDeadLetter};
 pub use send::{DueSends, NewSend, OutboxPage, OutboxPlace, OutboxRow, SendOutcome, SendState, Settlement};
 
 use beadle_model::consent::{Purpose, Wording};
-use beadle_model::effect::{ContactWrite, NewMedia, StateRead, StateWrite, TimerWrite};
+use beadle_model::effect::{BroadcastWrite, ContactWrite, NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::keyword::Language;
 use beadle_model::{
@@ -352,6 +352,8 @@ pub struct Commit {
     pub media: Vec<NewMedia>,
     /// Messages in order.
     pub sends: Vec<NewSend>,
+    /// Changes of broadcasts in order.
+    pub broadcasts: Vec<BroadcastWrite>,
     /// What the plugin may store. Growth beyond it fails the commit with [`crate::StoreError::OverQuota`].
     pub quotas: Quotas,
     /// Whether it is the retry of a dead letter: then it fails with [`crate::StoreError::NotDead`] if the dead letter
@@ -377,6 +379,7 @@ impl Commit {
             wants_consents: false,
             media: vec![],
             sends: vec![],
+            broadcasts: vec![],
             quotas: Quotas::NONE,
             is_retry: false,
         }

@@ -8,9 +8,9 @@ use crate::consent_head::ConsentHead;
 use crate::error::StoreError;
 use crate::fired_timers::FiredTimers;
 use crate::merged::load_merged;
-use crate::meta::{lead_times, meta, set_meta};
+use crate::meta::{REACTIONS_UNTIL_KEY, lead_times, meta, set_meta};
 use crate::people::People;
-use beadle_model::LeadTimes;
+use beadle_model::{LeadTimes, Timestamp};
 use rusqlite::Connection;
 use std::collections::{BTreeSet, HashSet};
 
@@ -41,6 +41,8 @@ pub(crate) struct WriterCache {
     pub(crate) timers: FiredTimers,
     /// The last row of the consent ledger.
     pub(crate) consent_head: ConsentHead,
+    /// Until when a reply or a withdrawal may be a reaction to a broadcast.
+    pub(crate) attribute_until: Timestamp,
     /// Whether this transaction forbids messages that were allowed: a withdrawal, a ban.
     pub(crate) is_restricting: bool,
     /// Whether this transaction changes an erasure or a request of a person.
@@ -64,6 +66,7 @@ impl WriterCache {
             recent_messages: Cache::new(2 * RECENT_MESSAGES),
             timers: FiredTimers::default(),
             consent_head: ConsentHead::default(),
+            attribute_until: Timestamp::default(),
             is_restricting: false,
             is_privacy_changed: false,
             lead_times: LeadTimes::default(),
@@ -80,6 +83,7 @@ impl WriterCache {
         self.people.merged = load_merged(conn)?;
         self.lead_times = lead_times(conn)?;
         self.consent_head = ConsentHead::load(conn)?;
+        self.attribute_until = Timestamp(meta(conn, REACTIONS_UNTIL_KEY)?.unwrap_or(0));
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
         self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
         self.load_recent_messages(conn)?;

@@ -82,6 +82,8 @@ kinds! {
     Media = "media", Restart, 600;
     /// Fetches the templates of the business accounts.
     Templates = "templates", Restart, 120;
+    /// Plans and sends broadcasts.
+    Broadcasts = "broadcasts", Restart, 120;
     /// Deletes what is past its retention time.
     Retention = "retention", Restart, 60;
     /// Carries out requests for copies of data, and erasures.

@@ -24,6 +24,7 @@ pub mod imports {
                 import beadle:plugin/contacts-edit@0.1.0;
                 import beadle:plugin/consents@0.1.0;
                 import beadle:plugin/segments@0.1.0;
+                import beadle:plugin/broadcasts@0.1.0;
                 import beadle:plugin/documents@0.1.0;
                 import beadle:plugin/media@0.1.0;
                 import beadle:plugin/groups@0.1.0;

@@ -3,9 +3,10 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{
-    clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random,
-    replies, segments, settings, state, timers,
+    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random, replies, segments, settings, state, timers,
 };
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::testing::broadcasting::broadcasts;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::files::{groups, media};
 #[cfg(not(target_family = "wasm"))]

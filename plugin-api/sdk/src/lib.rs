@@ -54,8 +54,7 @@ pub mod text;
 mod types;
 
 pub use capability::{
-    clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random,
-    replies, segments, settings, state, timers,
+    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random, replies, segments, settings, state, timers,
 };
 pub use event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,

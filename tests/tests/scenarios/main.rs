@@ -7,6 +7,7 @@
 
 mod author_loop;
 mod backpressure_503;
+mod broadcasts;
 mod changed_numbers;
 mod command_line;
 mod community_updates;

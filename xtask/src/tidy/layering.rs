@@ -11,6 +11,7 @@ const LAYERS: &[&str] = &[
     "beadle",
     "beadle-catalog",
     "beadle-schedule",
+    "beadle-broadcast",
     "beadle-whatsapp",
     "beadle-pipeline",
     "beadle-sandbox",

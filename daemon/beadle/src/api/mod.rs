@@ -4,6 +4,7 @@
 //! carries the daemon's own time (`now`), which in a simulation is not the machine's. From the first release on, fields are
 //! added and not renamed, because scripts read them. The types know neither the store's rows nor how they are printed.
 
+mod broadcasts;
 mod common;
 mod consents;
 mod costs;
@@ -19,6 +20,7 @@ mod status;
 mod templates;
 mod windows;
 
+pub use broadcasts::*;
 pub use common::*;
 pub use consents::*;
 pub use costs::*;

@@ -6,7 +6,10 @@
 use crate::author::event;
 use crate::config::units;
 use beadle_catalog::grants;
-use beadle_model::{ContactId, ConversationId, EventId, EventKind, HandlingId, MessageId, WebhookId, is_language_tag};
+use beadle_model::{
+    BroadcastId, ContactId, ConversationId, EventId, EventKind, HandlingId, MessageId, RecipientState, WebhookId,
+    is_language_tag,
+};
 use beadle_schedule::Zone;
 use beadle_store::DeadLetterRef;
 use beadle_store::step::SendState;
@@ -115,6 +118,9 @@ pub enum Command {
     /// Explain whether a message would be sent
     #[command(subcommand)]
     Gate(Gate),
+    /// Send one message to many people, each once
+    #[command(subcommand)]
+    Broadcasts(Broadcasts),
     /// Show estimated message costs and budget usage
     Costs(Costs),
 }
@@ -1024,5 +1030,97 @@ pub enum Gate {
         channel: Option<String>,
         #[command(flatten)]
         json: Json,
+    },
+}
+
+/// `beadle broadcasts`
+#[derive(Debug, Subcommand)]
+pub enum Broadcasts {
+    /// List broadcasts, newest first
+    List {
+        /// List broadcasts before this one (bro_…)
+        #[arg(long, value_name = "ID", value_parser = id::<BroadcastId>)]
+        before: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Create a draft from a file
+    Create {
+        /// TOML file: name, purpose, audience, template, text
+        file: PathBuf,
+        /// Who creates it [default: $USER]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Decide who gets it, and show numbers, costs and samples; nothing is sent
+    Plan {
+        /// Name or id (bro_…)
+        broadcast: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Send it to a few people now; they count for nothing
+    Test {
+        /// Name or id (bro_…)
+        broadcast: String,
+        /// Contacts (con_…)
+        #[arg(required = true, value_name = "CONTACT", value_parser = id::<ContactId>)]
+        contacts: Vec<String>,
+    },
+    /// Approve a large broadcast that another person created
+    Approve {
+        /// Name or id (bro_…)
+        broadcast: String,
+        /// Who approves it
+        #[arg(long, value_name = "NAME")]
+        by: String,
+    },
+    /// Start to send a planned broadcast
+    Start {
+        /// Name or id (bro_…)
+        broadcast: String,
+    },
+    /// Hand over no more messages for now
+    Pause {
+        /// Name or id (bro_…)
+        broadcast: String,
+    },
+    /// Go on with a paused broadcast
+    Resume {
+        /// Name or id (bro_…)
+        broadcast: String,
+        /// Also send again to those whose message failed, also after it has finished
+        #[arg(long)]
+        failed: bool,
+    },
+    /// End a broadcast for good
+    Stop {
+        /// Name or id (bro_…)
+        broadcast: String,
+    },
+    /// Show a broadcast: its plan, or its progress
+    Show {
+        /// Name or id (bro_…)
+        broadcast: String,
+        /// Show progress until it is finished, paused or stopped, or until Ctrl-C
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// List the recipients of a broadcast and what became of each
+    Recipients {
+        /// Name or id (bro_…)
+        broadcast: String,
+        /// Filter by state
+        #[arg(long, value_parser = PossibleValuesParser::new(RecipientState::ALL.iter().map(|state| state.name())))]
+        state: Option<String>,
+        /// List recipients after this one (con_…)
+        #[arg(long, value_name = "ID", value_parser = id::<ContactId>)]
+        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
     },
 }

@@ -4,15 +4,17 @@
 //! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
 use super::args::{
-    Cli, Command, Consents, Contacts, Costs, DeadLetters, Erasures, EventFilter, Events, Fill, Gate, Json, Lists,
-    Outbox, Page, Plugins, Retention, Schedules, Segments, Templates, Windows,
+    Broadcasts, Cli, Command, Consents, Contacts, Costs, DeadLetters, Erasures, EventFilter, Events, Fill, Gate, Json,
+    Lists, Outbox, Page, Plugins, Retention, Schedules, Segments, Templates, Windows,
 };
 use super::client::{Client, ClientError};
+use super::definition;
 use super::end::{End, write};
 use super::lists;
 use super::show::{self, Screen};
 use super::table::{json, json_line, terminal_width};
 use super::transfer;
+use crate::api::{Approval, BroadcastResume, BroadcastTest, BroadcastView, NewBroadcast};
 use crate::api::{ConsentReport, ContactEdit, ExportRow, Import, ImportView, List, PersonData};
 use crate::exit::{Exit, print};
 use crate::privacy::{HtmlWriter, JsonWriter, PersonWriter};
@@ -167,6 +169,7 @@ async fn run(cli: &Cli) -> Result<(), End> {
             if json.json { Ok(print(&pretty(&done)?)?) } else { write(show::done(done)?) }
         }
         Command::Templates(Templates::Sync) => post(&client, &["templates", "sync"]).await,
+        Command::Broadcasts(command) => broadcasts(&client, command).await,
         command => match query(command) {
             Some(query) => get(&client, &query).await,
             None => Ok(()),
@@ -231,6 +234,7 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             list(["lists", name, "members"], given([("after", after)]).collect(), page, show::people_list_members)
         }
         Command::Templates(command) => return templates(command),
+        Command::Broadcasts(command) => return broadcast_query(command),
         Command::Costs(Costs { by, from, to, json }) => {
             let params = [("by", Some(by.clone())), ("from", from.clone()), ("to", to.clone())];
             let params = params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
@@ -313,6 +317,100 @@ fn schedules(command: &Schedules) -> Option<Query<'_>> {
             list(["schedules", name, "history"], given([("before", &before)]).collect(), page, show::firings)
         }
     })
+}
+
+fn broadcast_query(command: &Broadcasts) -> Option<Query<'_>> {
+    Some(match command {
+        Broadcasts::List { before, page } => {
+            list(["broadcasts"], given([("before", before)]).collect(), page, show::broadcasts)
+        }
+        Broadcasts::Show { broadcast, json, .. } => one(["broadcasts", broadcast], *json, show::broadcast),
+        Broadcasts::Recipients { broadcast, state, after, page } => {
+            let params = given([("state", state), ("after", after)]).collect();
+            list(["broadcasts", broadcast, "recipients"], params, page, show::recipients)
+        }
+        _ => return None,
+    })
+}
+
+/// Commands to broadcasts.
+async fn broadcasts(client: &Client, command: &Broadcasts) -> Result<(), End> {
+    let shown = |response: Value, json: &Json| {
+        if json.json { Ok(print(&pretty(&response)?)?) } else { write(show::broadcast(response, screen())?) }
+    };
+    match command {
+        Broadcasts::Create { file, by, json } => {
+            let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
+            let Some(by) = by.clone().or_else(user) else {
+                eprintln!("error: who creates the broadcast? Add `--by NAME`");
+                return Err(End::Output(Exit::Usage));
+            };
+            let broadcast = definition::read(file).map_err(|error| {
+                eprintln!("error[broadcast-invalid]: {error}");
+                End::Output(Exit::Failed)
+            })?;
+            shown(client.post_json(&["broadcasts"], &NewBroadcast { by, broadcast }).await?, json)
+        }
+        // Planning takes longer than other requests.
+        Broadcasts::Plan { broadcast, json } => {
+            shown(client.post_json(&["broadcasts", broadcast, "plan"], &Value::Null).await?, json)
+        }
+        Broadcasts::Test { broadcast, contacts } => {
+            let test = BroadcastTest { contacts: contacts.clone() };
+            write(show::done(client.post_json(&["broadcasts", broadcast, "test"], &test).await?)?)
+        }
+        Broadcasts::Approve { broadcast, by } => {
+            let approval = Approval { by: by.clone() };
+            write(show::done(client.post_json(&["broadcasts", broadcast, "approve"], &approval).await?)?)
+        }
+        Broadcasts::Resume { broadcast, failed } => {
+            let resume = BroadcastResume { failed: *failed };
+            write(show::done(client.post_json(&["broadcasts", broadcast, "resume"], &resume).await?)?)
+        }
+        Broadcasts::Start { broadcast } => {
+            post(client, &["broadcasts", broadcast, "start"]).await?;
+            eprintln!("hint: `beadle broadcasts show {broadcast} --follow` shows its progress");
+            Ok(())
+        }
+        Broadcasts::Pause { broadcast } => post(client, &["broadcasts", broadcast, "pause"]).await,
+        Broadcasts::Stop { broadcast } => post(client, &["broadcasts", broadcast, "stop"]).await,
+        Broadcasts::Show { broadcast, follow: true, json } => follow_broadcast(client, broadcast, *json).await,
+        Broadcasts::List { .. } | Broadcasts::Show { .. } | Broadcasts::Recipients { .. } => {
+            match broadcast_query(command) {
+                Some(query) => get(client, &query).await,
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+/// How often progress is requested.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Shows progress until the broadcast ends or pauses. A terminal has one line that changes; elsewhere each change is a line.
+async fn follow_broadcast(client: &Client, broadcast: &str, json: Json) -> Result<(), End> {
+    let is_terminal = screen().width.is_some() && !json.json;
+    let mut last = String::new();
+    loop {
+        let response = client.get(&["broadcasts", broadcast], &[]).await?;
+        let view: BroadcastView = serde_json::from_value(response.clone())?;
+        let is_over = !matches!(&*view.row.state, "draft" | "planned" | "sending");
+        let line = if json.json { json_line(&response)? } else { format!("{}\n", show::progress_bar(&view, screen())) };
+        if is_terminal {
+            // Back to the start of the line, and clear it.
+            print(&format!("\r\x1b[2K{}", line.trim_end()))?;
+        } else if line != last {
+            print(&line)?;
+        }
+        last = line;
+        if is_over {
+            if is_terminal {
+                print("\n\n")?;
+            }
+            return if json.json { Ok(()) } else { write(show::broadcast(response, screen())?) };
+        }
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+    }
 }
 
 /// Imports or exports contacts.

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod command;
+mod definition;
 mod end;
 mod lists;
 mod show;

@@ -361,7 +361,7 @@ fn wrong_values_are_usage_errors_that_say_what_is_accepted() {
         ("plugins state echo --scope Ana", "con_NUMBER or cnv_NUMBER"),
         (
             "plugins grant echo nonsense",
-            "these can be granted: messages, contacts-identity, contacts-edit, consents, segments, groups",
+            "these can be granted: messages, contacts-identity, contacts-edit, consents, segments, broadcasts, groups",
         ),
         ("plugins grant echo state", "every plugin has it by default"),
         ("plugins revoke echo state", "every plugin has it by default"),

@@ -63,6 +63,7 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
         apps,
         outbox: outbox(root.section("outbox")),
         gate: Policy { rates, budgets, ..gate(root.section("gate")) },
+        broadcasts: broadcasts(root.section("broadcasts")),
         windows: windows(root.section("windows")),
         media: media(root.section("media")),
         plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section, &channels))).collect(),
@@ -329,6 +330,18 @@ fn marketing_caps(mut section: Section<'_>) -> MarketingCaps {
         MarketingCaps { per_day: cap("per_day"), per_week: cap("per_week"), topic_per_week: cap("topic_per_week") };
     section.end();
     caps
+}
+
+fn broadcasts(mut section: Section<'_>) -> beadle_broadcast::Settings {
+    let default = beadle_broadcast::Settings::default();
+    // 0: nobody has to approve.
+    let approval_above = section.integer("approval_above", 1000, 0..=1_000_000_000).unsigned_abs();
+    let mut percent = |key, default| number(&mut section, key, default, 0..=100);
+    let max_failed_percent = percent("max_failed_percent", default.max_failed_percent);
+    let max_opt_out_percent = percent("max_opt_out_percent", default.max_opt_out_percent);
+    let judge_from = section.integer("judge_from", 100, 1..=1_000_000).unsigned_abs();
+    section.end();
+    beadle_broadcast::Settings { approval_above, max_failed_percent, max_opt_out_percent, judge_from }
 }
 
 /// `[windows] expiring_before`

@@ -46,6 +46,8 @@ pub struct Config {
     pub outbox: Outbox,
     /// `[gate]`, without what other sections say
     pub gate: Policy,
+    /// `[broadcasts]`
+    pub broadcasts: beadle_broadcast::Settings,
     /// `[windows]`
     pub windows: LeadTimes,
     /// `[media]`

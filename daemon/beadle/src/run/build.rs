@@ -4,15 +4,17 @@
 use super::error::RunError;
 use crate::config::{App as AppSection, Config};
 use crate::web::webhooks::Webhooks;
+use beadle_broadcast::{Broadcasts, SegmentPage, SegmentProblem, SegmentReader};
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
 use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::{PeopleRules, WordingTexts};
 use beadle_model::keyword::OwnWords;
+use beadle_model::{ContactId, Timestamp};
 use beadle_pipeline::{ActiveRevision, Channel, OutboxSettings, Pipeline, Subscriptions, SubscriptionsReceiver};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_schedule::{Scheduler, Schedules};
-use beadle_segments::Segments;
+use beadle_segments::{SegmentError, Segments};
 use beadle_store::step::ConsentTopic;
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
@@ -45,6 +47,8 @@ pub struct Parts {
     pub segments: Segments,
     /// Fetches templates.
     pub templates: Arc<TemplateSync>,
+    /// Plans and sends broadcasts.
+    pub broadcasts: Broadcasts,
     /// Downloads incoming files.
     pub fetcher: Arc<Fetcher>,
     /// The schedules.
@@ -94,6 +98,15 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     let webhooks =
         Webhooks::new(apps(config, store.install()), pipeline.inbox(), Arc::clone(&templates), clock.clone());
     let webhooks = Arc::new(webhooks);
+    let parts = beadle_broadcast::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        gatekeeper: gatekeeper.clone(),
+        outbox: pipeline.outbox().clone(),
+        segments: Arc::new(Audiences(segments.clone())),
+        bell: pipeline.broadcasts_changed(),
+    };
+    let broadcasts = Broadcasts::new(parts, config.broadcasts.clone(), config.channels.keys().cloned().collect());
     let bell = pipeline.timers_changed();
     let plugins = pipeline.watch_subscriptions();
     let (schedules, scheduler) = Schedules::new(store.clone(), clock.clone(), bell, plugins, config.schedules.clone());
@@ -109,10 +122,31 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         gatekeeper,
         segments,
         templates,
+        broadcasts,
         fetcher,
         schedules,
         scheduler,
     })
+}
+
+/// Segments and lists as audiences of broadcasts.
+struct Audiences(Segments);
+
+impl SegmentReader for Audiences {
+    fn page(
+        &self,
+        name: &str,
+        now: Timestamp,
+        after: Option<ContactId>,
+        limit: usize,
+    ) -> Result<SegmentPage, SegmentProblem> {
+        let audience = self.0.audience(name, now).map_err(|error| match error {
+            SegmentError::Store(error) => SegmentProblem::Store(error),
+            error => SegmentProblem::Unusable(error.to_string()),
+        })?;
+        let page = audience.page(after, limit)?;
+        Ok(SegmentPage { members: page.members, next: page.next })
+    }
 }
 
 /// Declared attributes and the rules of consent.

@@ -169,6 +169,7 @@ impl Running {
             gatekeeper: parts.gatekeeper.clone(),
             segments: parts.segments.clone(),
             retention: policy.clone(),
+            broadcasts: parts.broadcasts.clone(),
             schedules: parts.schedules.clone(),
             tasks: parts.tasks.clone(),
             // The machine's time: a simulated calendar does not change how long a process runs.
@@ -219,6 +220,8 @@ impl Running {
         self.tasks.spawn(TaskKind::Media, move |heartbeat| Arc::clone(&fetcher).run(heartbeat));
         let templates = Arc::clone(&parts.templates);
         self.tasks.spawn(TaskKind::Templates, move |heartbeat| Arc::clone(&templates).run(heartbeat));
+        let broadcasts = parts.broadcasts.clone();
+        self.tasks.spawn(TaskKind::Broadcasts, move |heartbeat| broadcasts.run(heartbeat));
         let (store, clock, bell) = (parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed());
         let scheduler = Arc::clone(&parts.scheduler);
         self.tasks.spawn(TaskKind::Schedules, move |heartbeat| {
@@ -251,6 +254,7 @@ impl Running {
             pipeline: parts.pipeline.clone(),
             gatekeeper: parts.gatekeeper.clone(),
             segments: parts.segments.clone(),
+            broadcasts: parts.broadcasts.clone(),
             schedules: parts.schedules.clone(),
             admin: Arc::clone(&self.admin),
             retention: self.retention.clone(),

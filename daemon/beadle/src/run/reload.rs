@@ -13,6 +13,7 @@ use super::{build, logging};
 use crate::api::Problem;
 use crate::config::{self, Change, Config, Environment, Inputs, Invalid, Loaded, changes};
 use crate::web::{Admin, ConfigState};
+use beadle_broadcast::Broadcasts;
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
 use beadle_gatekeeper::Gatekeeper;
@@ -40,6 +41,7 @@ pub struct Reloader {
     pub pipeline: Pipeline,
     pub gatekeeper: Gatekeeper,
     pub segments: Segments,
+    pub broadcasts: Broadcasts,
     pub schedules: Schedules,
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
@@ -142,6 +144,7 @@ impl Reloader {
         if old.segments != new.segments {
             self.segments.configure(new.segments.clone());
         }
+        self.broadcasts.configure(new.broadcasts.clone());
         if old.retention != new.retention {
             self.retention.send_replace(new.retention);
         }

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// The maximum size of an import: about 200,000 people.
 const IMPORT_BYTES: usize = 64 << 20;
 
+/// The maximum size of a broadcast's definition: a list of 200,000 contacts.
+const LIST_BYTES: usize = 8 << 20;
+
 /// All routes of the admin side. `access` decides who may use `/api/v1`.
 pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
     let api = Router::new()
@@ -78,6 +81,19 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/templates/named/{name}", get(data::template))
         .route("/templates/named/{name}/preview", get(data::preview))
         .route("/gate/explain/{recipient}", get(data::explain))
+        .route(
+            "/broadcasts",
+            get(data::broadcasts).post(data::create_broadcast).layer(DefaultBodyLimit::max(LIST_BYTES)),
+        )
+        .route("/broadcasts/{id}", get(data::broadcast))
+        .route("/broadcasts/{id}/recipients", get(data::recipients))
+        .route("/broadcasts/{id}/plan", post(data::plan_broadcast))
+        .route("/broadcasts/{id}/test", post(data::test_broadcast))
+        .route("/broadcasts/{id}/approve", post(data::approve_broadcast))
+        .route("/broadcasts/{id}/start", post(data::start_broadcast))
+        .route("/broadcasts/{id}/pause", post(data::pause_broadcast))
+        .route("/broadcasts/{id}/resume", post(data::resume_broadcast))
+        .route("/broadcasts/{id}/stop", post(data::stop_broadcast))
         .route("/costs", get(data::costs))
         .route("/windows", get(data::windows))
         .route("/windows/by-hour", get(data::windows_by_hour))

@@ -4,6 +4,7 @@ use super::webhooks::Webhooks;
 use crate::api::{ChannelState, Problem};
 use crate::config::Config;
 use crate::follow::FollowedClock;
+use beadle_broadcast::Broadcasts;
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
 use beadle_gatekeeper::Gatekeeper;
@@ -71,6 +72,8 @@ pub struct Admin {
     pub retention: watch::Receiver<Retention>,
     /// Fetches templates.
     pub templates: Arc<TemplateSync>,
+    /// Plans and sends broadcasts.
+    pub broadcasts: Broadcasts,
     /// The schedules.
     pub schedules: Schedules,
     /// All long-lived tasks.

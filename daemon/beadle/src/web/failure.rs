@@ -4,6 +4,7 @@ use crate::api::{Failure, Problem};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use beadle_broadcast::BroadcastError;
 use beadle_catalog::CommandError;
 use beadle_model::Coded as _;
 use beadle_pipeline::InboxError;
@@ -115,6 +116,21 @@ impl From<SegmentError> for ApiError {
             SegmentError::UnknownSegment { .. } | SegmentError::UnknownList { .. } => {
                 Self::new(StatusCode::NOT_FOUND, error.code(), error)
             }
+        }
+    }
+}
+
+impl From<BroadcastError> for ApiError {
+    fn from(error: BroadcastError) -> Self {
+        let status = match error {
+            BroadcastError::Store(error) => return error.into(),
+            BroadcastError::Unknown(_) => StatusCode::NOT_FOUND,
+            BroadcastError::Invalid(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::CONFLICT,
+        };
+        match &error {
+            BroadcastError::Refused(refusal) => Self::refused(refusal),
+            _ => Self::new(status, error.code(), &error),
         }
     }
 }

@@ -61,6 +61,10 @@ pub struct Snapshot {
     pub unpriced: u64,
     /// Used shares of budgets in percent, by name.
     pub budgets: BTreeMap<String, u64>,
+    /// Broadcasts that are kept, by state.
+    pub broadcasts: BTreeMap<String, u64>,
+    /// Their recipients, by state.
+    pub recipients: BTreeMap<String, u64>,
     /// The database.
     pub store: Option<beadle_store::StoreHealth>,
     /// The daemon's tasks.
@@ -294,6 +298,13 @@ impl Snapshot {
                 "state",
                 vec![("queued", self.counts.queued), ("sending", self.counts.sending)],
             ),
+            gauges("beadle_broadcasts", "Broadcasts by state", "state", pairs(&self.broadcasts)),
+            gauges(
+                "beadle_broadcast_recipients",
+                "Recipients of broadcasts by state",
+                "state",
+                pairs(&self.recipients),
+            ),
             gauge("beadle_dead_letters", "Dead letters that are neither retried nor dropped", self.counts.dead),
             gauge(
                 "beadle_contact_requests",
@@ -502,6 +513,8 @@ mod tests {
             costs: ("EUR".into(), 1_234_500),
             unpriced: 2,
             budgets: [("news".to_owned(), 81)].into(),
+            broadcasts: one("sending"),
+            recipients: one("delivered"),
             counts: BacklogCounts { events_open: 3, queued: 2, sending: 1, dead: 4, ..BacklogCounts::default() },
             store: Some(store()),
             tasks: vec![TaskReport { kind, healthy: true, panics: 1, restarts: 2, silence }],

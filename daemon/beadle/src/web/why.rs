@@ -152,7 +152,12 @@ impl TraceBuilder<'_> {
 
     fn message(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
         let row = message_row(self.names, shown);
-        self.add(Some(row.created_at), &row.id, format!("requested by {}: {}", row.plugin, row.summary));
+        match self.reader.broadcast_of_message(shown.row.message)? {
+            Some((id, name)) => {
+                self.add(Some(row.created_at), &row.id, format!("part of broadcast {name} ({id}): {}", row.summary));
+            }
+            None => self.add(Some(row.created_at), &row.id, format!("requested by {}: {}", row.plugin, row.summary)),
+        }
         if let Some(gate) = &shown.gate {
             let when = if gate.leaving { "about to leave" } else { "requested" };
             self.add(Some(gate.at.as_ms()), format!("gate, when {when}"), gate_verdict(gate));

@@ -98,6 +98,17 @@ pub struct Counts {
     pub paused: Vec<(Arc<str>, Option<Problem>)>,
 }
 
+/// What a channel has to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelLoad {
+    /// Messages that wait in memory.
+    pub waiting: usize,
+    /// Whether it does not send for now.
+    pub is_paused: bool,
+    /// Its throughput.
+    pub messages_per_second: u32,
+}
+
 /// The outbox. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
@@ -215,6 +226,20 @@ impl Outbox {
     pub fn join(&self, gone: ConversationId, kept: ConversationId) {
         let now = self.context.clock.monotonic();
         self.shared.lock().queue.join(gone, kept, now);
+    }
+
+    /// New rows, which are on disk: they wait for their turn.
+    pub fn enqueue(&self, rows: Vec<OutboxRow>) {
+        self.shared.push_unread(rows);
+    }
+
+    /// How much a channel has to send, and how fast it may.
+    pub fn load(&self, channel: &str) -> ChannelLoad {
+        let now = self.context.clock.monotonic();
+        let messages_per_second = self.shared.settings().pace(channel).messages_per_second;
+        let memory = self.shared.lock();
+        let (waiting, is_paused) = memory.queue.load(channel, now);
+        ChannelLoad { waiting: waiting + memory.arrivals(), is_paused, messages_per_second }
     }
 
     /// Returns when nothing is in flight and every outcome is on disk.

@@ -203,6 +203,13 @@ impl Queue {
         self.channels.values().map(|channel| channel.rows).sum()
     }
 
+    /// How many wait in memory for a channel, and whether it does not send for now.
+    pub fn load(&self, channel: &str, now: Timestamp) -> (usize, bool) {
+        self.channels
+            .get(channel)
+            .map_or((0, false), |channel| (channel.rows, channel.stopped.is_some() || channel.paused_until > now))
+    }
+
     /// How many are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight

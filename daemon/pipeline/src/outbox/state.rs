@@ -55,6 +55,11 @@ impl Memory {
         true
     }
 
+    /// How many new rows are not in the queue yet.
+    pub fn arrivals(&self) -> usize {
+        self.arrivals.len()
+    }
+
     /// Takes new rows, `most` at most, in their order.
     pub fn take_arrivals(&mut self, most: usize) -> Vec<OutboxRow> {
         let count = self.arrivals.len().min(most);

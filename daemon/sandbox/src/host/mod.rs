@@ -6,6 +6,7 @@
 //! requested: a fresh instance depends only on the plugin's file and settings.
 
 mod answer;
+mod broadcasts;
 mod clock;
 mod consents;
 mod contacts;

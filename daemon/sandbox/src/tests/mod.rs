@@ -247,6 +247,7 @@ pub fn call(id: i64) -> Call {
 #[test]
 fn code_list_matches_the_sources() {
     let sources = [
+        include_str!("../host/broadcasts.rs"),
         include_str!("../host/clock.rs"),
         include_str!("../host/consents.rs"),
         include_str!("../host/contacts.rs"),

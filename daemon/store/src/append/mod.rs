@@ -229,6 +229,9 @@ impl Tx<'_> {
         if is_message(&event.body) {
             self.cache.recent_messages.insert(event.key.hash, event.key.at.0);
         }
+        if let (EventBody::Message { .. }, Some(contact)) = (&event.body, plan.contact) {
+            self.attribute_reply(contact, event.happened_at)?;
+        }
         let enriched = match plan.conversation {
             Some(conversation) => self.enrich(&event.body, conversation)?,
             None => None,

@@ -389,6 +389,7 @@ impl Tx<'_> {
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
                 ("lists", "DELETE FROM list_members WHERE contact = ?1"),
+                ("broadcasts", "DELETE FROM broadcast_recipients WHERE contact = ?1"),
                 ("aliases", "DELETE FROM aliases WHERE contact = ?1"),
                 ("conflicts", "DELETE FROM alias_conflicts WHERE ?1 IN (holder, claimant)"),
                 ("conflicts", "DELETE FROM distinct_contacts WHERE ?1 IN (lower, higher)"),

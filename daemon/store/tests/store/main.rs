@@ -2,6 +2,8 @@
 
 // Helpers of tests may panic only under `cfg(test)`.
 #[cfg(test)]
+mod broadcasts;
+#[cfg(test)]
 mod charges;
 #[cfg(test)]
 mod commits;

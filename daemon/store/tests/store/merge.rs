@@ -318,6 +318,7 @@ async fn every_table_with_a_contact_takes_part_in_a_merge() {
         "alias_conflicts.claimant",
         "alias_conflicts.holder",
         "aliases.contact",
+        "broadcast_recipients.contact",
         // The ledger says what happened; it is read for the contact and all that were merged into it.
         "consents.contact",
         "contact_requests.contact",

@@ -1,5 +1,6 @@
 //! The capabilities: one module each, named as in the contract. Calling a function requests the capability.
 
+pub mod broadcasts;
 pub mod clock;
 pub mod consents;
 pub mod contacts;

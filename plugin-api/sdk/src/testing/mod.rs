@@ -23,6 +23,7 @@
 //!
 //! Every thread has its own, so that tests can run in parallel; [`Host::new`] resets it.
 
+pub(crate) mod broadcasting;
 pub(crate) mod files;
 pub(crate) mod host;
 mod lengths;
@@ -202,6 +203,11 @@ impl Host {
     /// Messages sent since the last call.
     pub fn sent(&self) -> Vec<Sent> {
         World::with(|world| std::mem::take(&mut world.sent))
+    }
+
+    /// The definitions of the plugin's broadcasts, in the order of their creation.
+    pub fn broadcasts(&self) -> Vec<crate::bindings::imports::broadcasts::Definition> {
+        World::with(|world| world.broadcasts.iter().map(|it| it.definition.clone()).collect())
     }
 
     /// Changes of groups requested since the last call: `create shop Potters`, `answer GROUP REQUEST true`, …

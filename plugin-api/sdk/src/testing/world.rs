@@ -1,6 +1,7 @@
 //! The state of the Beadle in memory.
 
 use super::sent::Sent;
+use crate::bindings::imports::broadcasts::Definition;
 use crate::bindings::imports::consents::Entry as ConsentEntry;
 use crate::bindings::imports::messages::{Allowed, Candidate};
 use crate::migration::{Entry, Page};
@@ -32,6 +33,13 @@ pub(super) struct Value {
     pub(super) expires_at: Option<TimestampMs>,
 }
 
+/// A broadcast of the plugin.
+pub(super) struct Broadcast {
+    pub(super) definition: Definition,
+    pub(super) state: &'static str,
+    pub(super) recipients: Vec<String>,
+}
+
 pub(super) struct World {
     pub(super) settings: String,
     pub(super) now: TimestampMs,
@@ -44,6 +52,7 @@ pub(super) struct World {
     pub(super) consents: Vec<(String, ConsentEntry)>,
     /// The members by segment.
     pub(super) segments: BTreeMap<String, Vec<String>>,
+    pub(super) broadcasts: Vec<Broadcast>,
     pub(super) templates: Vec<Candidate>,
     pub(super) windows: BTreeMap<String, TimestampMs>,
     /// Text and time of the last change, by name.
@@ -87,6 +96,7 @@ impl World {
             phones: BTreeMap::new(),
             consents: Vec::new(),
             segments: BTreeMap::new(),
+            broadcasts: Vec::new(),
             templates: Vec::new(),
             windows: BTreeMap::new(),
             documents: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! The steps of the bench.
 
+mod broadcast;
 mod components;
 mod idle;
 mod latency;
@@ -61,6 +62,9 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         ),
         ("components", "plugins in JavaScript and Python: a reload, a start, memory", |options, report| {
             Box::pin(components::components(options, report))
+        }),
+        ("broadcast", "a broadcast to 100,000 people: time to plan, messages per second, memory", |options, report| {
+            Box::pin(broadcast::broadcast(options, report))
         }),
         ("schedules", "10,000 schedules: start, memory, CPU at rest, delay of firings", |options, report| {
             Box::pin(schedules::schedules(options, report))

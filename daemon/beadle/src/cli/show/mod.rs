@@ -3,6 +3,7 @@
 //! Each function takes the response of one `GET` and returns [`Output`]: the text for stdout, and
 //! hints for stderr. Nothing here makes requests.
 
+mod broadcasts;
 mod consents;
 mod costs;
 mod events;
@@ -17,6 +18,7 @@ mod templates;
 mod text;
 mod windows;
 
+pub use broadcasts::{bar as progress_bar, broadcast, broadcasts, recipients};
 pub use consents::{consent, consent_check, consents, import, requests};
 pub use costs::costs;
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};

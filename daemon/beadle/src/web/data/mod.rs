@@ -3,6 +3,7 @@
 //! The store blocks, so it is read on tokio's blocking threads. Every list has a limit. Numbers of plugins become
 //! names.
 
+mod broadcasts;
 mod clock;
 mod consents;
 mod costs;
@@ -25,6 +26,10 @@ mod tasks;
 mod templates;
 mod windows;
 
+pub use broadcasts::{
+    approve_broadcast, broadcast, broadcasts, create_broadcast, pause_broadcast, plan_broadcast, recipients,
+    resume_broadcast, start_broadcast, stop_broadcast, test_broadcast,
+};
 pub use clock::clock;
 pub use consents::{close_request, consents, contact_consents, record_consent, requests, verify_consents};
 pub use costs::costs;

@@ -1,7 +1,7 @@
 //! The state of the daemon: for `beadle status`, systemd's status line, and metrics.
 
 use super::query::{Answer, read};
-use super::{costs, plugins, schedules, tasks};
+use super::{broadcasts, costs, plugins, schedules, tasks};
 use crate::api::{Problem, Status};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
@@ -31,7 +31,11 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
         version: env!("CARGO_PKG_VERSION").into(),
         started_at: admin.started_at,
         phase: admin.phase().name().into(),
-        problems: problems(&admin).into_iter().chain(costs::budget_problems(&admin).await).collect(),
+        problems: problems(&admin)
+            .into_iter()
+            .chain(costs::budget_problems(&admin).await)
+            .chain(broadcasts::broadcast_problems(&admin).await)
+            .collect(),
         events_open: counts.events_open,
         oldest_open_at: counts.oldest_open_at.map(|at| at.as_ms()),
         queued: counts.queued,
@@ -138,6 +142,16 @@ pub async fn status_line(admin: &Admin) -> String {
     if counts.dead > 0 {
         parts.push(counted(counts.dead, "dead letter", "dead letters"));
     }
+    let (broadcasts, _) = broadcasts::broadcast_figures(admin).await.unwrap_or_default();
+    for (state, one, many) in [
+        ("sending", "broadcast being sent", "broadcasts being sent"),
+        ("paused", "broadcast paused", "broadcasts paused"),
+    ] {
+        match broadcasts.get(state) {
+            Some(0) | None => {}
+            Some(count) => parts.push(counted(*count, one, many)),
+        }
+    }
     let plugins = admin.entries();
     let count = |is: fn(&Entry) -> bool| plugins.iter().filter(|entry| is(entry)).count() as u64;
     for (number, one, many) in [
@@ -175,6 +189,7 @@ fn backlog(admin: &Admin) -> BTreeMap<String, u64> {
 pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
     let counts = counts(admin).await?;
     let costs = costs::cost_figures(admin).await?;
+    let (broadcasts, recipients) = broadcasts::broadcast_figures(admin).await?;
     let webhooks = &admin.webhooks.counts;
     let named = |pairs: &[(&str, &AtomicU64)]| -> BTreeMap<String, u64> {
         pairs.iter().map(|(name, count)| ((*name).to_owned(), count.load(Relaxed))).collect()
@@ -214,6 +229,8 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         costs: (costs.currency, costs.estimate.0),
         unpriced: costs.unpriced,
         budgets: costs.budgets,
+        broadcasts,
+        recipients,
         store: Some(admin.store.health()),
         tasks: admin.tasks.reports(),
         healthy: admin.health_problems().is_empty(),

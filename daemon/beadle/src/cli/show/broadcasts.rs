@@ -1,0 +1,291 @@
+//! Broadcasts.
+
+use super::text::{Lines, Output, Result, Screen, or_dash, print_list, problem, utc};
+use crate::api::{BroadcastCounts, BroadcastSummary, BroadcastView, CodeCount, List, PlanView, RecipientView};
+use crate::cli::table::{Table, cut, duration, when};
+use beadle_model::text::counted;
+use serde_json::{Value, from_value};
+use std::fmt::Write as _;
+
+/// `beadle broadcasts list`
+pub fn broadcasts(response: Value, screen: Screen) -> Result {
+    let list: List<BroadcastSummary> = from_value(response)?;
+    let heading = ["BROADCAST", "NAME", "AUTHOR", "STATE", "RECIPIENTS", "SENT", "READ", "FAILED", "CREATED"];
+    let mut table = Table::new(&heading).flexible(&["NAME"]);
+    for row in &list.items {
+        let counts = &row.recipients;
+        table.row([
+            row.id.clone(),
+            row.name.clone(),
+            row.author.clone(),
+            row.state.clone(),
+            counts.total.to_string(),
+            percent(counts.sent, counts.total),
+            percent(counts.read, counts.total),
+            counts.failed.to_string(),
+            when(row.created_at, list.now),
+        ]);
+    }
+    let next = list.next.map(|id| format!("--before {id}"));
+    Ok(print_list(&table, list.items.len(), "No broadcasts.", next, screen))
+}
+
+/// In percent.
+fn share(part: u64, whole: u64) -> Option<u64> {
+    (part * 100).checked_div(whole)
+}
+
+/// `12 (40 %)`
+fn percent(part: u64, whole: u64) -> String {
+    match share(part, whole) {
+        Some(share) if part > 0 => format!("{part} ({share} %)"),
+        _ => part.to_string(),
+    }
+}
+
+/// `beadle broadcasts show`, and the answers of `create` and `plan`.
+pub fn broadcast(response: Value, screen: Screen) -> Result {
+    let view: BroadcastView = from_value(response)?;
+    let mut text = head(&view).print();
+    let mut hints: Vec<String> = Vec::new();
+    if view.row.started_at.is_some() {
+        let _ = write!(text, "\n{}", progress(&view, screen));
+    }
+    if !view.codes.is_empty() {
+        let _ = write!(text, "\n{}", codes(&view.codes, screen));
+    }
+    match &view.plan {
+        Some(plan) if view.row.started_at.is_none() => text.push_str(&planned(plan, &view, screen)),
+        Some(_) => {}
+        None => hints.push(format!("`beadle broadcasts plan {}` shows who would get it", view.row.name)),
+    }
+    hints.extend(next_steps(&view));
+    Ok(Output::new(&text, &hints))
+}
+
+fn head(view: &BroadcastView) -> Lines {
+    let row = &view.row;
+    let message = match (&view.template, view.has_text) {
+        (Some(template), true) => format!("text in open windows, else template {template}"),
+        (Some(template), false) => format!("template {template}"),
+        (None, _) => "text, in open windows only".into(),
+    };
+    let state = match (&row.reason, view.planning) {
+        (_, Some(people)) => format!("{}; {} looked at", row.state, counted(people, "person", "people")),
+        (Some(reason), None) => format!("{}: {}", row.state, problem(reason)),
+        (None, None) => row.state.clone(),
+    };
+    let mut lines = vec![
+        ("broadcast", format!("{} ({})", row.name, row.id)),
+        ("state", state),
+        ("audience", view.audience.clone()),
+        ("message", message),
+        ("purpose", view.purpose.clone()),
+        ("channel", row.channel.clone()),
+        ("created", format!("{} by {}", utc(row.created_at), row.created_by)),
+    ];
+    if let Some(by) = &row.approved_by {
+        lines.push(("approved by", by.clone()));
+    }
+    if let Some(at) = row.started_at {
+        lines.push(("started", utc(at)));
+    }
+    if let Some(at) = row.ended_at {
+        lines.push(("ended", utc(at)));
+    }
+    Lines(lines)
+}
+
+/// How far it is: a bar, and a line for each state.
+fn progress(view: &BroadcastView, screen: Screen) -> String {
+    let counts = &view.row.recipients;
+    let mut text = format!("{}\n", bar(view, screen));
+    let mut table = Table::new(&["", "PEOPLE", ""]);
+    let rows = [
+        ("sent", counts.sent),
+        ("  delivered", counts.delivered),
+        ("  read", counts.read),
+        ("  replied", counts.replied),
+        ("  opted out", counts.opted_out),
+        ("in the outbox", counts.queued),
+        ("held", counts.held),
+        ("failed", counts.failed),
+        ("waiting", counts.planned),
+    ];
+    for (name, count) in rows {
+        let share = share(count, counts.total).map(|share| format!("{share} %")).unwrap_or_default();
+        table.row([name.into(), count.to_string(), if count > 0 { share } else { String::new() }]);
+    }
+    text.push_str(&table.print(screen.width));
+    text
+}
+
+/// Cells of the bar.
+const BAR: u64 = 30;
+
+/// `[#########.....]  12,000 of 20,000, 60 %, 80/s, 2 min left`
+pub fn bar(view: &BroadcastView, screen: Screen) -> String {
+    let BroadcastCounts { total, sent, failed, .. } = view.row.recipients;
+    let done = sent + failed;
+    let filled = (done * BAR).checked_div(total).unwrap_or(0).min(BAR);
+    let cell = |nth: u64| if nth < filled { '#' } else { '.' };
+    let bar: String = (0..BAR).map(cell).collect();
+    let share = share(done, total).unwrap_or(0);
+    let mut line = format!("[{bar}] {share:>3} %  {} of {}", grouped(done), grouped(total));
+    if failed > 0 {
+        let _ = write!(line, ", {} failed", grouped(failed));
+    }
+    match (&*view.row.state, view.expected_end, &view.waits_for) {
+        ("sending", _, Some(check)) => {
+            let until = view.waits_until.map(|at| format!(", next look {}", when(at, view.now))).unwrap_or_default();
+            let _ = write!(line, "  waits for {check}{until}");
+        }
+        ("sending", Some(end), None) => {
+            let _ = write!(line, "  about {} left", duration((end - view.now).max(0)));
+        }
+        (state, ..) => {
+            let _ = write!(line, "  {state}");
+        }
+    }
+    screen.width.map_or(line.clone(), |width| cut(&line, width))
+}
+
+/// `12,345`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn codes(codes: &[CodeCount], screen: Screen) -> String {
+    let mut table = Table::new(&["STATE", "REASON", "PEOPLE"]);
+    for it in codes {
+        table.row([it.state.clone(), it.code.clone(), grouped(it.recipients)]);
+    }
+    table.print(screen.width)
+}
+
+/// The dry run.
+fn planned(plan: &PlanView, view: &BroadcastView, screen: Screen) -> String {
+    let excluded: u64 = plan.excluded.iter().map(|it| it.recipients).sum();
+    let mut lines = vec![
+        (
+            "recipients",
+            format!(
+                "{} of {} people; {} excluded",
+                grouped(plan.recipients),
+                grouped(plan.audience),
+                grouped(excluded)
+            ),
+        ),
+        ("open windows", grouped(plan.open_windows)),
+        ("cost", cost(plan)),
+    ];
+    if let Some(left) = view.messaging_limit_left {
+        let beyond = plan.recipients.saturating_sub(plan.open_windows).saturating_sub(left);
+        let more =
+            if beyond > 0 { format!("; {} have to wait for the next days", grouped(beyond)) } else { String::new() };
+        lines.push(("messaging limit", format!("{} left in 24 hours{more}", grouped(left))));
+    }
+    if let Some(end) = view.expected_end {
+        let takes = duration((end - view.now).max(0));
+        lines.push(("takes about", format!("{takes}, at {} messages per second", view.messages_per_second)));
+    }
+    for it in &plan.deferred {
+        lines.push(("would wait now", format!("{} because of {}", grouped(it.recipients), it.code)));
+    }
+    let mut text = format!("\n{}", Lines(lines).print());
+    if plan.costs.len() > 1 || plan.cost.is_none() {
+        let mut table = Table::new(&["MARKET", "CATEGORY", "PEOPLE", "COST"]);
+        for it in &plan.costs {
+            let amount = it.amount.as_ref().map(|amount| format!("{amount} {}", plan.currency));
+            let country = if it.category == "service" { "any".into() } else { or_dash(Some(&it.country)) };
+            let amount =
+                if it.category == "service" { "free".into() } else { amount.unwrap_or_else(|| "rate unknown".into()) };
+            table.row([country, it.category.clone(), grouped(it.recipients), amount.trim().to_owned()]);
+        }
+        let _ = write!(text, "\n{}", table.print(screen.width));
+    }
+    let mut last: Option<&str> = None;
+    for it in &plan.samples {
+        if last != Some(&it.kind) {
+            let _ = write!(text, "\n{}\n", it.kind);
+            last = Some(&it.kind);
+        }
+        for (nth, line) in it.lines.iter().enumerate() {
+            let who = if nth == 0 { &*it.contact } else { "" };
+            let _ = writeln!(text, "  {who:10}  {line}");
+        }
+    }
+    text
+}
+
+fn cost(plan: &PlanView) -> String {
+    let paid = plan.costs.iter().any(|it| it.category != "service");
+    match (&plan.cost, paid) {
+        (_, false) => "free".into(),
+        (Some(cost), true) => format!("{cost} {}, by estimate", plan.currency),
+        (None, true) => "not known: rates are missing (`[costs] rates`)".into(),
+    }
+}
+
+/// What the operator may do next.
+fn next_steps(view: &BroadcastView) -> Option<String> {
+    let name = &view.row.name;
+    match &*view.row.state {
+        _ if view.needs_approval => {
+            Some(format!("a second person must approve it: `beadle broadcasts approve {name} --by NAME`"))
+        }
+        "planned" => Some(format!(
+            "`beadle broadcasts test {name} con_…` sends it to one person, `beadle broadcasts start {name}` to all"
+        )),
+        "paused" => Some(format!("`beadle broadcasts resume {name}` goes on, `beadle broadcasts stop {name}` ends it")),
+        "finished" if view.row.recipients.failed > 0 => {
+            Some(format!("`beadle broadcasts resume {name} --failed` sends the failed ones again"))
+        }
+        _ => None,
+    }
+}
+
+/// `beadle broadcasts recipients`
+pub fn recipients(response: Value, screen: Screen) -> Result {
+    let list: List<RecipientView> = from_value(response)?;
+    let mut table = Table::new(&["CONTACT", "STATE", "REASON", "LANGUAGE", "MESSAGE", "SENT", "REPLIED"]);
+    for it in &list.items {
+        let time = |at: Option<i64>| at.map_or_else(|| "-".into(), |at| when(at, list.now));
+        let reason = match (&it.code, it.due_at) {
+            (Some(code), Some(at)) => format!("{code}, {}", when(at, list.now)),
+            (code, _) => or_dash(code.as_deref()),
+        };
+        table.row([
+            it.contact.clone(),
+            it.state.clone(),
+            reason,
+            or_dash(it.language.as_deref()),
+            or_dash(it.message.as_deref()),
+            time(it.sent_at),
+            time(it.replied_at),
+        ]);
+    }
+    let next = list.next.map(|id| format!("--after {id}"));
+    Ok(print_list(&table, list.items.len(), "No recipients.", next, screen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (20_000, "20,000"), (1_234_567, "1,234,567")];
+        for (number, text) in cases {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The handle by which the rest of the daemon calls this crate.
+
+use crate::context::Context;
+use crate::error::BroadcastError;
+use crate::plan::Plan;
+use crate::segments::SegmentReader;
+use crate::settings::Settings;
+use crate::{commands, planner, sender};
+use beadle_clock::{Alarm, Clock};
+use beadle_gatekeeper::Gatekeeper;
+use beadle_model::broadcast::BroadcastDefinition;
+use beadle_model::{BroadcastId, ContactId, MessageId, PluginNo};
+use beadle_pipeline::outbox::Outbox;
+use beadle_store::{BroadcastRow, RecipientCount, Store, StoreError};
+use beadle_tasks::Heartbeat;
+use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// Creates, plans and sends broadcasts. Cheap to clone.
+#[derive(Clone)]
+pub struct Broadcasts(Arc<Context>);
+
+/// What broadcasts work with.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Civil time.
+    pub clock: Clock,
+    /// Decides what may be sent.
+    pub gatekeeper: Gatekeeper,
+    /// Sends.
+    pub outbox: Outbox,
+    /// Evaluates segments.
+    pub segments: Arc<dyn SegmentReader>,
+    /// Rung when a plugin changed a broadcast.
+    pub bell: Alarm,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// How far a broadcast is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The broadcast.
+    pub row: BroadcastRow,
+    /// Its recipients.
+    pub counts: Vec<RecipientCount>,
+    /// What planning froze and counted.
+    pub plan: Option<Plan>,
+    /// Recipients that planning decided, while it runs.
+    pub planned_so_far: Option<u64>,
+    /// Why it waits although it is being sent, and until when.
+    pub wait: Option<(String, beadle_model::Timestamp)>,
+    /// Messages per second that it may send.
+    pub per_second: u32,
+}
+
+impl Broadcasts {
+    /// With the operator's settings. `channels`: those that are configured.
+    pub fn new(parts: Parts, settings: Settings, channels: Vec<String>) -> Self {
+        let Parts { store, clock, gatekeeper, outbox, segments, bell } = parts;
+        let settings = RwLock::new(Arc::new(settings));
+        let (planning, planned, sending, waits) = Default::default();
+        Self(Arc::new(Context {
+            store,
+            clock,
+            gatekeeper,
+            outbox,
+            settings,
+            segments,
+            channels,
+            bell,
+            planning,
+            planned,
+            sending,
+            waits,
+        }))
+    }
+
+    /// Applies new settings.
+    pub fn configure(&self, settings: Settings) {
+        *self.0.settings.write() = Arc::new(settings);
+        self.0.bell.ring();
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.0.settings.read())
+    }
+
+    /// How far a broadcast is.
+    ///
+    /// # Errors
+    /// If there is none, or the store cannot be read.
+    pub async fn progress(&self, id: BroadcastId) -> Result<Progress, BroadcastError> {
+        let read = self.0.store.read(move |reader| {
+            let Some(row) = reader.broadcast(id)? else { return Ok(None) };
+            let plan = reader.broadcast_texts(id)?.and_then(|(_, plan)| plan);
+            Ok(Some((row, reader.recipient_counts(id)?, plan)))
+        });
+        let (row, counts, plan) = read.await?.ok_or_else(|| BroadcastError::unknown(id))?;
+        let per_second = self.0.outbox.load(&row.channel).messages_per_second;
+        Ok(Progress {
+            plan: plan.and_then(|json| Plan::read(&json)),
+            planned_so_far: self.0.planned.lock().get(&id).copied(),
+            wait: self.0.waits.lock().get(&id).map(|wait| (wait.code.clone(), wait.until)),
+            row,
+            counts,
+            per_second,
+        })
+    }
+
+    /// Creates a draft. `author`: under whose number it is sent; `by`: who created it.
+    ///
+    /// # Errors
+    /// If the definition is not valid, or the author has a broadcast with this name.
+    pub async fn create(
+        &self,
+        author: PluginNo,
+        by: &str,
+        definition: BroadcastDefinition,
+    ) -> Result<BroadcastId, BroadcastError> {
+        commands::create(&self.0, author, by, definition).await
+    }
+
+    /// Sends the message to some people now, whatever the state of the broadcast; it counts for no recipient. The gate is
+    /// asked as for every message.
+    ///
+    /// # Errors
+    /// If one of them cannot get it.
+    pub async fn test(&self, id: BroadcastId, contacts: Vec<ContactId>) -> Result<Vec<MessageId>, BroadcastError> {
+        commands::test(&self.0, id, contacts).await
+    }
+
+    /// Records the approval of a second person.
+    ///
+    /// # Errors
+    /// If it is not planned, or this person created it.
+    pub async fn approve(&self, id: BroadcastId, by: &str) -> Result<BroadcastRow, BroadcastError> {
+        commands::approve(&self.0, id, by).await
+    }
+
+    /// Begins to send a planned broadcast.
+    ///
+    /// # Errors
+    /// If it is not planned, needs approval, has no recipients, or a template changed since planning.
+    pub async fn start(&self, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
+        commands::start(&self.0, id).await
+    }
+
+    /// Goes on with a paused broadcast. With `failed`, those whose message failed get it again, also after it has finished.
+    /// Returns how many of them.
+    ///
+    /// # Errors
+    /// As [`Broadcasts::start`].
+    pub async fn resume(&self, id: BroadcastId, failed: bool) -> Result<u64, BroadcastError> {
+        commands::resume(&self.0, id, failed).await
+    }
+
+    /// Sends no more for now. What is in the outbox leaves.
+    ///
+    /// # Errors
+    /// If it is not being sent.
+    pub async fn pause(&self, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
+        commands::pause(&self.0, id).await
+    }
+
+    /// Ends it for good. What is in the outbox leaves.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub async fn stop(&self, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
+        commands::stop(&self.0, id).await
+    }
+
+    /// Plans a draft, or plans a planned or paused broadcast again: whoever got it keeps their row.
+    ///
+    /// # Errors
+    /// If it is being sent or has ended, or its template does not fit.
+    pub async fn plan(&self, id: BroadcastId) -> Result<Plan, BroadcastError> {
+        planner::plan(&self.0, id).await
+    }
+
+    /// Checks a definition by itself, and fills in the only channel.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
+        commands::check(&self.0, definition)
+    }
+
+    /// The broadcast with this id or name. A name that several authors use is the operator's.
+    ///
+    /// # Errors
+    /// If there is none, or the store cannot be read.
+    pub async fn find(&self, text: &str) -> Result<BroadcastRow, BroadcastError> {
+        self.0.find(text).await
+    }
+
+    /// The number under which operators' broadcasts are sent.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn operator(&self) -> Result<PluginNo, StoreError> {
+        self.0.operator().await
+    }
+
+    /// The loop that sends.
+    pub fn run(&self, heartbeat: Heartbeat) -> impl Future<Output = ()> + Send + use<> {
+        sender::run(Arc::clone(&self.0), heartbeat)
+    }
+}

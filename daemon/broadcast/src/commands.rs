@@ -1,0 +1,274 @@
+//! What an operator or a plugin can do with a broadcast.
+
+use crate::context::Context;
+use crate::error::BroadcastError;
+use crate::plan::Plan;
+use crate::templates::{Templates, changed_template};
+use beadle_gate::broadcast::BroadcastMessage;
+use beadle_gate::{Draft, GateVerdict};
+use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition};
+use beadle_model::{Audience, BroadcastId, BroadcastState, ContactId, MessageId, Outgoing, PluginNo, Refusal};
+use beadle_store::step::{NewSend, SendState};
+use beadle_store::{BroadcastRow, StoreError};
+
+/// The most people in a list: more belong into a tag.
+const MAX_LISTED: usize = 200_000;
+/// The most people who get a test.
+const MAX_TESTED: usize = 10;
+
+/// Creates a draft. `author`: under whose number it is sent; `by`: who created it.
+///
+/// # Errors
+/// If the definition is not valid, or the author has a broadcast with this name.
+pub(crate) async fn create(
+    context: &Context,
+    author: PluginNo,
+    by: &str,
+    mut definition: BroadcastDefinition,
+) -> Result<BroadcastId, BroadcastError> {
+    check(context, &mut definition)?;
+    if let Audience::Broadcast(follow_up) = &mut definition.audience {
+        // A later broadcast may have the same name.
+        follow_up.of = context.find(&follow_up.of).await?.id.to_string();
+    }
+    let name = definition.name.clone();
+    let created = context.store.create_broadcast(author, by.to_owned(), definition).await?;
+    created.ok_or(BroadcastError::Exists(name))
+}
+
+/// Checks a definition by itself, and fills in the only channel.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn check(context: &Context, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
+    let invalid = |message: String| Err(BroadcastError::Invalid(message));
+    definition.check_name().map_err(BroadcastError::Invalid)?;
+    match (definition.channel.as_str(), context.channels.as_slice()) {
+        ("", [only]) => definition.channel.clone_from(only),
+        ("", _) => return invalid(format!("`channel` is needed; the channels are {}", context.channels.join(", "))),
+        (name, known) if known.iter().any(|it| it == name) => {}
+        (name, known) => {
+            return invalid(format!("there is no channel `{name}`; the channels are {}", known.join(", ")));
+        }
+    }
+    match &definition.audience {
+        Audience::Contacts(contacts) if contacts.is_empty() || contacts.len() > MAX_LISTED => {
+            return invalid(format!("`audience.contacts` must have 1 to {MAX_LISTED} contacts"));
+        }
+        Audience::Tag(tag) if tag.trim().is_empty() => return invalid("`audience.tag` must not be empty".into()),
+        _ => {}
+    }
+    let message = BroadcastMessage::new(definition, None).map_err(BroadcastError::Invalid)?;
+    message.check_limits()?;
+    Ok(())
+}
+
+/// Sends the message to some people now, whatever the state of the broadcast; it counts for no recipient. The gate is
+/// asked as for every message.
+///
+/// # Errors
+/// If one of them cannot get it.
+pub(crate) async fn test(
+    context: &Context,
+    id: BroadcastId,
+    contacts: Vec<ContactId>,
+) -> Result<Vec<MessageId>, BroadcastError> {
+    if contacts.is_empty() || contacts.len() > MAX_TESTED {
+        return Err(BroadcastError::Invalid(format!("a test goes to 1 to {MAX_TESTED} contacts")));
+    }
+    let (row, definition, message) = context.load(id).await?;
+    let gatekeeper = context.gatekeeper.clone();
+    let now = context.clock.now();
+    let store = context.store.clone();
+    let channel = row.channel.clone();
+    let (author, marketing) = (row.plugin, definition.purpose.clone());
+    let decided = context.store.read(move |reader| {
+        let templates = Templates::read(reader, &gatekeeper, &channel, &message)?;
+        let mut sends = Vec::new();
+        for (contact, view) in reader.conversations_on(&channel, &contacts)? {
+            let Some(view) = view else {
+                return Ok(Err(Refusal::new("no-recipient", format!("{contact} has no conversation on `{channel}`."))));
+            };
+            let values = message.values(&view.contact);
+            let language = templates.language(&message, &view);
+            let prepared = templates.prepare(&message, &marketing, &view, (&language, &values), now);
+            let body = match prepared {
+                Ok((body, _)) => body,
+                Err(code) => return Ok(Err(Refusal::new(code, format!("{contact} cannot get it: {code}.")))),
+            };
+            let draft = Draft { body: &body, host: false, reply: false, message: None };
+            let decision = gatekeeper.ask(&draft, author, &view, now)?;
+            match decision.verdict {
+                GateVerdict::Send => {}
+                GateVerdict::Later { until, check } => {
+                    let text = format!("{contact} gets it at {} at the earliest ({}).", until.utc(), check.name());
+                    return Ok(Err(Refusal::new(check.name(), text)));
+                }
+                GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) => return Ok(Err(refusal)),
+            }
+            sends.push(new_send(store.reserve_message(), view.id, body, &decision));
+        }
+        Ok(Ok(sends))
+    });
+    let sends = decided.await??;
+    let mut messages = Vec::new();
+    for send in sends {
+        messages.push(send.message);
+        let row = context.store.queue_test(row.plugin, send).await?;
+        context.outbox.enqueue(vec![row]);
+    }
+    Ok(messages)
+}
+
+/// Records the approval of a second person.
+///
+/// # Errors
+/// If it is not planned, or this person created it.
+pub(crate) async fn approve(context: &Context, id: BroadcastId, by: &str) -> Result<BroadcastRow, BroadcastError> {
+    let row = context.row(id).await?;
+    if row.created_by.trim().eq_ignore_ascii_case(by.trim()) {
+        return Err(BroadcastError::SamePerson { name: row.name, by: by.to_owned() });
+    }
+    if row.planned_at.is_none() {
+        return Err(BroadcastError::NotPlanned(row.name));
+    }
+    context.store.approve_broadcast(id, by.trim().to_owned()).await?;
+    Ok(row)
+}
+
+/// Begins to send a planned broadcast.
+///
+/// # Errors
+/// If it is not planned, needs approval, has no recipients, or a template changed since planning.
+pub(crate) async fn start(context: &Context, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
+    let row = context.row(id).await?;
+    if row.state == BroadcastState::Draft {
+        return Err(BroadcastError::NotPlanned(row.name));
+    }
+    begin(context, row, BroadcastCommand::Start, "started").await
+}
+
+/// Goes on with a paused broadcast. With `failed`, those whose message failed get it again, also after it has finished.
+/// Returns how many of them.
+///
+/// # Errors
+/// As [`Broadcasts::start`].
+pub(crate) async fn resume(context: &Context, id: BroadcastId, failed: bool) -> Result<u64, BroadcastError> {
+    let row = context.row(id).await?;
+    if row.state == BroadcastState::Finished && !failed {
+        return Err(BroadcastError::State { name: row.name, state: row.state, verb: "resumed without `--failed`" });
+    }
+    if row.state.after(BroadcastCommand::Resume).is_none() {
+        return Err(BroadcastError::State { name: row.name, state: row.state, verb: "resumed" });
+    }
+    let again = if failed { context.store.retry_failed_recipients(id).await? } else { 0 };
+    begin(context, row, BroadcastCommand::Resume, "resumed").await?;
+    Ok(again)
+}
+
+async fn begin(
+    context: &Context,
+    row: BroadcastRow,
+    command: BroadcastCommand,
+    verb: &'static str,
+) -> Result<BroadcastRow, BroadcastError> {
+    let Some(to) = row.state.after(command) else {
+        return Err(BroadcastError::State { name: row.name, state: row.state, verb });
+    };
+    let id = row.id;
+    let texts = context.store.read(move |reader| reader.broadcast_texts(id)).await?;
+    let plan = texts.and_then(|(_, plan)| plan).and_then(|json| Plan::read(&json));
+    let Some(plan) = plan.filter(|_| row.planned_at.is_some()) else {
+        return Err(BroadcastError::NotPlanned(row.name));
+    };
+    if plan.recipients == 0 {
+        return Err(BroadcastError::Empty(row.name));
+    }
+    let limit = context.settings.read().approval_above;
+    if limit > 0 && plan.recipients > limit && row.approved.is_none() {
+        return Err(BroadcastError::NeedsApproval { name: row.name, recipients: plan.recipients, limit });
+    }
+    let (_, _, message) = context.load(row.id).await?;
+    if let Some(error) = template_problem(context, &row, &plan, &message).await? {
+        return Err(error);
+    }
+    let moved = context.store.move_broadcast(row.id, (row.state, to), None).await?;
+    if !moved {
+        let now = context.row(row.id).await?;
+        return Err(BroadcastError::State { name: now.name, state: now.state, verb });
+    }
+    context.waits.lock().remove(&row.id);
+    context.bell.ring();
+    Ok(row)
+}
+
+/// Sends no more for now. What is in the outbox leaves.
+///
+/// # Errors
+/// If it is not being sent.
+pub(crate) async fn pause(context: &Context, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
+    end(context, id, BroadcastCommand::Pause, "paused").await
+}
+
+/// Ends it for good. What is in the outbox leaves.
+///
+/// # Errors
+/// If it has ended.
+pub(crate) async fn stop(context: &Context, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
+    end(context, id, BroadcastCommand::Stop, "stopped").await
+}
+
+async fn end(
+    context: &Context,
+    id: BroadcastId,
+    command: BroadcastCommand,
+    verb: &'static str,
+) -> Result<BroadcastRow, BroadcastError> {
+    // It may be paused by a rule meanwhile.
+    for _ in 0..3 {
+        let row = context.row(id).await?;
+        let Some(to) = row.state.after(command) else {
+            return Err(BroadcastError::State { name: row.name, state: row.state, verb });
+        };
+        if context.store.move_broadcast(id, (row.state, to), None).await? {
+            context.bell.ring();
+            return Ok(row);
+        }
+    }
+    let row = context.row(id).await?;
+    Err(BroadcastError::State { name: row.name, state: row.state, verb })
+}
+
+/// Why a template is not what was planned; `None` if it is.
+pub(crate) async fn template_problem(
+    context: &Context,
+    row: &BroadcastRow,
+    plan: &Plan,
+    message: &BroadcastMessage,
+) -> Result<Option<BroadcastError>, StoreError> {
+    let (gatekeeper, channel) = (context.gatekeeper.clone(), row.channel.clone());
+    let (message, plan, name) = (message.clone(), plan.clone(), row.name.clone());
+    let found = context.store.read(move |reader| {
+        Ok(changed_template(&Templates::read(reader, &gatekeeper, &channel, &message)?, &plan, &name))
+    });
+    found.await
+}
+
+/// The row of the outbox for a message that the gate lets pass.
+pub(crate) fn new_send(
+    message: MessageId,
+    conversation: beadle_model::ConversationId,
+    body: Outgoing,
+    decision: &beadle_gatekeeper::Decision,
+) -> NewSend {
+    NewSend {
+        message,
+        conversation,
+        body,
+        reply: false,
+        state: SendState::Queued,
+        due_at: NewSend::AT_ONCE,
+        gate: serde_json::to_string(&decision.trace).ok(),
+        outreach: decision.outreach.clone(),
+    }
+}

@@ -1,0 +1,128 @@
+//! What the parts of this crate share: the store, the gate, the outbox, the settings, and what is kept in memory.
+
+use crate::error::BroadcastError;
+use crate::plan::Plan;
+use crate::rules::Pace;
+use crate::segments::SegmentReader;
+use crate::settings::Settings;
+use beadle_clock::{Alarm, Clock};
+use beadle_gate::broadcast::BroadcastMessage;
+use beadle_gatekeeper::Gatekeeper;
+use beadle_model::broadcast::BroadcastDefinition;
+use beadle_model::{BroadcastId, BroadcastState, Coded as _, PluginNo, Timestamp};
+use beadle_pipeline::outbox::Outbox;
+use beadle_store::{BroadcastReason, BroadcastRow, Store, StoreError};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The name under whose number operators' broadcasts are sent. No plugin can have it.
+pub const OPERATOR: &str = "beadle:broadcasts";
+
+/// What the parts of this crate share.
+pub(crate) struct Context {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) gatekeeper: Gatekeeper,
+    pub(crate) outbox: Outbox,
+    pub(crate) settings: RwLock<Arc<Settings>>,
+    /// Evaluates segments.
+    pub(crate) segments: Arc<dyn SegmentReader>,
+    /// The configured channels.
+    pub(crate) channels: Vec<String>,
+    /// Rung when there may be something to send.
+    pub(crate) bell: Alarm,
+    /// One broadcast is planned at a time.
+    pub(crate) planning: tokio::sync::Mutex<()>,
+    /// How far planning is.
+    pub(crate) planned: Mutex<BTreeMap<BroadcastId, u64>>,
+    /// What is kept between two batches.
+    pub(crate) sending: Mutex<Memory>,
+    /// Where those that wait for something common wait for it.
+    pub(crate) waits: Mutex<BTreeMap<BroadcastId, Wait>>,
+}
+
+/// What is kept between two batches.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) paces: BTreeMap<String, Pace>,
+    pub(crate) loaded: BTreeMap<BroadcastId, Arc<Loaded>>,
+    pub(crate) judged_at: BTreeMap<BroadcastId, Timestamp>,
+}
+
+/// A broadcast that is being sent.
+pub(crate) struct Loaded {
+    pub(crate) definition: BroadcastDefinition,
+    pub(crate) message: BroadcastMessage,
+    pub(crate) plan: Plan,
+    pub(crate) planned_at: Option<Timestamp>,
+}
+
+/// Why a broadcast waits, and until when.
+#[derive(Clone, Debug)]
+pub(crate) struct Wait {
+    pub(crate) code: String,
+    pub(crate) until: Timestamp,
+}
+
+impl Context {
+    /// The number under which operators' broadcasts are sent.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub(crate) async fn operator(&self) -> Result<PluginNo, StoreError> {
+        self.store.plugin_no(OPERATOR).await
+    }
+
+    /// The broadcast with this id or name. A name that several authors use is the operator's.
+    ///
+    /// # Errors
+    /// If there is none, or the store cannot be read.
+    pub(crate) async fn find(&self, text: &str) -> Result<BroadcastRow, BroadcastError> {
+        let operator = self.operator().await?;
+        let (id, name) = (text.parse::<BroadcastId>().ok(), text.to_owned());
+        let found = self.store.read(move |reader| match id {
+            Some(id) => reader.broadcast(id),
+            None => {
+                let mut named = reader.broadcasts_named(&name)?;
+                named.sort_by_key(|row| row.plugin != operator);
+                Ok(named.into_iter().next())
+            }
+        });
+        found.await?.ok_or_else(|| BroadcastError::Unknown(text.to_owned()))
+    }
+
+    pub(crate) async fn row(&self, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
+        self.store.read(move |reader| reader.broadcast(id)).await?.ok_or_else(|| BroadcastError::unknown(id))
+    }
+
+    /// A broadcast with its definition, ready to be filled.
+    pub(crate) async fn load(
+        &self,
+        id: BroadcastId,
+    ) -> Result<(BroadcastRow, BroadcastDefinition, BroadcastMessage), BroadcastError> {
+        let read = self.store.read(move |reader| Ok(reader.broadcast(id)?.zip(reader.broadcast_texts(id)?)));
+        let (row, (definition, _)) = read.await?.ok_or_else(|| BroadcastError::unknown(id))?;
+        let message = BroadcastMessage::new(&definition, self.gatekeeper.template_language().as_deref())
+            .map_err(BroadcastError::Invalid)?;
+        Ok((row, definition, message))
+    }
+
+    /// Pauses a broadcast for a reason that an operator should know.
+    pub(crate) async fn pause_for(&self, row: &BroadcastRow, reason: BroadcastReason) -> Result<(), BroadcastError> {
+        let states = (BroadcastState::Sending, BroadcastState::Paused);
+        if self.store.move_broadcast(row.id, states, Some(reason.clone())).await? {
+            tracing::error!(broadcast = %row.name, code = reason.code, reason = reason.message, "broadcast paused");
+        }
+        Ok(())
+    }
+}
+
+/// An error as the reason of a broadcast that waits for an operator.
+pub(crate) fn reason_of(error: &BroadcastError) -> BroadcastReason {
+    let code = match error {
+        BroadcastError::Refused(refusal) => refusal.code.clone(),
+        error => error.code().to_owned(),
+    };
+    BroadcastReason { code, message: error.to_string() }
+}

@@ -1,0 +1,313 @@
+//! The task that sends: it hands messages to the outbox, as fast as the channel allows and live traffic leaves room for.
+
+use crate::commands::{self, new_send, template_problem};
+use crate::context::{Context, Loaded, Wait, reason_of};
+use crate::error::BroadcastError;
+use crate::plan::Plan;
+use crate::planner;
+use crate::rules::{self, Baseline, Load, Tally};
+use crate::templates::{Templates, changed_template};
+use beadle_gate::broadcast::BroadcastMessage;
+use beadle_gate::{Check, Draft, GateVerdict};
+use beadle_model::{BroadcastId, BroadcastState, ContactId, RecipientState, Timestamp};
+use beadle_store::{BroadcastReason, BroadcastRow, Handover, Reader, RecipientRow, StoreError};
+use beadle_tasks::Heartbeat;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// While something is being sent, the loop looks this often.
+const TICK_MS: i64 = 50;
+/// Otherwise it is rung, and looks by itself this often. Real time.
+const LOOK: Duration = Duration::from_secs(10);
+/// Messages that are handed over in one transaction.
+const BATCH: u64 = 256;
+/// Rules are applied after this time at least.
+const JUDGE_MS: i64 = 1000;
+/// What waits for something common is looked at again after this at the latest.
+const LONGEST_WAIT_MS: i64 = 60_000;
+/// After an error of the store.
+const AGAIN_MS: i64 = 1000;
+
+/// What a batch decided.
+#[derive(Default)]
+struct Batch {
+    decided: Vec<(ContactId, Handover)>,
+    /// The rest waits.
+    wait: Option<Wait>,
+    /// The broadcast pauses.
+    pause: Option<BroadcastReason>,
+}
+
+/// The loop.
+pub(crate) async fn run(context: Arc<Context>, heartbeat: Heartbeat) {
+    loop {
+        heartbeat.beat();
+        let wake_at = match heartbeat.idle(turn(&context)).await {
+            Ok(wake_at) => wake_at,
+            Err(error) => {
+                tracing::warn!(%error, "broadcasts wait for the database");
+                Some(context.clock.now().plus_ms(AGAIN_MS))
+            }
+        };
+        heartbeat.idle(context.bell.wait(wake_at, LOOK)).await;
+    }
+}
+
+/// Does what can be done now. Returns when there may be more to do.
+async fn turn(context: &Arc<Context>) -> Result<Option<Timestamp>, BroadcastError> {
+    let rows = context.store.read(Reader::active_broadcasts).await?;
+    forget_others(context, &rows);
+    let mut wake_at: Option<Timestamp> = None;
+    for row in rows {
+        if row.wants_start {
+            plan_and_start(context, &row).await;
+            wake_at = Some(context.clock.now());
+            continue;
+        }
+        let next = send_some(context, &row).await?;
+        wake_at = [wake_at, next].into_iter().flatten().min();
+    }
+    Ok(wake_at)
+}
+
+fn forget_others(context: &Arc<Context>, rows: &[BroadcastRow]) {
+    let is_active = |id: &BroadcastId| rows.iter().any(|row| row.id == *id);
+    let mut memory = context.sending.lock();
+    memory.loaded.retain(|id, _| is_active(id));
+    memory.judged_at.retain(|id, _| is_active(id));
+    context.waits.lock().retain(|id, _| is_active(id));
+}
+
+/// For a plugin that created it. What prevents it is shown to the operator.
+async fn plan_and_start(context: &Arc<Context>, row: &BroadcastRow) {
+    let begun = async {
+        if row.state == BroadcastState::Draft {
+            planner::plan(context, row.id).await?;
+        }
+        commands::start(context, row.id).await
+    };
+    let Err(error) = begun.await else { return };
+    let reason = reason_of(&error);
+    tracing::warn!(broadcast = %row.name, code = reason.code, %error, "broadcast not started");
+    if let Err(error) = context.store.broadcast_not_started(row.id, reason).await {
+        tracing::warn!(broadcast = %row.name, %error, "reason not stored");
+    }
+}
+
+/// Hands over as many messages as may go now. Returns when to look again.
+async fn send_some(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
+    let now = context.clock.now();
+    let soon = Some(now.plus_ms(TICK_MS));
+    let loaded = loaded(context, row).await?;
+    if judge(context, row, &loaded, now).await? {
+        return Ok(None);
+    }
+    if let Some(wait) = context.waits.lock().get(&row.id).filter(|wait| now < wait.until) {
+        return Ok(Some(wait.until));
+    }
+    context.waits.lock().remove(&row.id);
+    let count = available(context, row, now).await?.min(BATCH);
+    if count == 0 {
+        return Ok(soon);
+    }
+    let batch = decide(context, row, &loaded, now, count).await?;
+    if batch.decided.is_empty() && batch.wait.is_none() && batch.pause.is_none() {
+        return nothing_due(context, row).await;
+    }
+    if !batch.decided.is_empty() {
+        let rows = context.store.hand_over(row.id, row.plugin, batch.decided).await?;
+        let handed = rows.len() as u64;
+        if !rows.is_empty() {
+            context.outbox.enqueue(rows);
+        }
+        if let Some(pace) = context.sending.lock().paces.get_mut(&row.channel) {
+            pace.take(handed);
+        }
+    }
+    if let Some(reason) = batch.pause {
+        context.pause_for(row, reason).await?;
+        return Ok(None);
+    }
+    if let Some(wait) = batch.wait {
+        let until = wait.until;
+        context.waits.lock().insert(row.id, wait);
+        return Ok(Some(until));
+    }
+    // At once, if more may go.
+    Ok(Some(now))
+}
+
+async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -> Result<u64, StoreError> {
+    let id = row.id;
+    let own = context.store.read(move |reader| reader.broadcast_in_outbox(id, now)).await?;
+    let load = context.outbox.load(&row.channel);
+    let load = Load {
+        per_second: u64::from(load.messages_per_second),
+        waiting: load.waiting as u64,
+        own,
+        is_paused: load.is_paused,
+    };
+    let monotonic = context.clock.monotonic();
+    let available = {
+        let mut memory = context.sending.lock();
+        memory.paces.entry(row.channel.clone()).or_default().available(load, monotonic.0)
+    };
+    // What is handed over beyond the messaging limit would wait in the outbox; one shows until when.
+    let (gatekeeper, channel) = (context.gatekeeper.clone(), row.channel.clone());
+    let limit = context.store.read(move |_| gatekeeper.messaging_limit(&channel, now)).await?;
+    let left = limit.map_or(u64::MAX, |(used, limit)| limit.saturating_sub(used + own).max(1));
+    Ok(available.min(left))
+}
+
+/// Nobody's turn has come: it is finished, or waits for what is held or in the outbox.
+async fn nothing_due(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
+    let id = row.id;
+    let read = move |reader: &Reader| Ok((reader.recipient_counts(id)?, reader.recipients_next_due(id)?));
+    let (counts, next_due) = context.store.read(read).await?;
+    let has = |state: RecipientState| counts.iter().any(|it| it.state == state);
+    if has(RecipientState::Planned) || has(RecipientState::Queued) {
+        return Ok(Some(context.clock.now().plus_ms(TICK_MS)));
+    }
+    if let Some(due_at) = next_due {
+        return Ok(Some(due_at));
+    }
+    let states = (BroadcastState::Sending, BroadcastState::Finished);
+    if context.store.move_broadcast(id, states, None).await? {
+        tracing::info!(broadcast = %row.name, "broadcast finished");
+    }
+    Ok(None)
+}
+
+async fn loaded(context: &Arc<Context>, row: &BroadcastRow) -> Result<Arc<Loaded>, BroadcastError> {
+    let id = row.id;
+    if let Some(loaded) = context.sending.lock().loaded.get(&id).filter(|it| it.planned_at == row.planned_at) {
+        return Ok(Arc::clone(loaded));
+    }
+    let found = context.store.read(move |reader| reader.broadcast_texts(id)).await?;
+    let (definition, plan) = found.ok_or_else(|| BroadcastError::unknown(id))?;
+    let message = BroadcastMessage::new(&definition, context.gatekeeper.template_language().as_deref())
+        .map_err(BroadcastError::Invalid)?;
+    let plan = plan.and_then(|json| Plan::read(&json)).unwrap_or_default();
+    let loaded = Arc::new(Loaded { definition, message, plan, planned_at: row.planned_at });
+    context.sending.lock().loaded.insert(id, Arc::clone(&loaded));
+    Ok(loaded)
+}
+
+/// Applies the rules, once a second. Returns whether the broadcast is paused now.
+async fn judge(
+    context: &Arc<Context>,
+    row: &BroadcastRow,
+    loaded: &Loaded,
+    now: Timestamp,
+) -> Result<bool, BroadcastError> {
+    let id = row.id;
+    let last = context.sending.lock().judged_at.get(&id).copied();
+    if last.is_some_and(|last| (0..JUDGE_MS).contains(&now.since_ms(last))) {
+        return Ok(false);
+    }
+    context.sending.lock().judged_at.insert(id, now);
+    let read = move |reader: &Reader| {
+        let baseline = reader.broadcast_baseline(id)?;
+        Ok((reader.recipient_counts(id)?, baseline, reader.broadcast(id)?.map_or(0, |row| row.opted_out)))
+    };
+    let (counts, baseline, opted_out) = context.store.read(read).await?;
+    let baseline: Baseline = baseline.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let since = Tally::of(&counts, opted_out).since(Tally::of(&baseline.counts, baseline.opted_out));
+    let settings = Arc::clone(&context.settings.read());
+    if let Some(mut reason) = rules::pause(&settings, since) {
+        reason.message = reason.message.replace("NAME", &row.name);
+        context.pause_for(row, reason).await?;
+        return Ok(true);
+    }
+    if let Some(error) = template_problem(context, row, &loaded.plan, &loaded.message).await? {
+        context.pause_for(row, reason_of(&error)).await?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Asks the gate for those whose turn it is.
+async fn decide(
+    context: &Arc<Context>,
+    row: &BroadcastRow,
+    loaded: &Arc<Loaded>,
+    now: Timestamp,
+    count: u64,
+) -> Result<Batch, StoreError> {
+    let (shared, loaded, row) = (Arc::clone(context), Arc::clone(loaded), row.clone());
+    context
+        .store
+        .read(move |reader| {
+            let due = reader.recipients_due(row.id, now, usize::try_from(count).unwrap_or(1))?;
+            decide_batch(&shared, reader, &row, &loaded, due, now)
+        })
+        .await
+}
+
+fn decide_batch(
+    context: &Context,
+    reader: &Reader,
+    row: &BroadcastRow,
+    loaded: &Loaded,
+    due: Vec<RecipientRow>,
+    now: Timestamp,
+) -> Result<Batch, StoreError> {
+    let Loaded { definition, message, .. } = loaded;
+    let templates = Templates::read(reader, &context.gatekeeper, &row.channel, message)?;
+    let mut batch = Batch::default();
+    if let Some(error) = changed_template(&templates, &loaded.plan, &row.name) {
+        batch.pause = Some(reason_of(&error));
+        return Ok(batch);
+    }
+    let contacts: Vec<ContactId> = due.iter().map(|it| it.contact).collect();
+    let views = reader.conversations_on(&row.channel, &contacts)?;
+    for (recipient, (contact, view)) in due.into_iter().zip(views) {
+        let Some(view) = view else {
+            batch.decided.push((contact, Handover::Refused("no-recipient".into())));
+            continue;
+        };
+        let purpose = &definition.purpose;
+        // The language was frozen when it was planned.
+        let filled = (recipient.language.as_deref().unwrap_or_default(), recipient.parameters.as_slice());
+        let body = templates.prepare(message, purpose, &view, filled, now).map(|(body, _)| body);
+        let body = match body {
+            Ok(body) => body,
+            Err(code) => {
+                batch.decided.push((contact, Handover::Refused(code.into())));
+                continue;
+            }
+        };
+        let draft = Draft { body: &body, host: false, reply: false, message: None };
+        let decision = context.gatekeeper.ask(&draft, row.plugin, &view, now)?;
+        match &decision.verdict {
+            GateVerdict::Send => {
+                let send = new_send(context.store.reserve_message(), view.id, body, &decision);
+                batch.decided.push((contact, Handover::Send(Box::new(send))));
+            }
+            // What is limited for all of them.
+            GateVerdict::Later { until, check: check @ (Check::StopSwitch | Check::Budget | Check::MessagingLimit) } => {
+                let until = Timestamp(until.0.min(now.plus_ms(LONGEST_WAIT_MS).0));
+                batch.wait = Some(Wait { code: check.name().to_owned(), until });
+                return Ok(batch);
+            }
+            GateVerdict::Later { until, check } => {
+                batch.decided.push((contact, Handover::Held(*until, check.name().to_owned())));
+            }
+            GateVerdict::TemplateNeeded(_) => batch.decided.push((contact, Handover::Refused("window-closed".into()))),
+            GateVerdict::Refused(refusal) if is_common(&refusal.code) => {
+                batch.pause = Some(BroadcastReason { code: refusal.code.clone(), message: refusal.message.clone() });
+                return Ok(batch);
+            }
+            GateVerdict::Refused(refusal) => batch.decided.push((contact, Handover::Refused(refusal.code.clone()))),
+        }
+    }
+    Ok(batch)
+}
+
+/// Whether a refusal is about the broadcast and not about the recipient.
+fn is_common(code: &str) -> bool {
+    matches!(
+        code,
+        "over-budget" | "template-unknown" | "template-not-approved" | "template-paused" | "template-disabled"
+    )
+}

@@ -1,0 +1,143 @@
+//! The definitions of a broadcast's template: which one a person gets, and whether it is still what was planned.
+
+use crate::error::BroadcastError;
+use crate::plan::Plan;
+use beadle_gate::broadcast::BroadcastMessage;
+use beadle_gate::{TemplateFacts, WINDOW_MARGIN_MS, templates};
+use beadle_gatekeeper::Gatekeeper;
+use beadle_model::{ConsentState, ConversationView, Outgoing, Purpose, TemplateDefinition, Timestamp};
+use beadle_store::{KnownTemplates, Reader, StoreError};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+
+/// The definitions of a broadcast's template.
+pub(crate) struct Templates {
+    /// `None`: the account's templates are not known, so that the platform decides.
+    pub(crate) known: Option<Vec<TemplateDefinition>>,
+    /// In which language, if the recipient's does not exist.
+    default: Option<String>,
+    name: Option<String>,
+}
+
+impl Templates {
+    pub(crate) fn read(
+        reader: &Reader,
+        gatekeeper: &Gatekeeper,
+        channel: &str,
+        message: &BroadcastMessage,
+    ) -> Result<Self, StoreError> {
+        let name = message.template_name().map(str::to_owned);
+        let known = match name.as_deref().map(|name| reader.templates_named(channel, name)).transpose()? {
+            Some(KnownTemplates::Known(definitions)) => Some(definitions),
+            Some(KnownTemplates::Unknown) | None => None,
+        };
+        Ok(Self { known, default: gatekeeper.template_language(), name })
+    }
+
+    /// The language in which a person gets it: that of the template, else that of the text.
+    pub(crate) fn language(&self, message: &BroadcastMessage, to: &ConversationView) -> String {
+        let own = to.contact.language.as_deref().or(self.default.as_deref()).unwrap_or("en");
+        if message.template_name().is_none() {
+            return message.text_language(own).unwrap_or_default().to_owned();
+        }
+        let asked = message.template_language().unwrap_or(own);
+        let found = self.known.as_ref().and_then(|it| templates::choose(it, asked, self.default.as_deref()));
+        found.map_or_else(|| asked.to_owned(), |it| it.language.clone())
+    }
+
+    /// The message for a person in a language as it would leave now, and the definition of its template: the text where the
+    /// window is open, else the template.
+    ///
+    /// # Errors
+    /// The code of the reason why there is none.
+    pub(crate) fn prepare(
+        &self,
+        message: &BroadcastMessage,
+        purpose: &Purpose,
+        to: &ConversationView,
+        (language, values): (&str, &[String]),
+        now: Timestamp,
+    ) -> Result<(Outgoing, TemplateFacts), &'static str> {
+        // Of a text and of a utility template the gate does not know that they are for this purpose.
+        if *purpose != Purpose::Service && to.contact.consent_for(purpose).state != ConsentState::Granted {
+            return Err(if to.contact.opted_out_since.is_some() { "opted-out" } else { "not-opted-in" });
+        }
+        let is_open = to.window_until.is_some_and(|until| now < until.plus_ms(-WINDOW_MARGIN_MS));
+        if let (true, Some(text)) = (is_open, message.text(language, values)) {
+            return Ok((text, TemplateFacts::Unknown));
+        }
+        let definition = self.known.as_ref().and_then(|it| it.iter().find(|it| it.language == language));
+        let facts = match (definition, &self.known) {
+            (Some(definition), _) => TemplateFacts::Defined(Box::new(definition.clone())),
+            (None, Some(known)) => {
+                TemplateFacts::Missing { languages: known.iter().map(|it| it.language.clone()).collect() }
+            }
+            (None, None) => TemplateFacts::Unknown,
+        };
+        let body = message.template(language, values).ok_or("window-closed")?;
+        Ok((body, facts))
+    }
+
+    /// The hash of each language's definition.
+    pub(crate) fn fingerprints(&self) -> BTreeMap<String, String> {
+        self.known.iter().flatten().map(|it| (it.language.clone(), fingerprint(it))).collect()
+    }
+
+    /// The quality of each language.
+    pub(crate) fn quality(&self) -> BTreeMap<String, String> {
+        let quality = |it: &TemplateDefinition| Some((it.language.clone(), it.quality.clone()?));
+        self.known.iter().flatten().filter_map(quality).collect()
+    }
+
+    /// The template's name.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Why the purpose does not fit the category that the platform gave the template.
+    pub(crate) fn misfit(&self, purpose: &Purpose) -> Option<String> {
+        let marketing = self.known.iter().flatten().find(|it| it.category.eq_ignore_ascii_case("marketing"))?;
+        (!purpose.is_marketing()).then(|| {
+            format!(
+                "WhatsApp has the template `{}` in `{}` as marketing, so `purpose` must be `marketing` or `marketing:TOPIC`, \
+                 not `{purpose}`",
+                marketing.name, marketing.language
+            )
+        })
+    }
+}
+
+fn fingerprint(it: &TemplateDefinition) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&it.category);
+    hash.update([u8::from(it.is_named)]);
+    // It was parsed from JSON.
+    hash.update(serde_json::to_vec(&it.components).unwrap_or_default());
+    beadle_model::text::hex(&hash.finalize()[..]).chars().take(32).collect()
+}
+
+/// Why a template is not what was planned; `None` if it is.
+pub(crate) fn changed_template(now: &Templates, plan: &Plan, name: &str) -> Option<BroadcastError> {
+    let (prints, quality) = (now.fingerprints(), now.quality());
+    let again = format!("`beadle broadcasts plan {name}` takes over the present one");
+    for (language, print) in &plan.templates {
+        if prints.get(language) != Some(print) {
+            return Some(BroadcastError::TemplateChanged(format!(
+                "the template `{}` in `{language}` has changed since the broadcast was planned; {again}",
+                now.name()
+            )));
+        }
+    }
+    for language in plan.templates.keys() {
+        let is_red = |quality: &BTreeMap<String, String>| {
+            quality.get(language).is_some_and(|quality| quality.eq_ignore_ascii_case("red"))
+        };
+        if is_red(&quality) && !is_red(&plan.quality) {
+            return Some(BroadcastError::Quality(format!(
+                "the quality of the template `{}` in `{language}` has fallen to red; {again} and its quality",
+                now.name()
+            )));
+        }
+    }
+    None
+}

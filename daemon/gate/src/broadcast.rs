@@ -1,0 +1,503 @@
+//! Placeholders: the parts of a broadcast that differ from person to person.
+//!
+//! `{first_name|there}` is the person's first name, or `there`. The text behind the bar is mandatory, so that nobody reads
+//! an empty place; `{{` and `}}` are braces. The values are read once, when the broadcast is planned; what is sent is made of
+//! those.
+
+use beadle_model::broadcast::{BroadcastDefinition, BroadcastFile, BroadcastTemplate, TemplateValues, Texts};
+use beadle_model::outgoing::{
+    MediaKind, Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader,
+};
+use beadle_model::profile::AttributeValue;
+use beadle_model::{Contact, Outgoing, Purpose, Refusal};
+
+/// The longest value: names can have any length.
+const MAX_VALUE_CHARS: usize = 120;
+
+/// The most placeholders in a broadcast.
+const MAX_PLACEHOLDERS: usize = 50;
+
+/// A part of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    /// The number of a placeholder.
+    Value(usize),
+}
+
+/// A placeholder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placeholder {
+    field: Field,
+    fallback: String,
+}
+
+/// What a placeholder shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Field {
+    Name,
+    FirstName,
+    Attribute(String),
+}
+
+impl Field {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "name" => Field::Name,
+            "first_name" => Field::FirstName,
+            _ => Field::Attribute(name.strip_prefix("attribute.").filter(|name| !name.is_empty())?.to_owned()),
+        })
+    }
+
+    fn value(&self, contact: &Contact) -> Option<String> {
+        let name = contact.name.as_deref();
+        let value = match self {
+            Field::Name => name.map(str::to_owned),
+            Field::FirstName => name.and_then(|name| name.split_whitespace().next()).map(str::to_owned),
+            Field::Attribute(name) => contact.profile().attributes.get(name).map(attribute),
+        };
+        value.map(|value| one_line(&value)).filter(|value| !value.is_empty())
+    }
+}
+
+fn attribute(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::Boolean(value) => value.to_string(),
+        AttributeValue::Number(value) => value.to_string(),
+        AttributeValue::Text(text) => text.clone(),
+        AttributeValue::Choices(choices) => choices.iter().cloned().collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// WhatsApp refuses line breaks, tabs and more than four spaces in a row in what fills a template.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|it| !it.is_empty()).collect();
+    words.join(" ").chars().take(MAX_VALUE_CHARS).collect()
+}
+
+/// A text in one line: the platform refuses line breaks in what fills a template.
+fn one_line_text(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A text with placeholders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Pattern(Vec<Part>);
+
+impl Pattern {
+    fn fill(&self, values: &[String]) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Value(index) => values.get(*index).cloned().unwrap_or_default(),
+        };
+        self.0.iter().map(part).collect()
+    }
+}
+
+/// A text with placeholders in one language or several. Never empty.
+#[derive(Clone, Debug)]
+struct Patterns {
+    /// In order of language; the first is for languages without a text, unless the default language has one. A text for
+    /// everyone has no language.
+    texts: Vec<(String, Pattern)>,
+    default: Option<String>,
+}
+
+impl Patterns {
+    fn new(texts: &Texts, default: Option<&str>, placeholders: &mut Vec<Placeholder>) -> Result<Self, String> {
+        let texts = match texts {
+            Texts::One(text) => vec![(String::new(), pattern(text, placeholders)?)],
+            Texts::ByLanguage(texts) => {
+                let read = |(language, text): (&String, &String)| Ok((language.clone(), pattern(text, placeholders)?));
+                texts.iter().map(read).collect::<Result<Vec<_>, String>>()?
+            }
+        };
+        match texts.iter().find(|(_, text)| text.0.is_empty()) {
+            _ if texts.is_empty() => Err("a text by language needs at least one language".into()),
+            Some((language, _)) => Err(format!("the text{} must not be empty", in_language(language))),
+            None => Ok(Self { texts, default: default.map(str::to_owned) }),
+        }
+    }
+
+    /// The language and text for a person with this one.
+    fn choose(&self, language: &str) -> (&str, &Pattern) {
+        let base = |tag: &str| tag.split(['-', '_']).next().unwrap_or(tag).to_ascii_lowercase();
+        let same = |wanted: &str| {
+            let is = |(known, _): &&(String, Pattern)| {
+                known.replace('_', "-").eq_ignore_ascii_case(&wanted.replace('_', "-"))
+            };
+            let is_base = |(known, _): &&(String, Pattern)| base(known) == base(wanted);
+            self.texts.iter().find(is).or_else(|| self.texts.iter().find(is_base))
+        };
+        let found = same(language).or_else(|| same(self.default.as_deref()?)).or(self.texts.first());
+        found.map_or(("", &NO_PATTERN), |(language, text)| (language.as_str(), text))
+    }
+
+    fn fill(&self, language: &str, values: &[String]) -> String {
+        self.choose(language).1.fill(values)
+    }
+}
+
+/// There is always a text; this is for the compiler.
+static NO_PATTERN: Pattern = Pattern(Vec::new());
+
+fn in_language(language: &str) -> String {
+    if language.is_empty() { String::new() } else { format!(" in `{language}`") }
+}
+
+/// A definition, ready to be filled for each person.
+#[derive(Clone, Debug)]
+pub struct BroadcastMessage {
+    placeholders: Vec<Placeholder>,
+    topic: Option<String>,
+    template: Option<TemplatePattern>,
+    text: Option<Patterns>,
+    file: Option<(MediaKind, Source, Option<String>)>,
+}
+
+#[derive(Clone, Debug)]
+struct TemplatePattern {
+    name: String,
+    language: Option<String>,
+    body: Vec<(Option<String>, Patterns)>,
+    header_text: Option<Patterns>,
+    header_file: Option<(MediaKind, Source, Option<String>)>,
+    buttons: Vec<(u32, ButtonKind, Pattern)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum ButtonKind {
+    Url,
+    Code,
+    Reply,
+}
+
+impl BroadcastMessage {
+    /// Reads a definition. `default`: the language of texts for people without one.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence.
+    pub fn new(definition: &BroadcastDefinition, default: Option<&str>) -> Result<Self, String> {
+        let mut placeholders = Vec::new();
+        let template = definition.template.as_ref().map(|it| template(it, default, &mut placeholders)).transpose()?;
+        let text = definition.text.as_ref().map(|text| Patterns::new(text, default, &mut placeholders)).transpose()?;
+        if template.is_none() && text.is_none() {
+            return Err("a broadcast needs `template` or `text`, or both".into());
+        }
+        if definition.file.is_some() && text.is_none() {
+            return Err("`file` goes with `text`, which is its caption; a template has `header_file`".into());
+        }
+        if placeholders.len() > MAX_PLACEHOLDERS {
+            return Err(format!("a broadcast can have at most {MAX_PLACEHOLDERS} placeholders"));
+        }
+        let topic = match &definition.purpose {
+            Purpose::MarketingTopic(topic) => Some(topic.clone()),
+            _ => None,
+        };
+        let file = definition.file.as_ref().map(file).transpose()?;
+        Ok(Self { placeholders, topic, template, text, file })
+    }
+
+    /// Whether there is a text for open windows.
+    pub fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// The template's name.
+    pub fn template_name(&self) -> Option<&str> {
+        self.template.as_ref().map(|template| template.name.as_str())
+    }
+
+    /// The language that the definition asks for.
+    pub fn template_language(&self) -> Option<&str> {
+        self.template.as_ref()?.language.as_deref()
+    }
+
+    /// The values of the placeholders for a person.
+    pub fn values(&self, contact: &Contact) -> Vec<String> {
+        let value = |it: &Placeholder| it.field.value(contact).unwrap_or_else(|| it.fallback.clone());
+        self.placeholders.iter().map(value).collect()
+    }
+
+    /// The language of the text for a person with this one; empty if it is the same for all.
+    pub fn text_language(&self, language: &str) -> Option<&str> {
+        Some(self.text.as_ref()?.choose(language).0)
+    }
+
+    /// The text in this language with these values.
+    pub fn text(&self, language: &str, values: &[String]) -> Option<Outgoing> {
+        let body = self.text.as_ref()?.fill(language, values);
+        Some(match &self.file {
+            Some((media, source, filename)) => Outgoing::Media {
+                media: *media,
+                source: source.clone(),
+                caption: Some(body),
+                filename: filename.clone(),
+                voice: false,
+                quote: None,
+            },
+            None => Outgoing::Text { body, preview_url: true, quote: None },
+        })
+    }
+
+    /// The template in this language with these values.
+    pub fn template(&self, language: &str, values: &[String]) -> Option<Outgoing> {
+        let it = self.template.as_ref()?;
+        let text = |patterns: &Patterns| ParameterValue::Text(one_line_text(&patterns.fill(language, values)));
+        let parameter =
+            |(name, pattern): &(Option<String>, Patterns)| Parameter { name: name.clone(), value: text(pattern) };
+        let header_text =
+            it.header_text.as_ref().map(|pattern| TemplateHeader::Text(Parameter { name: None, value: text(pattern) }));
+        let header_file = it.header_file.as_ref().map(|(kind, source, filename)| TemplateHeader::File {
+            kind: *kind,
+            source: source.clone(),
+            filename: filename.clone(),
+        });
+        let button = |(index, kind, pattern): &(u32, ButtonKind, Pattern)| {
+            let value = pattern.fill(values);
+            let action = match kind {
+                ButtonKind::Url => TemplateAction::Url(value),
+                ButtonKind::Code => TemplateAction::CopyCode(value),
+                ButtonKind::Reply => TemplateAction::Reply(value),
+            };
+            TemplateButton { index: *index, action }
+        };
+        Some(Outgoing::Template(Box::new(Template {
+            name: it.name.clone(),
+            language: language.to_owned(),
+            category: None,
+            topic: self.topic.clone(),
+            header: header_text.or(header_file),
+            body: it.body.iter().map(parameter).collect(),
+            buttons: it.buttons.iter().map(button).collect(),
+            cards: Vec::new(),
+            quote: None,
+        })))
+    }
+
+    /// Checks lengths and counts of what would be sent, with the longest values.
+    ///
+    /// # Errors
+    /// The first limit that would be exceeded.
+    pub fn check_limits(&self) -> Result<(), Refusal> {
+        let longest: Vec<String> = self.placeholders.iter().map(|it| it.fallback.clone()).collect();
+        let texts = self.text.iter().flat_map(|text| &text.texts).map(|(language, _)| self.text(language, &longest));
+        texts.chain([self.template("en", &longest)]).flatten().try_for_each(|body| crate::limits::check(&body))
+    }
+}
+
+fn template(
+    it: &BroadcastTemplate,
+    default: Option<&str>,
+    placeholders: &mut Vec<Placeholder>,
+) -> Result<TemplatePattern, String> {
+    let mut read = |value: &Texts| Patterns::new(value, default, placeholders);
+    let body = match &it.body {
+        TemplateValues::Positional(values) => {
+            values.iter().map(|value| Ok((None, read(value)?))).collect::<Result<_, String>>()?
+        }
+        TemplateValues::Named(values) => {
+            values.iter().map(|(name, value)| Ok((Some(name.clone()), read(value)?))).collect::<Result<_, String>>()?
+        }
+    };
+    if it.header_text.is_some() && it.header_file.is_some() {
+        return Err("a template has one header: `header_text` or `header_file`".into());
+    }
+    let header_text = it.header_text.as_ref().map(read).transpose()?;
+    let mut buttons = Vec::new();
+    for button in &it.buttons {
+        let given =
+            [(ButtonKind::Url, &button.url), (ButtonKind::Code, &button.code), (ButtonKind::Reply, &button.reply)];
+        let mut given = given.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
+        match (given.next(), given.next()) {
+            (Some((kind, value)), None) => buttons.push((button.index, kind, pattern(value, placeholders)?)),
+            _ => return Err(format!("button {} needs one of `url`, `code` and `reply`", button.index)),
+        }
+    }
+    Ok(TemplatePattern {
+        name: it.name.clone(),
+        language: it.language.clone(),
+        body,
+        header_text,
+        header_file: it.header_file.as_ref().map(file).transpose()?,
+        buttons,
+    })
+}
+
+fn file(it: &BroadcastFile) -> Result<(MediaKind, Source, Option<String>), String> {
+    let source = if it.source.starts_with("https://") || it.source.starts_with("http://") {
+        Source::Link(it.source.clone())
+    } else {
+        Source::Media(it.source.parse().map_err(|_| format!("`{}` must be a web address or med_NUMBER", it.source))?)
+    };
+    Ok((it.kind, source, it.filename.clone()))
+}
+
+/// Reads a text with placeholders.
+fn pattern(text: &str, placeholders: &mut Vec<Placeholder>) -> Result<Pattern, String> {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '{' | '}' if rest.peek() == Some(&c) => {
+                rest.next();
+                literal.push(c);
+            }
+            '{' => {
+                let mut inner = String::new();
+                loop {
+                    match rest.next() {
+                        Some('}') => break,
+                        Some(c) => inner.push(c),
+                        None => return Err(format!("`{{{inner}` has no `}}`; write `{{{{` for a brace")),
+                    }
+                }
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                }
+                let placeholder = placeholder(&inner)?;
+                let known = placeholders.iter().position(|it| *it == placeholder);
+                parts.push(Part::Value(known.unwrap_or(placeholders.len())));
+                if known.is_none() {
+                    placeholders.push(placeholder);
+                }
+            }
+            '}' => return Err(format!("`{text}` has a `}}` without `{{`; write `}}}}` for a brace")),
+            c => literal.push(c),
+        }
+    }
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal));
+    }
+    Ok(Pattern(parts))
+}
+
+fn placeholder(inner: &str) -> Result<Placeholder, String> {
+    let Some((field, fallback)) = inner.split_once('|') else {
+        return Err(format!(
+            "`{{{inner}}}` needs a text for people of whom it is not known, such as `{{{inner}|there}}`"
+        ));
+    };
+    let fallback = one_line(fallback);
+    if fallback.is_empty() {
+        return Err(format!("the text behind `|` in `{{{inner}}}` must not be empty"));
+    }
+    let field = Field::named(field.trim()).ok_or_else(|| {
+        format!("unknown placeholder `{}`; the possible ones are name, first_name and attribute.NAME", field.trim())
+    })?;
+    Ok(Placeholder { field, fallback })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beadle_model::{Audience, ContactId, Profile};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn definition(text: &str) -> BroadcastDefinition {
+        BroadcastDefinition {
+            name: "news".into(),
+            channel: "main".into(),
+            purpose: Purpose::MarketingTopic("cats".into()),
+            audience: Audience::Everyone,
+            template: None,
+            text: Some(Texts::One(text.into())),
+            file: None,
+        }
+    }
+
+    fn contact(name: Option<&str>) -> Contact {
+        let mut profile = Profile::default();
+        profile.attributes.insert("city".into(), AttributeValue::Text("Tartu".into()));
+        let profile = Some(Arc::new(profile));
+        Contact { id: ContactId(1), name: name.map(str::to_owned), profile, ..Contact::unknown() }
+    }
+
+    fn shown(text: &str, name: Option<&str>) -> Result<String, String> {
+        let message = BroadcastMessage::new(&definition(text), None)?;
+        match message.text("en", &message.values(&contact(name))) {
+            Some(Outgoing::Text { body, .. }) => Ok(body),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn placeholders_need_a_fallback_which_is_used_if_nothing_is_known() {
+        for (text, name, expected) in [
+            ("Hi {first_name|there}!", Some("Ana Maria"), "Hi Ana!"),
+            ("Hi {first_name|there}!", None, "Hi there!"),
+            ("Hi {first_name|there}!", Some(" \n "), "Hi there!"),
+            ("{name|friend}, {name|you}", Some("Ana\n\tMaria"), "Ana Maria, Ana Maria"),
+            ("{attribute.city|your city} {attribute.size|x}", None, "Tartu x"),
+            ("{{name}} {name|x}", Some("Ana"), "{name} Ana"),
+        ] {
+            assert_eq!(shown(text, name).as_deref(), Ok(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("Hi {name}", "needs a text"),
+            ("Hi {name|}", "must not be empty"),
+            ("Hi {nom|x}", "unknown placeholder `nom`"),
+            ("Hi {name|x", "has no `}`"),
+            ("Hi }", "without `{`"),
+            ("", "must not be empty"),
+        ] {
+            let error = shown(text, None).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn template_gets_values_topic_and_language() {
+        let mut definition = definition("x");
+        definition.text = None;
+        definition.template = Some(BroadcastTemplate {
+            name: "news".into(),
+            body: TemplateValues::Positional(vec![
+                Texts::One("{first_name|there}".into()),
+                Texts::ByLanguage([("en", "Friday"), ("nl", "vrijdag")].map(|(l, t)| (l.into(), t.into())).into()),
+            ]),
+            ..BroadcastTemplate::default()
+        });
+        let message = BroadcastMessage::new(&definition, None).unwrap();
+        let Some(Outgoing::Template(template)) = message.template("de", &message.values(&contact(Some("Ana B"))))
+        else {
+            panic!("no template")
+        };
+        assert_eq!((template.language.as_str(), template.topic.as_deref()), ("de", Some("cats")));
+        let values: Vec<_> = template.body.iter().map(|it| it.value.clone()).collect();
+        assert_eq!(values, [ParameterValue::Text("Ana".into()), ParameterValue::Text("Friday".into())]);
+        assert_eq!(message.text("en", &[]), None);
+        let Some(Outgoing::Template(dutch)) = message.template("nl_NL", &[]) else { panic!("no template") };
+        assert_eq!(dutch.body[1].value, ParameterValue::Text("vrijdag".into()));
+    }
+
+    #[test]
+    fn text_is_in_the_persons_language_its_base_the_default_or_the_first() {
+        let mut definition = definition("x");
+        let texts = [("de", "Hallo"), ("nl", "Dag"), ("pt", "Oi")].map(|(l, t)| (l.to_owned(), t.to_owned()));
+        definition.text = Some(Texts::ByLanguage(texts.into()));
+        for (language, default, expected) in [
+            ("nl", None, "nl"),
+            ("nl-BE", None, "nl"),
+            ("pt_BR", Some("nl"), "pt"),
+            ("et", Some("nl"), "nl"),
+            ("et", None, "de"),
+        ] {
+            let message = BroadcastMessage::new(&definition, default).unwrap();
+            assert_eq!(message.text_language(language), Some(expected), "{language} {default:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics_and_a_text_without_braces_stays(text in ".{1,60}", name in proptest::option::of(".{0,60}")) {
+            let result = shown(&text, name.as_deref());
+            if !text.contains(['{', '}']) {
+                prop_assert_eq!(result, Ok(text));
+            }
+        }
+    }
+}

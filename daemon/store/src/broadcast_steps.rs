@@ -1,0 +1,129 @@
+//! The steps of broadcasts, as the rest of Beadle asks for them; the work is in [`crate::broadcasts`].
+
+use crate::broadcasts::{BroadcastReason, Handover, PlannedRecipient};
+use crate::codec::to_json;
+use crate::error::StoreError;
+use crate::handle::Store;
+use crate::step::{NewSend, OutboxRow};
+use beadle_model::broadcast::BroadcastDefinition;
+use beadle_model::{BroadcastId, BroadcastState, ContactId, PluginNo};
+use rusqlite::params;
+use std::sync::Arc;
+
+impl Store {
+    /// Creates a draft; `None` if the author has a broadcast with this name.
+    pub async fn create_broadcast(
+        &self,
+        plugin: PluginNo,
+        by: String,
+        definition: BroadcastDefinition,
+    ) -> Result<Option<BroadcastId>, StoreError> {
+        let now = self.now();
+        self.ask(move |tx| tx.create_broadcast(plugin, &by, &definition, now)).await
+    }
+
+    /// Moves a broadcast from one state to another, with the reason. Returns whether it was in the first.
+    pub async fn move_broadcast(
+        &self,
+        id: BroadcastId,
+        states: (BroadcastState, BroadcastState),
+        reason: Option<BroadcastReason>,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.ask(move |tx| tx.move_broadcast(id, states, reason.as_ref(), now)).await
+    }
+
+    /// Begins to plan a broadcast that is not being sent. Until planning has finished it cannot be started. Returns whether
+    /// it could be begun.
+    pub async fn begin_planning(&self, id: BroadcastId) -> Result<bool, StoreError> {
+        self.ask(move |tx| {
+            let changed = tx
+                .conn
+                .prepare_cached(
+                    "UPDATE broadcasts SET plan = NULL, planned_at = NULL, state = CASE state WHEN 1 THEN 0 ELSE state END
+                     WHERE id = ?1 AND state IN (0, 1, 3)",
+                )?
+                .execute([id.0])?;
+            Ok(changed > 0)
+        })
+        .await
+    }
+
+    /// Deletes the recipients to whom nothing was handed over, a part at a time. Returns whether there are more.
+    pub async fn unplan_broadcast(&self, id: BroadcastId) -> Result<bool, StoreError> {
+        self.ask(move |tx| tx.unplan(id)).await
+    }
+
+    /// Adds recipients; those who have a row keep it.
+    pub async fn plan_recipients(&self, id: BroadcastId, recipients: Vec<PlannedRecipient>) -> Result<(), StoreError> {
+        let recipients = Arc::new(recipients);
+        self.ask(move |tx| tx.insert_recipients(id, &recipients)).await
+    }
+
+    /// Keeps what planning froze and counted, and moves a draft to `planned`. A paused broadcast stays so.
+    pub async fn finish_planning(&self, id: BroadcastId, plan: String) -> Result<(), StoreError> {
+        let now = self.now();
+        self.ask(move |tx| {
+            tx.conn
+                .prepare_cached(
+                    "UPDATE broadcasts SET plan = ?2, planned_at = ?3, reason = NULL, approved_at = NULL, approved_by = NULL,
+                         state = CASE state WHEN 0 THEN 1 ELSE state END
+                     WHERE id = ?1",
+                )?
+                .execute(params![id.0, plan, now.0])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records why a broadcast could not be planned or started by itself; it waits for an operator.
+    pub async fn broadcast_not_started(&self, id: BroadcastId, reason: BroadcastReason) -> Result<(), StoreError> {
+        self.ask(move |tx| {
+            tx.conn
+                .prepare_cached("UPDATE broadcasts SET reason = ?2, wants_start = 0 WHERE id = ?1")?
+                .execute(params![id.0, to_json("a reason", &reason)?])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records who approved it.
+    pub async fn approve_broadcast(&self, id: BroadcastId, by: String) -> Result<(), StoreError> {
+        let now = self.now();
+        self.ask(move |tx| {
+            tx.conn
+                .prepare_cached("UPDATE broadcasts SET approved_at = ?2, approved_by = ?3 WHERE id = ?1")?
+                .execute(params![id.0, now.0, by])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives recipients to the outbox, holds or excludes them: those that still wait, while the broadcast is being sent.
+    /// Returns the new rows of the outbox.
+    pub async fn hand_over(
+        &self,
+        id: BroadcastId,
+        plugin: PluginNo,
+        decided: Vec<(ContactId, Handover)>,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        let now = self.now();
+        let decided = Arc::new(decided);
+        self.ask(move |tx| tx.hand_over(id, plugin, &decided, now)).await
+    }
+
+    /// Queues a test message of a broadcast, which counts for no recipient.
+    pub async fn queue_test(&self, plugin: PluginNo, send: NewSend) -> Result<OutboxRow, StoreError> {
+        let now = self.now();
+        self.ask(move |tx| {
+            tx.insert_send(&send, None, plugin, now)?;
+            Ok(send.clone().into_row(None, plugin, now))
+        })
+        .await
+    }
+
+    /// Lets those wait again whose message failed, except those of whom it is not known. Returns their number.
+    pub async fn retry_failed_recipients(&self, id: BroadcastId) -> Result<u64, StoreError> {
+        self.ask(move |tx| tx.retry_failed(id)).await
+    }
+}

@@ -1,0 +1,797 @@
+//! Broadcasts and their recipients.
+//!
+//! A recipient has one row per broadcast. It is handed to the outbox in the transaction that inserts the
+//! message, so that a crash leaves both or neither; from then on the row follows the message by triggers
+//! (`schema/0005.sql`). Who may get what is decided by `beadle-broadcast`.
+
+use crate::codec::{from_json, to_json};
+use crate::error::StoreError;
+use crate::meta::{REACTIONS_UNTIL_KEY, set_meta};
+use crate::people::load_view;
+use crate::read::{Reader, bounded};
+use crate::step::{NewSend, OutboxRow};
+use crate::tx::Tx;
+use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUpRecipients};
+use beadle_model::effect::BroadcastWrite;
+use beadle_model::{
+    Audience, BroadcastId, BroadcastState, ContactId, ConversationId, ConversationView, MessageId, PluginNo,
+    RecipientState, Timestamp,
+};
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+/// How long after a broadcast a message or a withdrawal counts as a reaction to it.
+pub const ATTRIBUTION_MS: i64 = 72 * 60 * 60 * 1000;
+
+/// The platform's times are whole seconds of another clock: a reply may seem to be earlier than what it answers.
+const PLATFORM_CLOCK_MS: i64 = 5000;
+
+/// Rows that are deleted at once, so that other work gets its turn.
+const DELETED_AT_ONCE: i64 = 2000;
+
+/// A broadcast.
+#[derive(Clone, Debug)]
+pub struct BroadcastRow {
+    /// Its id.
+    pub id: BroadcastId,
+    /// Under which plugin's number it is sent.
+    pub plugin: PluginNo,
+    /// Its name.
+    pub name: String,
+    /// The channel.
+    pub channel: String,
+    /// Its state.
+    pub state: BroadcastState,
+    /// Why it is paused or stopped, or could not be planned.
+    pub reason: Option<BroadcastReason>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// When it was planned last.
+    pub planned_at: Option<Timestamp>,
+    /// When it was approved, and by whom.
+    pub approved: Option<(Timestamp, String)>,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// When it was finished or stopped.
+    pub ended_at: Option<Timestamp>,
+    /// Whether it is planned and started by itself.
+    pub wants_start: bool,
+    /// Recipients who wrote within [`ATTRIBUTION_MS`].
+    pub replied: u64,
+    /// Recipients who withdrew their consent within [`ATTRIBUTION_MS`].
+    pub opted_out: u64,
+}
+
+/// Why a broadcast is in its state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BroadcastReason {
+    /// A code of `beadle explain`.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// The number of recipients in a state, with a code if there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientCount {
+    /// The state.
+    pub state: RecipientState,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// How many.
+    pub recipients: u64,
+}
+
+/// A recipient.
+#[derive(Clone, Debug)]
+pub struct RecipientRow {
+    /// The person.
+    pub contact: ContactId,
+    /// Their conversation on the channel.
+    pub conversation: Option<ConversationId>,
+    /// What became of it.
+    pub state: RecipientState,
+    /// Why it failed, was refused or is held.
+    pub code: Option<String>,
+    /// The language of the template or the text.
+    pub language: Option<String>,
+    /// The values of the placeholders.
+    pub parameters: Vec<String>,
+    /// Until when it is held.
+    pub due_at: Option<Timestamp>,
+    /// The message.
+    pub message: Option<MessageId>,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+    /// When they replied.
+    pub replied_at: Option<Timestamp>,
+}
+
+/// A recipient that planning decided.
+#[derive(Clone, Debug)]
+pub struct PlannedRecipient {
+    /// The person.
+    pub contact: ContactId,
+    /// Their conversation.
+    pub conversation: Option<ConversationId>,
+    /// Why they do not get it.
+    pub refused: Option<String>,
+    /// The language of the template.
+    pub language: Option<String>,
+    /// The values of the placeholders.
+    pub parameters: Vec<String>,
+}
+
+/// What follows for a recipient whose turn it is.
+#[derive(Clone, Debug)]
+pub enum Handover {
+    /// The message goes to the outbox.
+    Send(Box<NewSend>),
+    /// Not before then.
+    Held(Timestamp, String),
+    /// Never.
+    Refused(String),
+}
+
+/// Which recipients to list.
+#[derive(Clone, Debug, Default)]
+pub struct RecipientFilter {
+    /// In this state.
+    pub state: Option<RecipientState>,
+    /// Behind this one.
+    pub after: Option<ContactId>,
+    /// The maximum number.
+    pub limit: usize,
+}
+
+const COLUMNS: &str = "id, plugin, name, channel, state, reason, created_at, created_by, planned_at, approved_at,
+     approved_by, started_at, ended_at, wants_start, replied, opted_out";
+
+fn broadcast_of(row: &Row<'_>) -> Result<BroadcastRow, StoreError> {
+    let id: i64 = row.get(0)?;
+    let time = |column: usize| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
+    let state = BroadcastState::from_number(row.get(4)?);
+    let reason: Option<String> = row.get(5)?;
+    Ok(BroadcastRow {
+        id: BroadcastId(id),
+        plugin: PluginNo(row.get(1)?),
+        name: row.get(2)?,
+        channel: row.get(3)?,
+        state: state.ok_or_else(|| StoreError::unreadable(format!("broadcast {id}"), "unknown state"))?,
+        reason: reason.map(|json| from_json("broadcast", id, &json)).transpose()?,
+        created_at: Timestamp(row.get(6)?),
+        created_by: row.get(7)?,
+        planned_at: time(8)?,
+        approved: time(9)?.zip(row.get(10)?),
+        started_at: time(11)?,
+        ended_at: time(12)?,
+        wants_start: row.get(13)?,
+        replied: row.get::<_, i64>(14)?.unsigned_abs(),
+        opted_out: row.get::<_, i64>(15)?.unsigned_abs(),
+    })
+}
+
+const RECIPIENT: &str =
+    "contact, conversation, state, code, language, parameters, due_at, message, sent_at, replied_at";
+
+fn recipient_of(row: &Row<'_>) -> Result<RecipientRow, StoreError> {
+    let contact: i64 = row.get(0)?;
+    let state = RecipientState::from_number(row.get(2)?);
+    let parameters: Option<String> = row.get(5)?;
+    let parameters = parameters.map(|json| from_json("recipient", contact, &json)).transpose()?;
+    let time = |column: usize| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
+    Ok(RecipientRow {
+        contact: ContactId(contact),
+        conversation: row.get::<_, Option<i64>>(1)?.map(ConversationId),
+        state: state.ok_or_else(|| StoreError::unreadable(format!("recipient {contact}"), "unknown state"))?,
+        code: row.get(3)?,
+        language: row.get(4)?,
+        parameters: parameters.unwrap_or_default(),
+        due_at: time(6)?,
+        message: row.get::<_, Option<i64>>(7)?.map(MessageId),
+        sent_at: time(8)?,
+        replied_at: time(9)?,
+    })
+}
+
+impl Tx<'_> {
+    /// Creates a draft; `None` if the author has one with this name.
+    pub(crate) fn create_broadcast(
+        &self,
+        plugin: PluginNo,
+        by: &str,
+        definition: &BroadcastDefinition,
+        now: Timestamp,
+    ) -> Result<Option<BroadcastId>, StoreError> {
+        let json = to_json("a broadcast", definition)?;
+        let id = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO broadcasts (plugin, name, channel, definition, state, created_at, created_by)
+                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6) ON CONFLICT DO NOTHING RETURNING id",
+            )?
+            .query_row(params![plugin.0, definition.name, definition.channel, json, now.0, by], |row| {
+                row.get(0).map(BroadcastId)
+            })
+            .optional()?;
+        Ok(id)
+    }
+
+    /// Moves a broadcast to another state, if it is still in the expected one. Returns whether it was.
+    pub(crate) fn move_broadcast(
+        &self,
+        id: BroadcastId,
+        (from, to): (BroadcastState, BroadcastState),
+        reason: Option<&BroadcastReason>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let reason = reason.map(|reason| to_json("a reason", reason)).transpose()?;
+        let is_start = to == BroadcastState::Sending;
+        let is_end = matches!(to, BroadcastState::Finished | BroadcastState::Stopped);
+        let changed = self
+            .conn
+            .prepare_cached(
+                "UPDATE broadcasts SET state = ?3, reason = ?4, wants_start = 0,
+                     started_at = CASE WHEN ?5 THEN coalesce(started_at, ?7) ELSE started_at END,
+                     ended_at = CASE WHEN ?6 THEN ?7 END
+                 WHERE id = ?1 AND state = ?2",
+            )?
+            .execute(params![id.0, from as i64, to as i64, reason, is_start, is_end, now.0])?;
+        if changed > 0 && is_start {
+            let counts = to_json("counts", &counts_of(self.conn, id)?)?;
+            let opted_out: i64 = self
+                .conn
+                .prepare_cached("SELECT opted_out FROM broadcasts WHERE id = ?1")?
+                .query_row([id.0], |row| row.get(0))?;
+            let baseline = format!("{{\"counts\":{counts},\"opted_out\":{opted_out}}}");
+            let set = "UPDATE broadcasts SET baseline = ?2 WHERE id = ?1";
+            self.conn.prepare_cached(set)?.execute(params![id.0, baseline])?;
+        }
+        Ok(changed > 0)
+    }
+
+    /// Applies a plugin's change of its broadcasts. What is not possible any more is left out: it was checked when the plugin
+    /// asked, and the handling must not fail for it.
+    pub(crate) fn write_broadcast(
+        &self,
+        write: &BroadcastWrite,
+        plugin: PluginNo,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let name = match write {
+            BroadcastWrite::Create(definition) => {
+                let by: Option<String> = self
+                    .conn
+                    .prepare_cached("SELECT name FROM plugins WHERE no = ?1")?
+                    .query_row([plugin.0], |row| row.get(0))
+                    .optional()?;
+                self.create_broadcast(plugin, &by.unwrap_or_default(), definition, now)?;
+                return Ok(());
+            }
+            BroadcastWrite::Start(name) | BroadcastWrite::Pause(name) | BroadcastWrite::Stop(name) => name,
+        };
+        let found: Option<(i64, i64)> = self
+            .conn
+            .prepare_cached("SELECT id, state FROM broadcasts WHERE plugin = ?1 AND name = ?2")?
+            .query_row(params![plugin.0, name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((id, state)) = found else { return Ok(()) };
+        let command = match write {
+            BroadcastWrite::Create(_) => return Ok(()),
+            // It is planned first, by the task.
+            BroadcastWrite::Start(_) => {
+                self.conn
+                    .prepare_cached("UPDATE broadcasts SET wants_start = 1, reason = NULL WHERE id = ?1 AND state < 2")?
+                    .execute([id])?;
+                return Ok(());
+            }
+            BroadcastWrite::Pause(_) => BroadcastCommand::Pause,
+            BroadcastWrite::Stop(_) => BroadcastCommand::Stop,
+        };
+        let from = BroadcastState::from_number(state);
+        if let Some((from, to)) = from.and_then(|from| Some((from, from.after(command)?))) {
+            self.move_broadcast(BroadcastId(id), (from, to), None, now)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes recipients to whom nothing was handed over. Returns whether there are more.
+    pub(crate) fn unplan(&self, id: BroadcastId) -> Result<bool, StoreError> {
+        let deleted = self
+            .conn
+            .prepare_cached(
+                "DELETE FROM broadcast_recipients WHERE broadcast = ?1 AND contact IN
+                     (SELECT contact FROM broadcast_recipients WHERE broadcast = ?1 AND (message IS NULL OR state = 0) LIMIT ?2)",
+            )?
+            .execute([id.0, DELETED_AT_ONCE])?;
+        Ok(deleted as i64 == DELETED_AT_ONCE)
+    }
+
+    pub(crate) fn insert_recipients(&self, id: BroadcastId, recipients: &[PlannedRecipient]) -> Result<(), StoreError> {
+        let mut insert = self.conn.prepare_cached(
+            "INSERT INTO broadcast_recipients (broadcast, contact, conversation, state, code, language, parameters)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        )?;
+        for it in recipients {
+            let state = if it.refused.is_some() { RecipientState::Refused } else { RecipientState::Planned };
+            let parameters = (!it.parameters.is_empty()).then(|| to_json("parameters", &it.parameters)).transpose()?;
+            insert.execute(params![
+                id.0,
+                it.contact.0,
+                it.conversation.map(|it| it.0),
+                state as i64,
+                it.refused,
+                it.language,
+                parameters
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// Gives recipients to the outbox, holds or excludes them; all that still wait, and only while the broadcast is being
+    /// sent. Returns the new rows of the outbox.
+    pub(crate) fn hand_over(
+        &mut self,
+        id: BroadcastId,
+        plugin: PluginNo,
+        decided: &[(ContactId, Handover)],
+        now: Timestamp,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        let is_sending =
+            self.conn.prepare_cached("SELECT 1 FROM broadcasts WHERE id = ?1 AND state = 2")?.exists([id.0])?;
+        let mut rows = Vec::new();
+        if !is_sending {
+            return Ok(rows);
+        }
+        let set = "UPDATE broadcast_recipients SET state = ?3, code = ?4, due_at = ?5, message = coalesce(?6, message)
+                   WHERE broadcast = ?1 AND contact = ?2 AND state IN (0, 7)";
+        for (contact, handover) in decided {
+            let (state, code, due_at, message) = match handover {
+                Handover::Send(send) => (RecipientState::Queued, None, None, Some(send.message.0)),
+                Handover::Held(until, code) => (RecipientState::Held, Some(code), Some(until.0), None),
+                Handover::Refused(code) => (RecipientState::Refused, Some(code), None, None),
+            };
+            let changed = self.conn.prepare_cached(set)?.execute(params![
+                id.0,
+                contact.0,
+                state as i64,
+                code,
+                due_at,
+                message
+            ])?;
+            if let (true, Handover::Send(send)) = (changed > 0, handover) {
+                self.insert_send(send, None, plugin, now)?;
+                self.conn
+                    .prepare_cached("UPDATE outbox SET broadcast = ?2 WHERE id = ?1")?
+                    .execute([send.message.0, id.0])?;
+                rows.push((**send).clone().into_row(None, plugin, now));
+            }
+        }
+        if !rows.is_empty() {
+            self.attribute_until(now.plus_ms(ATTRIBUTION_MS))?;
+        }
+        Ok(rows)
+    }
+
+    /// Replies and withdrawals may be reactions until then. Written once an hour at most.
+    fn attribute_until(&mut self, until: Timestamp) -> Result<(), StoreError> {
+        if until.since_ms(self.cache.attribute_until) > 0 {
+            let until = until.plus_ms(60 * 60 * 1000);
+            set_meta(self.conn, REACTIONS_UNTIL_KEY, until.0)?;
+            self.cache.attribute_until = until;
+        }
+        Ok(())
+    }
+
+    /// A person wrote: a reply to the latest broadcast that they got.
+    pub(crate) fn attribute_reply(&self, contact: ContactId, at: Timestamp) -> Result<(), StoreError> {
+        self.attribute(contact, at, "replied")
+    }
+
+    /// A person withdrew their consent, to marketing only or to everything. The gate asks for consent again before a
+    /// template leaves; of a text it does not know that it is marketing, so what is queued is dropped here.
+    pub(crate) fn attribute_withdrawal(
+        &self,
+        contact: ContactId,
+        is_marketing: bool,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if is_marketing && at <= self.cache.attribute_until {
+            let texts = "state = 1 AND contact = ?1 AND NOT EXISTS
+                 (SELECT 1 FROM outreach WHERE outreach.message = broadcast_recipients.message)
+                 AND (SELECT json_extract(definition, '$.purpose') FROM broadcasts WHERE id = broadcast) LIKE 'marketing%'";
+            self.conn
+                .prepare_cached(&format!("UPDATE broadcast_recipients SET code = 'not-opted-in' WHERE {texts}"))?
+                .execute([contact.0])?;
+            self.conn
+                .prepare_cached(&format!(
+                    "UPDATE outbox SET state = 5 WHERE state = 0
+                     AND id IN (SELECT message FROM broadcast_recipients WHERE {texts})"
+                ))?
+                .execute([contact.0])?;
+        }
+        self.attribute(contact, at, "opted_out")
+    }
+
+    fn attribute(&self, contact: ContactId, at: Timestamp, reaction: &str) -> Result<(), StoreError> {
+        if at > self.cache.attribute_until {
+            return Ok(());
+        }
+        let found: Option<(i64, bool)> = self
+            .conn
+            .prepare_cached(&format!(
+                "SELECT broadcast, {reaction}_at IS NOT NULL FROM broadcast_recipients
+                 WHERE contact = ?1 AND sent_at <= ?2 AND sent_at > ?3 ORDER BY sent_at DESC LIMIT 1"
+            ))?
+            .query_row([contact.0, at.plus_ms(PLATFORM_CLOCK_MS).0, at.plus_ms(-ATTRIBUTION_MS).0], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        if let Some((broadcast, false)) = found {
+            self.conn
+                .prepare_cached(&format!(
+                    "UPDATE broadcast_recipients SET {reaction}_at = ?3 WHERE broadcast = ?1 AND contact = ?2"
+                ))?
+                .execute([broadcast, contact.0, at.0])?;
+            self.conn
+                .prepare_cached(&format!("UPDATE broadcasts SET {reaction} = {reaction} + 1 WHERE id = ?1"))?
+                .execute([broadcast])?;
+        }
+        Ok(())
+    }
+
+    /// Two contacts become one, who gets each broadcast once.
+    pub(crate) fn merge_recipients(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
+        let both = "EXISTS (SELECT 1 FROM broadcast_recipients AS other
+                    WHERE other.broadcast = broadcast_recipients.broadcast AND other.contact = ?2";
+        for (sql, one, other) in [
+            // Whoever it was handed over for stays; of two, the kept contact's.
+            (
+                format!(
+                    "DELETE FROM broadcast_recipients WHERE contact = ?1 AND message IS NULL AND {both} AND other.message IS NOT NULL)"
+                ),
+                keep,
+                removed,
+            ),
+            (format!("DELETE FROM broadcast_recipients WHERE contact = ?1 AND {both})"), removed, keep),
+            ("UPDATE broadcast_recipients SET contact = ?2 WHERE contact = ?1".to_owned(), removed, keep),
+        ] {
+            self.conn.prepare_cached(&sql)?.execute([one.0, other.0])?;
+        }
+        Ok(())
+    }
+
+    /// Recipients that failed wait again, except those of whom it is not known whether they got it.
+    pub(crate) fn retry_failed(&self, id: BroadcastId) -> Result<u64, StoreError> {
+        let changed = self
+            .conn
+            .prepare_cached(
+                "UPDATE broadcast_recipients SET state = 0, code = NULL
+                 WHERE broadcast = ?1 AND state = 5 AND code IS NOT 'outcome-unknown'",
+            )?
+            .execute([id.0])?;
+        Ok(changed as u64)
+    }
+
+    /// Deletes what ended long ago, a part at a time. Returns the number of deleted rows.
+    pub(crate) fn delete_old_broadcasts(&self, ended_before: i64) -> Result<usize, StoreError> {
+        let find = "SELECT id FROM broadcasts WHERE state >= 4 AND ended_at < ?1 ORDER BY id LIMIT 1";
+        let found: Option<i64> =
+            self.conn.prepare_cached(find)?.query_row([ended_before], |row| row.get(0)).optional()?;
+        let Some(id) = found else { return Ok(0) };
+        let deleted = self
+            .conn
+            .prepare_cached(
+                "DELETE FROM broadcast_recipients WHERE broadcast = ?1 AND contact IN
+                     (SELECT contact FROM broadcast_recipients WHERE broadcast = ?1 LIMIT ?2)",
+            )?
+            .execute([id, DELETED_AT_ONCE])?;
+        if deleted == 0 {
+            self.conn.prepare_cached("DELETE FROM broadcast_counts WHERE broadcast = ?1")?.execute([id])?;
+            return Ok(self.conn.prepare_cached("DELETE FROM broadcasts WHERE id = ?1")?.execute([id])?);
+        }
+        Ok(deleted)
+    }
+}
+
+fn counts_of(conn: &rusqlite::Connection, id: BroadcastId) -> Result<Vec<RecipientCount>, StoreError> {
+    let mut read = conn.prepare_cached(
+        "SELECT state, code, recipients FROM broadcast_counts WHERE broadcast = ?1 AND recipients > 0 ORDER BY state, code",
+    )?;
+    let rows =
+        read.query_map([id.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
+    let mut counts = Vec::new();
+    for row in rows {
+        let (state, code, recipients) = row?;
+        let Some(state) = RecipientState::from_number(state) else { continue };
+        let code = Some(code).filter(|code| !code.is_empty());
+        counts.push(RecipientCount { state, code, recipients: recipients.unsigned_abs() });
+    }
+    Ok(counts)
+}
+
+/// Reading.
+impl Reader {
+    /// A broadcast.
+    pub fn broadcast(&self, id: BroadcastId) -> Result<Option<BroadcastRow>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM broadcasts WHERE id = ?1"))?;
+            let mut rows = read.query([id.0])?;
+            rows.next()?.map(broadcast_of).transpose()
+        })
+    }
+
+    /// Broadcasts with this name: one for each author.
+    pub fn broadcasts_named(&self, name: &str) -> Result<Vec<BroadcastRow>, StoreError> {
+        self.one(|conn| {
+            let mut read =
+                conn.prepare_cached(&format!("SELECT {COLUMNS} FROM broadcasts WHERE name = ?1 ORDER BY id"))?;
+            collect(read.query([name])?)
+        })
+    }
+
+    /// Broadcasts, newest first.
+    pub fn broadcasts(&self, before: Option<BroadcastId>, limit: usize) -> Result<Vec<BroadcastRow>, StoreError> {
+        self.one(|conn| {
+            let sql = format!("SELECT {COLUMNS} FROM broadcasts WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
+            let mut read = conn.prepare_cached(&sql)?;
+            collect(read.query(params![before.map_or(i64::MAX, |id| id.0), bounded(limit)])?)
+        })
+    }
+
+    /// Broadcasts that are being sent, or are to be planned and started by themselves.
+    pub fn active_broadcasts(&self) -> Result<Vec<BroadcastRow>, StoreError> {
+        self.one(|conn| {
+            let sql =
+                format!("SELECT {COLUMNS} FROM broadcasts WHERE state = 2 OR wants_start = 1 ORDER BY id LIMIT 100");
+            let mut read = conn.prepare_cached(&sql)?;
+            collect(read.query([])?)
+        })
+    }
+
+    /// Broadcasts in this state that something has to be done about, for the status: those that are paused, or that wait
+    /// for an operator with a reason.
+    pub fn waiting_broadcasts(&self) -> Result<Vec<BroadcastRow>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM broadcasts WHERE (state = 3 OR state < 2) AND reason IS NOT NULL ORDER BY id DESC LIMIT 20"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            collect(read.query([])?)
+        })
+    }
+
+    /// The number of broadcasts in each state.
+    pub fn broadcasts_by_state(&self) -> Result<Vec<(BroadcastState, u64)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT state, count(*) FROM broadcasts GROUP BY state")?;
+            let rows = read.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            let mut counts = Vec::new();
+            for row in rows {
+                let (state, count) = row?;
+                counts.extend(BroadcastState::from_number(state).map(|state| (state, count.unsigned_abs())));
+            }
+            Ok(counts)
+        })
+    }
+
+    /// The number of recipients of all broadcasts that are kept, by state.
+    pub fn recipients_by_state(&self) -> Result<Vec<(RecipientState, u64)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT state, sum(recipients) FROM broadcast_counts GROUP BY state")?;
+            let rows = read.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            let mut counts = Vec::new();
+            for row in rows {
+                let (state, count) = row?;
+                counts.extend(RecipientState::from_number(state).map(|state| (state, count.unsigned_abs())));
+            }
+            Ok(counts)
+        })
+    }
+
+    /// What a broadcast was defined as, and what planning froze and counted (JSON).
+    pub fn broadcast_texts(
+        &self,
+        id: BroadcastId,
+    ) -> Result<Option<(BroadcastDefinition, Option<String>)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT definition, plan FROM broadcasts WHERE id = ?1")?;
+            let found: Option<(String, Option<String>)> =
+                read.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            found.map(|(json, plan)| Ok((from_json("broadcast", id.0, &json)?, plan))).transpose()
+        })
+    }
+
+    /// The counts at the last start or resume, as JSON.
+    pub fn broadcast_baseline(&self, id: BroadcastId) -> Result<Option<String>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT baseline FROM broadcasts WHERE id = ?1")?;
+            Ok(read.query_row([id.0], |row| row.get(0)).optional()?.flatten())
+        })
+    }
+
+    /// The number of recipients by state and code.
+    pub fn recipient_counts(&self, id: BroadcastId) -> Result<Vec<RecipientCount>, StoreError> {
+        self.one(|conn| counts_of(conn, id))
+    }
+
+    /// Recipients whose turn it is: those that were held until now first, then those that wait.
+    pub fn recipients_due(
+        &self,
+        id: BroadcastId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<RecipientRow>, StoreError> {
+        self.all(|conn| {
+            let held = format!(
+                "SELECT {RECIPIENT} FROM broadcast_recipients WHERE broadcast = ?1 AND state = 7 AND due_at <= ?2
+                 ORDER BY due_at LIMIT ?3"
+            );
+            let mut found = Vec::new();
+            let mut read = conn.prepare_cached(&held)?;
+            let mut rows = read.query(params![id.0, now.0, bounded(limit)])?;
+            while let Some(row) = rows.next()? {
+                found.push(recipient_of(row)?);
+            }
+            let planned = format!(
+                "SELECT {RECIPIENT} FROM broadcast_recipients WHERE broadcast = ?1 AND state = 0 ORDER BY contact LIMIT ?2"
+            );
+            let mut read = conn.prepare_cached(&planned)?;
+            let mut rows = read.query(params![id.0, bounded(limit.saturating_sub(found.len()))])?;
+            while let Some(row) = rows.next()? {
+                found.push(recipient_of(row)?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// How many messages of a broadcast are in the outbox and could leave now.
+    pub fn broadcast_in_outbox(&self, id: BroadcastId, now: Timestamp) -> Result<u64, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT count(*) FROM broadcast_recipients JOIN outbox ON outbox.id = message
+                 WHERE broadcast_recipients.broadcast = ?1 AND broadcast_recipients.state = 1
+                   AND (outbox.state = 1 OR outbox.due_at <= ?2)",
+            )?;
+            Ok(read.query_row(params![id.0, now.0], |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
+    /// When the next held recipient is due.
+    pub fn recipients_next_due(&self, id: BroadcastId) -> Result<Option<Timestamp>, StoreError> {
+        self.one(|conn| {
+            let mut read =
+                conn.prepare_cached("SELECT min(due_at) FROM broadcast_recipients WHERE broadcast = ?1 AND state = 7")?;
+            Ok(read.query_row([id.0], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+        })
+    }
+
+    /// The broadcast that a message belongs to, with its name.
+    pub fn broadcast_of_message(&self, message: MessageId) -> Result<Option<(BroadcastId, String)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT broadcasts.id, name FROM outbox JOIN broadcasts ON broadcasts.id = outbox.broadcast WHERE outbox.id = ?1",
+            )?;
+            Ok(read.query_row([message.0], |row| Ok((BroadcastId(row.get(0)?), row.get(1)?))).optional()?)
+        })
+    }
+
+    /// One recipient.
+    pub fn recipient(&self, id: BroadcastId, contact: ContactId) -> Result<Option<RecipientRow>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {RECIPIENT} FROM broadcast_recipients
+                 WHERE broadcast = ?2 AND contact = (SELECT coalesce(merged_into, id) FROM contacts WHERE id = ?1)"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            let mut rows = read.query([contact.0, id.0])?;
+            rows.next()?.map(recipient_of).transpose()
+        })
+    }
+
+    /// Recipients by contact.
+    pub fn recipients(&self, id: BroadcastId, filter: &RecipientFilter) -> Result<Vec<RecipientRow>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {RECIPIENT} FROM broadcast_recipients
+                 WHERE broadcast = ?1 AND contact > ?2 AND (?3 IS NULL OR state = ?3) ORDER BY contact LIMIT ?4"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            let after = filter.after.map_or(0, |id| id.0);
+            let mut rows = read.query(params![id.0, after, filter.state.map(|it| it as i64), bounded(filter.limit)])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(recipient_of(row)?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// A page of the people of an audience, in the order of their ids. `earlier`: the broadcast that a follow-up is about.
+    pub fn audience(
+        &self,
+        audience: &Audience,
+        earlier: Option<BroadcastId>,
+        (after, now): (ContactId, Timestamp),
+        limit: usize,
+    ) -> Result<Vec<ContactId>, StoreError> {
+        let everyone = "SELECT id FROM contacts WHERE id > ?1 AND merged_into IS NULL";
+        let recipients = "SELECT contact FROM broadcast_recipients WHERE broadcast = ?3 AND contact > ?1";
+        self.one(|conn| {
+            let (sql, argument): (String, rusqlite::types::Value) = match audience {
+                Audience::Everyone => (format!("{everyone} AND ?3 IS NULL ORDER BY id"), None::<i64>.into()),
+                Audience::Members => (format!("{everyone} AND membership = 1 AND ?3 IS NULL ORDER BY id"), None::<i64>.into()),
+                Audience::Tag(tag) => (
+                    format!("{everyone} AND EXISTS (SELECT 1 FROM json_each(profile, '$.tags') WHERE value = ?3) ORDER BY id"),
+                    tag.clone().into(),
+                ),
+                // Segments are evaluated above the store.
+                Audience::Segment(_) => return Ok(Vec::new()),
+                Audience::Contacts(contacts) => {
+                    // The definition holds them; what was merged since then is one person.
+                    let mut listed: Vec<ContactId> = Vec::new();
+                    for contact in contacts {
+                        listed.push(crate::merged::current_contact(conn, *contact)?);
+                    }
+                    listed.sort_unstable();
+                    listed.dedup();
+                    return Ok(listed.into_iter().filter(|id| *id > after).take(limit).collect());
+                }
+                Audience::Broadcast(follow_up) => {
+                    let is = match follow_up.recipients {
+                        FollowUpRecipients::Unread => {
+                            let since = now.plus_ms(-i64::from(follow_up.after_hours) * 3_600_000).0;
+                            format!("state = 3 AND sent_at <= {since}")
+                        }
+                        FollowUpRecipients::Failed => "state = 5".into(),
+                        FollowUpRecipients::Replied => "replied_at IS NOT NULL".into(),
+                        FollowUpRecipients::NotReplied => "state IN (3, 4) AND replied_at IS NULL".into(),
+                    };
+                    (format!("{recipients} AND {is} ORDER BY contact"), earlier.map(|id| id.0).into())
+                }
+            };
+            let mut read = conn.prepare_cached(&format!("{sql} LIMIT ?2"))?;
+            let rows = read.query_map(params![after.0, bounded(limit), argument], |row| row.get(0).map(ContactId))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The conversations of people on a channel; `None` for those without one.
+    pub fn conversations_on(
+        &self,
+        channel: &str,
+        contacts: &[ContactId],
+    ) -> Result<Vec<(ContactId, Option<ConversationView>)>, StoreError> {
+        self.all(|conn| {
+            let mut read = conn.prepare_cached("SELECT id FROM conversations WHERE contact = ?1 AND channel = ?2")?;
+            let mut found = Vec::with_capacity(contacts.len());
+            for contact in contacts {
+                let id =
+                    read.query_row(params![contact.0, channel], |row| row.get(0).map(ConversationId)).optional()?;
+                let view = match id.map(|id| load_view(conn, id, None)) {
+                    None => None,
+                    Some(Ok(view)) => view,
+                    // One row that cannot be read stops nothing else.
+                    Some(Err(error @ StoreError::Unreadable { .. })) => {
+                        tracing::warn!(%contact, %error, "contact left out of a broadcast");
+                        None
+                    }
+                    Some(Err(error)) => return Err(error),
+                };
+                found.push((*contact, view));
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn collect(mut rows: rusqlite::Rows<'_>) -> Result<Vec<BroadcastRow>, StoreError> {
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(broadcast_of(row)?);
+    }
+    Ok(found)
+}

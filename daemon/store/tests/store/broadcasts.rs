@@ -1,0 +1,302 @@
+//! Broadcasts: each person gets one at most once, whatever happens to the messages and whenever the power fails.
+
+use crate::env::*;
+use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUp, FollowUpRecipients, Texts};
+use beadle_model::{
+    Audience, BroadcastId, BroadcastState, ContactId, ConversationId, Keyword, MessageId, PluginNo, Purpose,
+    RecipientState,
+};
+use beadle_store::step::*;
+use beadle_store::{Handover, PlannedRecipient, RecipientCount, RecipientFilter};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const OPERATOR: PluginNo = PluginNo(1);
+
+fn definition(name: &str, audience: Audience) -> BroadcastDefinition {
+    BroadcastDefinition {
+        name: name.into(),
+        channel: "shop".into(),
+        purpose: Purpose::Marketing,
+        audience,
+        template: None,
+        text: Some(Texts::One("hi".into())),
+        file: None,
+    }
+}
+
+/// A broadcast to the first `people` contacts, which is being sent.
+async fn sending(env: &TestEnv, people: i64) -> BroadcastId {
+    for n in 1..=people {
+        env.append_one(from(&format!("3160000{n:04}"), &format!("in {n}"))).await;
+    }
+    let definition = definition("news", Audience::Everyone);
+    let id = env.store.create_broadcast(OPERATOR, "Ana".into(), definition).await.unwrap().unwrap();
+    let planned = |n| PlannedRecipient {
+        contact: ContactId(n),
+        conversation: Some(ConversationId(n)),
+        refused: None,
+        language: None,
+        parameters: Vec::new(),
+    };
+    env.store.plan_recipients(id, (1..=people).map(planned).collect()).await.unwrap();
+    env.store.finish_planning(id, "{}".into()).await.unwrap();
+    move_to(env, id, BroadcastCommand::Start).await;
+    id
+}
+
+async fn move_to(env: &TestEnv, id: BroadcastId, command: BroadcastCommand) -> bool {
+    let from = env.reader.broadcast(id).unwrap().unwrap().state;
+    match from.after(command) {
+        Some(to) => env.store.move_broadcast(id, (from, to), None).await.unwrap(),
+        None => false,
+    }
+}
+
+async fn hand_over(env: &TestEnv, id: BroadcastId, contact: i64) -> Option<MessageId> {
+    let message = env.store.reserve_message();
+    let send = new_send(message, ConversationId(contact), SendState::Queued, NewSend::AT_ONCE);
+    let decided = vec![(ContactId(contact), Handover::Send(Box::new(send)))];
+    let rows = env.store.hand_over(id, OPERATOR, decided).await.unwrap();
+    rows.first().map(|row| row.message)
+}
+
+fn state(env: &TestEnv, id: BroadcastId, contact: i64) -> (RecipientState, Option<String>) {
+    let row = env.reader.recipient(id, ContactId(contact)).unwrap().unwrap();
+    (row.state, row.code)
+}
+
+/// The counts that are kept agree with the rows.
+fn counts(env: &TestEnv, id: BroadcastId) -> BTreeMap<(u8, Option<String>), u64> {
+    let kept: BTreeMap<_, _> = env
+        .reader
+        .recipient_counts(id)
+        .unwrap()
+        .into_iter()
+        .map(|RecipientCount { state, code, recipients }| ((state as u8, code), recipients))
+        .collect();
+    let mut counted = BTreeMap::new();
+    for row in env.reader.recipients(id, &RecipientFilter { limit: 1000, ..Default::default() }).unwrap() {
+        *counted.entry((row.state as u8, row.code)).or_default() += 1;
+    }
+    assert_eq!(kept, counted);
+    kept
+}
+
+#[tokio::test]
+async fn recipient_follows_the_message() {
+    let env = TestEnv::new();
+    let id = sending(&env, 8).await;
+    for (contact, outcome, receipts, expected) in [
+        (1, None, &[][..], (RecipientState::Queued, None)),
+        (2, Some(SendOutcome::Accepted(Some("w2".into()))), &[], (RecipientState::Sent, None)),
+        (3, Some(SendOutcome::Accepted(Some("w3".into()))), &["delivered"], (RecipientState::Delivered, None)),
+        (4, Some(SendOutcome::Accepted(Some("w4".into()))), &["read", "delivered"], (RecipientState::Read, None)),
+        (5, Some(SendOutcome::Accepted(Some("w5".into()))), &["failed"], (RecipientState::Failed, Some("131026"))),
+        (6, Some(SendOutcome::Failed(problem("opted-out"))), &[], (RecipientState::Refused, Some("opted-out"))),
+        // Not the recipient's fault: their turn comes again.
+        (7, Some(SendOutcome::Failed(problem("window-closed"))), &[], (RecipientState::Planned, None)),
+        (
+            8,
+            Some(SendOutcome::Dead(problem("outcome-unknown"))),
+            &[],
+            (RecipientState::Failed, Some("outcome-unknown")),
+        ),
+    ] {
+        let message = hand_over(&env, id, contact).await.unwrap();
+        if let Some(outcome) = outcome {
+            assert_eq!(env.store.claim_sends(vec![message]).await.unwrap(), [message]);
+            env.settle(message, outcome).await;
+        }
+        for status in receipts {
+            env.receipt(message, status).await;
+        }
+        let (state, code) = state(&env, id, contact);
+        assert_eq!((state, code.as_deref()), expected, "contact {contact}");
+        counts(&env, id);
+    }
+    // Those of whom it is not known whether they got it are not repeated.
+    assert_eq!(env.store.retry_failed_recipients(id).await.unwrap(), 1);
+    assert_eq!(state(&env, id, 5).0, RecipientState::Planned);
+    assert_eq!(state(&env, id, 8).0, RecipientState::Failed);
+    let due: Vec<i64> = env.reader.recipients_due(id, NOW, 10).unwrap().iter().map(|row| row.contact.0).collect();
+    assert_eq!(due, [5, 7]);
+}
+
+#[tokio::test]
+async fn name_is_used_once_by_each_author_and_a_pause_holds_at_once() {
+    let env = TestEnv::new();
+    let id = sending(&env, 3).await;
+    let again = |plugin| env.store.create_broadcast(plugin, "Bram".into(), definition("news", Audience::Everyone));
+    assert_eq!(again(OPERATOR).await.unwrap(), None);
+    assert!(again(PluginNo(2)).await.unwrap().is_some());
+    assert!(hand_over(&env, id, 1).await.is_some());
+    assert!(move_to(&env, id, BroadcastCommand::Pause).await);
+    assert_eq!(hand_over(&env, id, 2).await, None);
+    assert_eq!(state(&env, id, 2).0, RecipientState::Planned);
+    assert!(move_to(&env, id, BroadcastCommand::Resume).await);
+    assert!(hand_over(&env, id, 2).await.is_some());
+    assert!(move_to(&env, id, BroadcastCommand::Stop).await);
+    assert_eq!(hand_over(&env, id, 3).await, None);
+}
+
+#[tokio::test]
+async fn held_recipients_come_when_they_are_due() {
+    let env = TestEnv::new();
+    let id = sending(&env, 2).await;
+    let held = vec![(ContactId(1), Handover::Held(NOW.plus_ms(HOUR), "quiet-hours".into()))];
+    env.store.hand_over(id, OPERATOR, held).await.unwrap();
+    assert_eq!(state(&env, id, 1), (RecipientState::Held, Some("quiet-hours".into())));
+    assert_eq!(env.reader.recipients_next_due(id).unwrap(), Some(NOW.plus_ms(HOUR)));
+    let due = |at: i64| -> Vec<i64> {
+        env.reader.recipients_due(id, NOW.plus_ms(at), 10).unwrap().iter().map(|row| row.contact.0).collect()
+    };
+    assert_eq!((due(0), due(HOUR)), (vec![2], vec![1, 2]));
+    assert!(hand_over(&env, id, 1).await.is_some());
+    counts(&env, id);
+}
+
+#[tokio::test]
+async fn reactions_within_72_hours_are_attributed_to_the_latest_broadcast() {
+    let env = TestEnv::new();
+    let id = sending(&env, 3).await;
+    for contact in 1..=3 {
+        let message = hand_over(&env, id, contact).await.unwrap();
+        env.store.claim_sends(vec![message]).await.unwrap();
+        env.settle(message, SendOutcome::Accepted(None)).await;
+    }
+    let at = |event: NewEvent, after_ms: i64| NewEvent { happened_at: NOW.plus_ms(after_ms), ..event };
+    env.manual.advance_ms(HOUR);
+    env.append(vec![at(from("31600000001", "reply"), HOUR), at(from("31600000001", "more"), HOUR)]).await;
+    env.append(vec![at(keyword("31600000002", "stop", Keyword::Stop), HOUR)]).await;
+    env.manual.advance_ms(3 * DAY);
+    env.append(vec![at(from("31600000003", "late"), 3 * DAY + HOUR)]).await;
+    let row = env.reader.broadcast(id).unwrap().unwrap();
+    assert_eq!((row.replied, row.opted_out), (2, 1), "STOP is a reply too");
+    let audience = |recipients| Audience::Broadcast(FollowUp { of: id.to_string(), recipients, after_hours: 0 });
+    let people = |audience: Audience| -> Vec<i64> {
+        let page = env.reader.audience(&audience, Some(id), (ContactId(0), env.clock.now()), 10).unwrap();
+        page.into_iter().map(|contact| contact.0).collect()
+    };
+    assert_eq!(people(audience(FollowUpRecipients::Replied)), [1, 2]);
+    assert_eq!(people(audience(FollowUpRecipients::Failed)), Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn audiences() {
+    let env = TestEnv::new();
+    for n in 1..=4 {
+        env.append_one(from(&format!("3160000000{n}"), &format!("in {n}"))).await;
+    }
+    env.append(vec![keyword("31600000002", "leave", Keyword::Leave)]).await;
+    let tag = beadle_model::profile::ProfileEdit {
+        add_tags: ["vip".to_owned()].into(),
+        ..beadle_model::profile::ProfileEdit::default()
+    };
+    let edit = beadle_store::ContactEdit { profile: tag, ..beadle_store::ContactEdit::default() };
+    env.store.edit_contact(ContactId(3), edit).await.unwrap();
+    env.store.merge_contacts(ContactId(1), ContactId(4), false).await.unwrap();
+    let listed = Audience::Contacts(vec![ContactId(4), ContactId(2), ContactId(1)]);
+    for (audience, expected) in [
+        (Audience::Everyone, &[1, 2, 3][..]),
+        (Audience::Members, &[1, 3]),
+        (Audience::Tag("vip".into()), &[3]),
+        // One who was merged is one person.
+        (listed, &[1, 2]),
+    ] {
+        let page = |after, limit| env.reader.audience(&audience, None, (ContactId(after), NOW), limit).unwrap();
+        let ids: Vec<i64> = page(0, 10).iter().map(|contact| contact.0).collect();
+        assert_eq!(ids, expected, "{audience:?}");
+        assert_eq!(page(expected[0], 10).len(), expected.len() - 1, "{audience:?}");
+    }
+}
+
+#[tokio::test]
+async fn merged_people_get_it_once() {
+    for handed in [&[][..], &[1], &[2], &[1, 2]] {
+        let env = TestEnv::new();
+        let id = sending(&env, 2).await;
+        for contact in handed {
+            assert!(hand_over(&env, id, *contact).await.is_some());
+        }
+        env.store.merge_contacts(ContactId(1), ContactId(2), false).await.unwrap();
+        let again = hand_over(&env, id, 1).await.is_some();
+        assert_eq!(again, handed.is_empty(), "{handed:?}");
+        assert_eq!(counts(&env, id).values().sum::<u64>(), 1, "{handed:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Turn {
+    HandOver(i64),
+    Claim,
+    Accept,
+    Fail(&'static str),
+    Dead,
+    Receipt(&'static str),
+    Command(BroadcastCommand),
+    RetryFailed,
+    Crash,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    use BroadcastCommand::{Pause, Resume, Stop};
+    prop_oneof![
+        6 => (1..=3i64).prop_map(Turn::HandOver),
+        4 => Just(Turn::Claim),
+        3 => Just(Turn::Accept),
+        1 => prop::sample::select(vec!["window-closed", "opted-out", "131026", "over-budget"]).prop_map(Turn::Fail),
+        1 => Just(Turn::Dead),
+        2 => prop::sample::select(vec!["sent", "delivered", "read", "failed"]).prop_map(Turn::Receipt),
+        1 => prop::sample::select(vec![Pause, Resume, Resume, Stop]).prop_map(Turn::Command),
+        1 => Just(Turn::RetryFailed),
+        1 => Just(Turn::Crash),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    /// Whatever happens in which order: of the messages of one person, at most one was accepted or may have been, and
+    /// none leaves while the broadcast is paused or has ended.
+    #[test]
+    fn no_order_of_events_sends_it_twice(turns in prop::collection::vec(turn(), 1..40)) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut env = TestEnv::new();
+            let id = sending(&env, 3).await;
+            let mut messages: Vec<(i64, MessageId)> = Vec::new();
+            for turn in turns {
+                let last = messages.last().map(|(_, message)| *message);
+                match (turn, last) {
+                    (Turn::HandOver(contact), _) => {
+                        let state = env.reader.broadcast(id).unwrap().unwrap().state;
+                        let handed = hand_over(&env, id, contact).await;
+                        prop_assert!(handed.is_none() || state == BroadcastState::Sending);
+                        messages.extend(handed.map(|message| (contact, message)));
+                    }
+                    (Turn::Claim, Some(message)) => _ = env.store.claim_sends(vec![message]).await.unwrap(),
+                    (Turn::Accept, Some(message)) if env.state_of(message) == SendState::Sending => {
+                        env.settle(message, SendOutcome::Accepted(Some(format!("w{}", message.0)))).await;
+                    }
+                    (Turn::Fail(code), Some(message)) => env.settle(message, SendOutcome::Failed(problem(code))).await,
+                    (Turn::Dead, Some(message)) => env.settle(message, SendOutcome::Dead(problem("outcome-unknown"))).await,
+                    (Turn::Receipt(status), Some(message)) if env.state_of(message) != SendState::Queued => {
+                        env.receipt(message, status).await;
+                    }
+                    (Turn::Command(command), _) => _ = move_to(&env, id, command).await,
+                    (Turn::RetryFailed, _) => _ = env.store.retry_failed_recipients(id).await.unwrap(),
+                    (Turn::Crash, _) => env = env.crashed(),
+                    _ => {}
+                }
+                counts(&env, id);
+                for contact in 1..=3i64 {
+                    let may_have_it = messages.iter().filter(|(to, _)| *to == contact).filter(|(_, message)| {
+                        matches!(env.state_of(*message), SendState::Sending | SendState::Accepted | SendState::Dead | SendState::Queued)
+                    });
+                    prop_assert!(may_have_it.count() <= 1, "contact {}", contact);
+                }
+            }
+            Ok(())
+        })?;
+    }
+}

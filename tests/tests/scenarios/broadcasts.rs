@@ -1,0 +1,423 @@
+//! Broadcasts with the real programs: each person gets it once, whatever is killed; nobody gets it who may not; it pauses
+//! when it should.
+
+use crate::{UNPACED, text};
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::rng::{Rng, is_long_run};
+use beadle_test_support::simulator::{Simulator, SimulatorAddress};
+use beadle_test_support::{wait_for_count, wait_until, webhook};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const CONFIG: &str = r#"
+[keywords]
+brand = "De Buurt"
+[consents]
+double_opt_in = []
+[consents.wordings.news]
+purpose = "marketing:news"
+text = { en = "De Buurt may send me news. STOP ends it." }
+"#;
+
+/// The tables of a definition that follow its audience.
+const NEWS: &str = "purpose = \"marketing:news\"\n[template]\nname = \"news\"\nbody = [\"{first_name|there}\"]\n";
+
+struct World {
+    setup: Setup,
+    simulator: Simulator,
+}
+
+impl World {
+    /// With so many people who agreed to news, and the template `news`.
+    async fn new(people: usize, toml: &str) -> (Self, Daemon) {
+        let address = SimulatorAddress::reserve();
+        let setup = Setup::new(&address.url()).toml(UNPACED).toml(CONFIG).toml(toml);
+        let simulator = address.start(&setup).await;
+        simulator.set_faults(json!({ "template_review_ms": 0, "unknown_numbers": "create" })).await;
+        let daemon = setup.start().await;
+        let world = Self { setup, simulator };
+        let body = json!({"type": "BODY", "text": "Hello {{1}}, news!", "example": {"body_text": [["Ana"]]}});
+        world.add_template("news", "en", "MARKETING", body).await;
+        world.sync(&daemon).await;
+        world.import(0..people).await;
+        (world, daemon)
+    }
+
+    async fn add_template(&self, name: &str, language: &str, category: &str, body: Value) {
+        let template = json!({"name": name, "language": language, "category": category, "components": [body]});
+        self.simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
+    }
+
+    async fn sync(&self, daemon: &Daemon) {
+        wait_until("the template is approved", async || {
+            let answer = daemon.post("templates/sync").await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let list = daemon.get("templates?status=approved").await;
+            (!list["items"].as_array().unwrap().is_empty()).then_some(())
+        })
+        .await;
+    }
+
+    /// Imports people; the number of each ends with its own.
+    async fn import(&self, people: std::ops::Range<usize>) {
+        let rows: String = people.map(|n| format!("{},Person {n}\n", number(n))).collect();
+        let file = self.setup.data().join("people.csv");
+        std::fs::write(&file, format!("phone,name\n{rows}")).unwrap();
+        let path = file.to_string_lossy().into_owned();
+        let source = ["--consent-source", "paper", "--consent-purpose", "marketing:news", "--consent-wording", "news"];
+        self.run(&[&["contacts", "import", &path][..], &source].concat()).await;
+    }
+
+    /// Runs a command that must succeed; returns what it prints.
+    async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.setup.cli(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a command that must fail; returns its standard error.
+    async fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.setup.cli(arguments).await;
+        assert!(!output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Creates a broadcast by this person.
+    async fn create(&self, name: &str, rest: &str) {
+        let file = self.setup.data().join(format!("{name}.toml"));
+        std::fs::write(&file, format!("name = \"{name}\"\n{rest}")).unwrap();
+        self.run(&["broadcasts", "create", &file.to_string_lossy(), "--by", "Ana"]).await;
+    }
+
+    /// Creates, plans and starts one.
+    async fn send(&self, name: &str, rest: &str) {
+        self.create(name, rest).await;
+        self.run(&["broadcasts", "plan", name]).await;
+        self.run(&["broadcasts", "start", name]).await;
+    }
+
+    /// How often each person received something.
+    async fn received(&self) -> BTreeMap<String, usize> {
+        let mut received = BTreeMap::new();
+        for message in self.simulator.messages(None).await {
+            *received.entry(text(&message, "/person").to_owned()).or_default() += 1;
+        }
+        received
+    }
+}
+
+fn number(n: usize) -> String {
+    format!("316{n:08}")
+}
+
+async fn show(daemon: &Daemon, name: &str) -> Value {
+    daemon.get(&format!("broadcasts/{name}")).await
+}
+
+async fn wait_for_state(daemon: &Daemon, name: &str, state: &str) -> Value {
+    wait_until(&format!("{name} is {state}"), async || {
+        let view = show(daemon, name).await;
+        (text(&view, "/state") == state).then_some(view)
+    })
+    .await
+}
+
+fn count(view: &Value, what: &str) -> u64 {
+    view.pointer(&format!("/recipients/{what}")).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// How many people are excluded for this reason.
+fn refused(view: &Value, code: &str) -> u64 {
+    let rows = view["codes"].as_array().cloned().unwrap_or_default();
+    let found = rows.iter().find(|row| text(row, "/code") == code && text(row, "/state") == "refused");
+    found.and_then(|row| row["recipients"].as_u64()).unwrap_or_default()
+}
+
+/// People of the large broadcast.
+const CROWD: usize = 20_000;
+
+#[tokio::test]
+async fn broadcast_reaches_each_person_once_across_kills() {
+    let mut rng = Rng::seeded();
+    let outbox = "[outbox]\non_ambiguous = \"hold\"\nambiguous_wait = \"1s\"\n[broadcasts]\napproval_above = 0\n\
+                  max_failed_percent = 100";
+    let (world, mut daemon) = World::new(CROWD, outbox).await;
+    world.create("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    // A kill while it is being planned starts nothing.
+    let plan = world.setup.command(&["broadcasts", "plan", "news"]).kill_on_drop(true).spawn().unwrap();
+    rng.sleep_below(1500).await;
+    daemon.kill9().await;
+    drop(plan);
+    daemon = world.setup.start().await;
+    assert!(world.simulator.messages(None).await.is_empty());
+    world.run(&["broadcasts", "plan", "news"]).await;
+    let view = show(&daemon, "news").await;
+    assert_eq!(view.pointer("/plan/recipients"), Some(&json!(CROWD)), "{view}");
+    world.run(&["broadcasts", "start", "news"]).await;
+    for _ in 0..if is_long_run() { 40 } else { 8 } {
+        rng.sleep_below(1500).await;
+        daemon.kill9().await;
+        daemon = world.setup.start().await;
+    }
+    wait_for_count("the broadcast goes on", CROWD as u64, async || {
+        let view = show(&daemon, "news").await;
+        count(&view, "sent") + count(&view, "failed")
+    })
+    .await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    let received = world.received().await;
+    let twice: Vec<_> = received.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "sent twice: {twice:?}");
+    // Sends that were ambiguous after a kill are held for the operator. Each of them may have arrived.
+    let held = count(&view, "failed");
+    let dead = daemon.list_all("dead-letters").await;
+    assert_eq!(dead.len() as u64, held, "{dead:?}");
+    assert!(dead.iter().all(|row| text(row, "/code") == "outcome-unknown"), "{dead:?}");
+    let missing = CROWD - received.len();
+    assert!(missing as u64 <= held, "{missing} did not get it, {held} are held");
+    assert_eq!(count(&view, "sent") + held, CROWD as u64, "{view}");
+    // The operator decides: now everyone has it.
+    for row in &dead {
+        let id = text(row, "/id");
+        assert_eq!(daemon.post(&format!("dead-letters/{id}/retry")).await.status, 200);
+    }
+    daemon.wait_until_idle().await;
+    assert_eq!(world.received().await.len(), CROWD);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn dry_run_counts_and_nobody_gets_it_who_may_not() {
+    let (world, daemon) = World::new(6, "").await;
+    let body = json!({"type": "BODY", "text": "Hallo {{1}}, nieuws!", "example": {"body_text": [["Ana"]]}});
+    world.add_template("news", "nl", "MARKETING", body).await;
+    world.sync(&daemon).await;
+    wait_until("both languages are known", async || {
+        daemon.post("templates/sync").await;
+        let list = daemon.get("templates?status=approved").await;
+        (list["items"].as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+    world.run(&["contacts", "set", "con_1", "--language", "nl"]).await;
+    world.run(&["contacts", "set", "con_2", "--role", "banned"]).await;
+    world.run(&["consents", "withdraw", "con_3", "marketing"]).await;
+    world.run(&["consents", "withdraw", "con_4", "service"]).await;
+    world.create("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    let plan = world.run(&["broadcasts", "plan", "news"]).await;
+    for part in [
+        "3 of 6 people; 3 excluded",
+        "banned",
+        "not-opted-in",
+        "opted-out",
+        "template in en",
+        "Hello Person, news!",
+        "template in nl",
+        "Hallo Person, nieuws!",
+    ] {
+        assert!(plan.contains(part), "`{part}` is missing in\n{plan}");
+    }
+    assert!(world.simulator.messages(None).await.is_empty(), "nothing is sent");
+    // A test goes to one person, and counts for nothing.
+    world.run(&["broadcasts", "test", "news", "con_5"]).await;
+    wait_until("the test arrives", async || (world.received().await.len() == 1).then_some(())).await;
+    let error = world.fails(&["broadcasts", "test", "news", "con_2"]).await;
+    assert!(error.contains("banned"), "{error}");
+    // Between planning and sending one more withdraws.
+    world.run(&["consents", "withdraw", "con_6", "marketing:news"]).await;
+    world.run(&["broadcasts", "start", "news"]).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!((count(&view, "sent"), count(&view, "refused")), (2, 4), "{view}");
+    assert_eq!(refused(&view, "not-opted-in"), 2, "{view}");
+    let received = world.received().await;
+    assert_eq!(received.values().sum::<usize>(), 3, "the test, and two recipients: {received:?}");
+    // What was sent is not sent again.
+    let error = world.fails(&["broadcasts", "start", "news"]).await;
+    assert!(error.contains("broadcast-state") && error.contains("finished"), "{error}");
+    let file = world.setup.data().join("news.toml").to_string_lossy().into_owned();
+    let error = world.fails(&["broadcasts", "create", &file, "--by", "Ana"]).await;
+    assert!(error.contains("broadcast-exists"), "{error}");
+    // Why, for one message.
+    let rows = daemon.list_all("broadcasts/news/recipients?state=delivered").await;
+    let why = daemon.get(&format!("why/{}", text(&rows[0], "/message"))).await.to_string();
+    assert!(why.contains("part of broadcast news") && why.contains("agreed to marketing"), "{why}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn template_that_changes_after_planning_is_not_sent() {
+    let (world, daemon) = World::new(4, "").await;
+    world.create("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    world.run(&["broadcasts", "plan", "news"]).await;
+    world.simulator.control("POST", "templates", &json!({"name": "news", "category": "UTILITY"})).await;
+    wait_until("the change is known", async || {
+        daemon.post("templates/sync").await;
+        (text(&daemon.get("templates").await, "/items/0/category") == "utility").then_some(())
+    })
+    .await;
+    let error = world.fails(&["broadcasts", "start", "news"]).await;
+    assert!(error.contains("broadcast-template-changed") && error.contains("beadle broadcasts plan news"), "{error}");
+    assert!(world.simulator.messages(None).await.is_empty());
+    world.run(&["broadcasts", "plan", "news"]).await;
+    world.run(&["broadcasts", "start", "news"]).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!(count(&view, "sent"), 4, "{view}");
+    // A template that WhatsApp pauses stops it in the middle, and it goes on where it was.
+    world.import(4..8).await;
+    world
+        .create("more", &format!("audience = {{ contacts = [\"con_5\", \"con_6\", \"con_7\", \"con_8\"] }}\n{NEWS}"))
+        .await;
+    world.run(&["broadcasts", "plan", "more"]).await;
+    world.simulator.control("POST", "templates", &json!({"name": "news", "event": "pause"})).await;
+    wait_until("the pause is known", async || {
+        (text(&daemon.get("templates").await, "/items/0/status") == "paused").then_some(())
+    })
+    .await;
+    world.run(&["broadcasts", "start", "more"]).await;
+    let view = wait_for_state(&daemon, "more", "paused").await;
+    assert_eq!((text(&view, "/reason/code"), count(&view, "planned")), ("template-paused", 4), "{view}");
+    assert!(daemon.status().await["problems"].to_string().contains("broadcast `more` is paused"));
+    world.simulator.control("POST", "templates", &json!({"name": "news", "event": "approve"})).await;
+    wait_until("it is approved again", async || {
+        (text(&daemon.get("templates").await, "/items/0/status") == "approved").then_some(())
+    })
+    .await;
+    world.run(&["broadcasts", "resume", "more"]).await;
+    let view = wait_for_state(&daemon, "more", "finished").await;
+    assert_eq!(count(&view, "sent"), 4, "{view}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn large_broadcast_needs_a_second_person() {
+    let (world, daemon) = World::new(5, "[broadcasts]\napproval_above = 4").await;
+    world.create("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    let error = world.fails(&["broadcasts", "start", "news"]).await;
+    assert!(error.contains("broadcast-state") && error.contains("not planned"), "{error}");
+    world.run(&["broadcasts", "plan", "news"]).await;
+    let error = world.fails(&["broadcasts", "start", "news"]).await;
+    assert!(error.contains("broadcast-approval") && error.contains("5 recipients"), "{error}");
+    let error = world.fails(&["broadcasts", "approve", "news", "--by", "ana"]).await;
+    assert!(error.contains("broadcast-same-person"), "{error}");
+    world.run(&["broadcasts", "approve", "news", "--by", "Bram"]).await;
+    // What was approved is what is sent.
+    world.run(&["broadcasts", "plan", "news"]).await;
+    assert!(world.fails(&["broadcasts", "start", "news"]).await.contains("broadcast-approval"));
+    world.run(&["broadcasts", "approve", "news", "--by", "Bram"]).await;
+    world.run(&["broadcasts", "start", "news"]).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!((count(&view, "sent"), text(&view, "/approved_by")), (5, "Bram"), "{view}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn pause_resume_and_stop() {
+    let (world, daemon) = World::new(60, "[outbox]\nmax_in_flight = 4").await;
+    world.simulator.set_faults(json!({ "send_slow": { "probability": 1.0, "ms": 150 } })).await;
+    world.send("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    let paused = world.run(&["broadcasts", "pause", "news"]).await;
+    assert!(paused.contains("news paused"), "{paused}");
+    daemon.wait_until_idle().await;
+    let view = show(&daemon, "news").await;
+    let sent = count(&view, "sent");
+    assert_eq!((text(&view, "/state"), sent + count(&view, "planned")), ("paused", 60), "{view}");
+    assert_eq!(world.received().await.len() as u64, sent);
+    world.run(&["broadcasts", "resume", "news"]).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!(count(&view, "sent"), 60, "{view}");
+    assert!(world.received().await.values().all(|times| *times == 1));
+    // Stopped for good.
+    world.create("more", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    world.run(&["broadcasts", "stop", "more"]).await;
+    let error = world.fails(&["broadcasts", "plan", "more"]).await;
+    assert!(error.contains("broadcast-state") && error.contains("stopped"), "{error}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn failures_pause_it_and_those_who_failed_get_it_later() {
+    let toml = "[broadcasts]\njudge_from = 20\nmax_failed_percent = 30\n[outbox]\nmax_in_flight = 40";
+    let (world, daemon) = World::new(300, toml).await;
+    // Slow enough that the rules are applied in the middle.
+    let faults = json!({"send_async_failure": {"probability": 1.0, "code": 131_026}, "send_slow": {"probability": 1.0, "ms": 1200}});
+    world.simulator.set_faults(faults).await;
+    world.send("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    let view = wait_for_state(&daemon, "news", "paused").await;
+    assert_eq!(text(&view, "/reason/code"), "broadcast-failures", "{view}");
+    daemon.wait_until_idle().await;
+    let none = json!({"send_async_failure": {"probability": 0.0}, "send_slow": {"probability": 0.0}});
+    world.simulator.set_faults(none).await;
+    let failed = count(&show(&daemon, "news").await, "failed");
+    assert!(failed >= 20, "{failed}");
+    let resumed = world.run(&["broadcasts", "resume", "news", "--failed"]).await;
+    assert!(resumed.contains("failed messages again"), "{resumed}");
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!((count(&view, "sent"), count(&view, "failed")), (300, 0), "{view}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn budget_pauses_it() {
+    let rates = "currency = \"EUR\"\n[[lists]]\nfrom = \"2020-01-01\"\nsource = \"a scenario\"\n\
+                 [[lists.markets]]\ncountries = [\"NL\"]\nmarketing = 0.10\n";
+    let toml = "[costs]\nrates = \"rates.toml\"\n[[budgets]]\nname = \"news\"\nperiod = \"day\"\namount = 0.45\ncurrency = \"EUR\"";
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).toml(UNPACED).toml(CONFIG).toml(toml);
+    std::fs::write(setup.config().with_file_name("rates.toml"), rates).unwrap();
+    let simulator = address.start(&setup).await;
+    simulator.set_faults(json!({ "template_review_ms": 0, "unknown_numbers": "create" })).await;
+    let daemon = setup.start().await;
+    let world = World { setup, simulator };
+    let body = json!({"type": "BODY", "text": "Hello {{1}}, news!", "example": {"body_text": [["Ana"]]}});
+    world.add_template("news", "en", "MARKETING", body).await;
+    world.sync(&daemon).await;
+    world.import(0..10).await;
+    world.create("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    let plan = world.run(&["broadcasts", "plan", "news"]).await;
+    assert!(plan.contains("1.00 EUR, by estimate"), "{plan}");
+    world.run(&["broadcasts", "start", "news"]).await;
+    let view = wait_for_state(&daemon, "news", "paused").await;
+    assert_eq!(text(&view, "/reason/code"), "over-budget", "{view}");
+    daemon.wait_until_idle().await;
+    let view = show(&daemon, "news").await;
+    assert_eq!((count(&view, "sent"), count(&view, "planned")), (4, 6), "{view}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn replies_and_withdrawals_are_attributed_and_a_follow_up_reaches_the_others() {
+    let (world, daemon) = World::new(0, "").await;
+    for person in ["Ana", "Bram", "Kadri"] {
+        world.simulator.say(person, "hello").await;
+    }
+    daemon.wait_until_idle().await;
+    for contact in ["con_1", "con_2", "con_3"] {
+        let source = ["consents", "record", contact, "marketing:news", "--source", "operator", "--confirmed"];
+        world.run(&source).await;
+    }
+    // Their windows are open, so they get the text, which is free.
+    let rest = format!("audience = \"everyone\"\ntext = \"Dear {{first_name|friend}}\"\n{NEWS}");
+    world.create("news", &rest).await;
+    let plan = world.run(&["broadcasts", "plan", "news"]).await;
+    assert!(plan.contains("Dear Ana") && plan.contains("free"), "{plan}");
+    world.run(&["broadcasts", "start", "news"]).await;
+    wait_for_state(&daemon, "news", "finished").await;
+    world.simulator.expect_texts("Ana", &["Dear Ana"]).await;
+    world.simulator.say("Ana", "thank you").await;
+    world.simulator.say("Bram", "STOP").await;
+    daemon.wait_until_idle().await;
+    let view = wait_until("the reactions are counted", async || {
+        let view = show(&daemon, "news").await;
+        (count(&view, "replied") == 2).then_some(view)
+    })
+    .await;
+    assert_eq!(count(&view, "opted_out"), 1, "{view}");
+    let follow = "audience = { broadcast = { of = \"news\", recipients = \"unread\" } }\ntext = \"Did you see it?\"\n";
+    world.send("again", &format!("{follow}{NEWS}")).await;
+    wait_for_state(&daemon, "again", "finished").await;
+    let recipients = daemon.list_all("broadcasts/again/recipients").await;
+    let states: BTreeSet<(&str, &str)> =
+        recipients.iter().map(|row| (text(row, "/contact"), text(row, "/state"))).collect();
+    assert!(states.contains(&("con_3", "delivered")) || states.contains(&("con_3", "sent")), "{states:?}");
+    assert!(states.contains(&("con_2", "refused")), "{states:?}");
+    daemon.stop().await;
+}
