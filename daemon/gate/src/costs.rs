@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn free_messages_cost_nothing_and_unknown_rates_stay_unknown() {
-        let of = |kind: Option<&str>, subtype: Option<&str>, billable| Pricing {
+        let pricing = |kind: Option<&str>, subtype: Option<&str>, billable| Pricing {
             category: "service".into(),
             kind: kind.map(str::to_owned),
             subtype: subtype.map(str::to_owned),
@@ -233,16 +233,16 @@ mod tests {
         };
         let free = Some(Money(0));
         for (pricing, country, cost) in [
-            (of(Some("regular"), None, Some(true)), "DE", Some(Money(70_000))),
+            (pricing(Some("regular"), None, Some(true)), "DE", Some(Money(70_000))),
             // The type counts; `billable` is to disappear.
-            (of(Some("regular"), None, Some(false)), "DE", Some(Money(70_000))),
-            (of(Some("regular"), None, None), "NL", None),
-            (of(Some("regular"), Some("paid_exempt"), None), "NL", free),
-            (of(Some("free_customer_service"), None, Some(false)), "NL", free),
-            (of(Some("free_entry_point"), None, None), "", free),
-            (of(Some("free_group_customer_service"), None, None), "NL", free),
-            (of(None, None, Some(false)), "NL", free),
-            (of(None, None, Some(true)), "DE", Some(Money(70_000))),
+            (pricing(Some("regular"), None, Some(false)), "DE", Some(Money(70_000))),
+            (pricing(Some("regular"), None, None), "NL", None),
+            (pricing(Some("regular"), Some("paid_exempt"), None), "NL", free),
+            (pricing(Some("free_customer_service"), None, Some(false)), "NL", free),
+            (pricing(Some("free_entry_point"), None, None), "", free),
+            (pricing(Some("free_group_customer_service"), None, None), "NL", free),
+            (pricing(None, None, Some(false)), "NL", free),
+            (pricing(None, None, Some(true)), "DE", Some(Money(70_000))),
         ] {
             assert_eq!(rates().estimate(&pricing, country, day("2026-11-01")), cost, "{pricing:?}");
         }

@@ -100,12 +100,12 @@ mod tests {
     #[test]
     fn number_counts_before_the_user_id() {
         let alias = |kind, value: &str| Alias { kind, value: value.into() };
-        let of = |aliases: &[Alias]| country_of(aliases).map(str::to_owned);
+        let country = |aliases: &[Alias]| country_of(aliases).map(str::to_owned);
         let user = alias(AliasKind::UserId, "DE.13491208655302741918");
-        assert_eq!(of(&[user.clone(), alias(AliasKind::WaId, "31612345678")]), Some("NL".into()));
-        assert_eq!(of(&[user]), Some("DE".into()));
-        assert_eq!(of(&[alias(AliasKind::ParentUserId, "EE.ENT.1")]), Some("EE".into()));
-        assert_eq!(of(&[alias(AliasKind::UserId, "nonsense")]), None);
-        assert_eq!(of(&[]), None);
+        assert_eq!(country(&[user.clone(), alias(AliasKind::WaId, "31612345678")]), Some("NL".into()));
+        assert_eq!(country(&[user]), Some("DE".into()));
+        assert_eq!(country(&[alias(AliasKind::ParentUserId, "EE.ENT.1")]), Some("EE".into()));
+        assert_eq!(country(&[alias(AliasKind::UserId, "nonsense")]), None);
+        assert_eq!(country(&[]), None);
     }
 }

@@ -151,7 +151,8 @@ pub enum ProfileError {
 impl AttributeType {
     /// What a value must be, for errors.
     pub fn describe(&self) -> String {
-        let listed = |choices: &[String]| choices.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+        let listed =
+            |choices: &[String]| choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ");
         match self {
             AttributeType::Text => format!("a text of at most {MAX_TEXT} characters"),
             AttributeType::Number => "a number".into(),
@@ -194,7 +195,7 @@ impl AttributeType {
             }
             (AttributeType::Choices(choices), Value::Array(values)) => {
                 let known = |value: &Value| {
-                    value.as_str().filter(|text| choices.iter().any(|it| it == text)).map(str::to_owned)
+                    value.as_str().filter(|text| choices.iter().any(|choice| choice == text)).map(str::to_owned)
                 };
                 values.iter().map(known).collect::<Option<_>>().map(AttributeValue::Choices)
             }

@@ -236,8 +236,10 @@ impl Attempts {
         let limits = plugin.limits();
         let staged = self.outbox.stage(conversation, run.event.id, subscription.no(), effects.sends, now);
         let sets_timers = !effects.timers.is_empty();
-        let asks_people =
-            effects.contacts.iter().any(|write| matches!(write, ContactWrite::Consent(it) if it.question.is_some()));
+        let asks_people = effects
+            .contacts
+            .iter()
+            .any(|write| matches!(write, ContactWrite::Consent(consent) if consent.question.is_some()));
         let commit = Arc::new(Commit {
             fence: store.fence(),
             plugin: subscription.no(),

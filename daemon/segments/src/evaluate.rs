@@ -89,14 +89,17 @@ impl Evaluator<'_> {
     /// The channels on which the person's window is open.
     pub fn open_windows<'p>(&self, person: &'p PersonFacts) -> impl Iterator<Item = &'p str> {
         let now = self.around.now;
-        let open = person.conversations.iter().filter(move |it| it.window_until.is_some_and(|until| now < until));
-        open.map(|it| &*it.channel)
+        let open = person
+            .conversations
+            .iter()
+            .filter(move |conversation| conversation.window_until.is_some_and(|until| now < until));
+        open.map(|conversation| &*conversation.channel)
     }
 
     fn contains(&self, field: &SetField, item: &str, person: &PersonFacts) -> bool {
         match field {
             SetField::Tags => person.contact.profile().tags.contains(item),
-            SetField::Channels => person.conversations.iter().any(|it| &*it.channel == item),
+            SetField::Channels => person.conversations.iter().any(|conversation| &*conversation.channel == item),
             SetField::OpenWindows => self.open_windows(person).any(|channel| channel == item),
             SetField::Groups => {
                 let wanted = self.around.groups.get(item);
@@ -154,6 +157,8 @@ pub fn time(field: TimeField, person: &PersonFacts) -> Option<Timestamp> {
     match field {
         TimeField::Joined => person.contact.member_since,
         TimeField::Created => Some(person.contact.created_at),
-        TimeField::LastInbound => person.conversations.iter().filter_map(|it| it.last_inbound_at).max(),
+        TimeField::LastInbound => {
+            person.conversations.iter().filter_map(|conversation| conversation.last_inbound_at).max()
+        }
     }
 }

@@ -142,9 +142,10 @@ impl Evaluator<'_> {
             SetField::Tags => {
                 ("tags".into(), listed(person.contact.profile().tags.iter().map(String::as_str).collect()))
             }
-            SetField::Channels => {
-                ("channels".into(), listed(person.conversations.iter().map(|it| &*it.channel).collect()))
-            }
+            SetField::Channels => (
+                "channels".into(),
+                listed(person.conversations.iter().map(|conversation| &*conversation.channel).collect()),
+            ),
             SetField::OpenWindows => ("open_windows".into(), listed(self.open_windows(person).collect())),
             SetField::Groups => {
                 let wanted = self.around.groups.get(item);

@@ -130,7 +130,7 @@ impl Test {
             let conversations = match kind {
                 Kind::Flag(Flag::WindowOpen) | Kind::Contains(SetField::Channels | SetField::OpenWindows, _) => true,
                 Kind::Compare(one, _, other) => {
-                    [one, other].iter().any(|it| it.base == Base::Time(TimeField::LastInbound))
+                    [one, other].iter().any(|operand| operand.base == Base::Time(TimeField::LastInbound))
                 }
                 Kind::IsSet(Field::Time(TimeField::LastInbound)) => true,
                 _ => false,

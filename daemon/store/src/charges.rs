@@ -95,7 +95,7 @@ impl Tx<'_> {
         for row in rows {
             let (kind, value) = row?;
             let kinds = [AliasKind::Phone, AliasKind::WaId, AliasKind::UserId, AliasKind::ParentUserId];
-            let kind = kinds.into_iter().find(|it| *it as i64 == kind);
+            let kind = kinds.into_iter().find(|known| *known as i64 == kind);
             aliases.extend(kind.map(|kind| Alias { kind, value }));
         }
         Ok(country_of(&aliases).map(str::to_owned))

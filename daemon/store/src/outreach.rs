@@ -147,9 +147,10 @@ impl Reader {
                         OR (message <> ?4 AND (SELECT state FROM outbox WHERE id = message) IN (1, 2)))
                  ORDER BY at",
             )?
-            .query_map(params![sends.contact.0, sends.since.0, sends.topic, sends.before.map(|it| it.0)], |row| {
-                row.get(0).map(Timestamp)
-            })?
+            .query_map(
+                params![sends.contact.0, sends.since.0, sends.topic, sends.before.map(|before| before.0)],
+                |row| row.get(0).map(Timestamp),
+            )?
             .collect::<Result<_, _>>()
             .map_err(StoreError::from)
         })

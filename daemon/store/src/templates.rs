@@ -97,7 +97,7 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let older = "DELETE FROM templates WHERE account = ?1 AND changed_at <= ?2";
         self.conn.prepare_cached(older)?.execute(params![account, began.0])?;
-        for it in templates {
+        for template in templates {
             // A row that is left has news about status, quality or category, and may lack components.
             self.conn
                 .prepare_cached(
@@ -109,15 +109,15 @@ impl Tx<'_> {
                 )?
                 .execute(params![
                     account,
-                    it.platform_id,
-                    it.name,
-                    it.language,
-                    it.category,
-                    it.status,
-                    it.quality,
-                    it.reason,
-                    it.is_named,
-                    to_json("a template", &it.components)?,
+                    template.platform_id,
+                    template.name,
+                    template.language,
+                    template.category,
+                    template.status,
+                    template.quality,
+                    template.reason,
+                    template.is_named,
+                    to_json("a template", &template.components)?,
                     began.0
                 ])?;
         }

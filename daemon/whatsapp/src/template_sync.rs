@@ -221,7 +221,9 @@ fn definition(template: &Json<'_>, began: Timestamp) -> Option<TemplateDefinitio
         language: template.string_of("language")?,
         category: lower("category").unwrap_or_default(),
         status: lower("status")?,
-        quality: template.get("quality_score").and_then(|it| it.text_of("score").map(|score| score.to_lowercase())),
+        quality: template
+            .get("quality_score")
+            .and_then(|quality| quality.text_of("score").map(|score| score.to_lowercase())),
         reason: lower("rejected_reason").filter(|reason| reason != "none"),
         is_named: template.text_of("parameter_format").is_some_and(named),
         components: template.get("components").map_or(Value::Array(Vec::new()), Json::to_value),

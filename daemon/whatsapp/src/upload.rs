@@ -90,8 +90,8 @@ pub(crate) async fn upload(
     media: MediaId,
 ) -> Result<String, SendResponse> {
     let now = media_store.clock.now();
-    let (of, usable_at) = (channel.to_owned(), now.plus_ms(MIN_REMAINING_MS));
-    let known = media_store.store.read(move |reader| reader.uploaded(media, &of, usable_at)).await;
+    let (channel_name, usable_at) = (channel.to_owned(), now.plus_ms(MIN_REMAINING_MS));
+    let known = media_store.store.read(move |reader| reader.uploaded(media, &channel_name, usable_at)).await;
     if let Ok(Some(platform)) = known {
         return Ok(platform);
     }

@@ -239,7 +239,7 @@ fn fill_buttons(component: &Value, sent: &[Value]) -> Result<Value, Refusal> {
 /// The cards of a carousel, each filled like a template.
 fn fill_cards(template: &Template, component: &Value, sent: Option<&Value>) -> Result<Value, Refusal> {
     let cards = |value: Option<&Value>| {
-        value.and_then(|it| it.get("cards")).and_then(Value::as_array).cloned().unwrap_or_default()
+        value.and_then(|component| component.get("cards")).and_then(Value::as_array).cloned().unwrap_or_default()
     };
     let (defined, sent) = (cards(Some(component)), cards(sent));
     if defined.len() != sent.len() {

@@ -80,14 +80,17 @@ impl World {
     async fn rows(&self, by: &str) -> Vec<(String, u64, String)> {
         let costs = self.costs(&format!("?by={by}")).await;
         let items = costs["items"].as_array().unwrap();
-        let text = |it: &Value| it.as_str().unwrap().to_owned();
-        items.iter().map(|it| (text(&it["key"]), it["messages"].as_u64().unwrap(), text(&it["estimate"]))).collect()
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        items
+            .iter()
+            .map(|item| (text(&item["key"]), item["messages"].as_u64().unwrap(), text(&item["estimate"])))
+            .collect()
     }
 
     /// The number of templates that a person received.
     async fn received(&self, person: &str) -> usize {
         let messages = self.simulator.messages(Some(person)).await;
-        messages.iter().filter(|it| it.pointer("/body/name").is_some()).count()
+        messages.iter().filter(|message| message.pointer("/body/name").is_some()).count()
     }
 }
 

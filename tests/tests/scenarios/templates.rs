@@ -78,7 +78,7 @@ impl World {
     /// The names of the templates that a person received.
     async fn received(&self, person: &str) -> Vec<String> {
         let messages = self.simulator.messages(Some(person)).await;
-        messages.iter().filter_map(|it| Some(it.pointer("/body/name")?.as_str()?.to_owned())).collect()
+        messages.iter().filter_map(|message| Some(message.pointer("/body/name")?.as_str()?.to_owned())).collect()
     }
 
     async fn change(&self, change: Value) {
@@ -108,8 +108,12 @@ async fn templates_are_fetched_and_checked_before_queueing() {
     ];
     let world = World::new(&templates, "").await;
     let list = world.daemon.get("templates").await;
-    let names: Vec<_> =
-        list["items"].as_array().unwrap().iter().map(|it| (it["name"].clone(), it["language"].clone())).collect();
+    let names: Vec<_> = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|template| (template["name"].clone(), template["language"].clone()))
+        .collect();
     assert_eq!(
         names,
         [(json!("news"), json!("en")), (json!("order"), json!("en")), (json!("order"), json!("nl"))],
@@ -135,7 +139,8 @@ async fn templates_are_fetched_and_checked_before_queueing() {
     world.say("Ana", "template order et A-2 Ana").await;
     world.say("Ana", "template order nl_BE A-3 Ana").await;
     let messages = world.simulator.messages(Some("Ana")).await;
-    let languages: Vec<_> = messages.iter().filter_map(|it| it.pointer("/body/language/code")?.as_str()).collect();
+    let languages: Vec<_> =
+        messages.iter().filter_map(|message| message.pointer("/body/language/code")?.as_str()).collect();
     assert_eq!(&languages[languages.len() - 2..], ["en", "nl"], "{messages:?}");
     world.daemon.stop().await;
 }
@@ -203,7 +208,8 @@ async fn template_reaches_a_person_outside_the_window() {
 
     // What was decided stays as it was, whatever happens later.
     let outbox = world.daemon.get("outbox?state=accepted").await;
-    let sent = outbox["items"].as_array().unwrap().iter().find(|it| it["summary"].as_str().unwrap().contains("order"));
+    let sent =
+        outbox["items"].as_array().unwrap().iter().find(|send| send["summary"].as_str().unwrap().contains("order"));
     let why = world.daemon.get(&format!("why/{}", sent.unwrap()["id"].as_str().unwrap())).await.to_string();
     world.change(json!({"name": "order", "event": "pause"})).await;
     assert!(why.contains("gate, when requested") && why.contains("a template needs no open window"), "{why}");

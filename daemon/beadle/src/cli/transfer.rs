@@ -51,7 +51,7 @@ pub fn write(rows: &[ExportRow], path: Option<&Path>) -> Result<String, String> 
 }
 
 fn extension(path: &Path) -> String {
-    path.extension().map(|it| it.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+    path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 
 /// Sets a column of a row. Returns false if there is no such column.

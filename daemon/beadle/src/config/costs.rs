@@ -200,8 +200,8 @@ pub fn budgets(root: &mut Section<'_>, rates: Option<&Rates>, channels: &[&str])
             continue;
         }
         let Some(budget) = budget else { continue };
-        let is_same = |it: &&Budget| {
-            (&it.plugin, &it.channel, &it.category, it.period)
+        let is_same = |other: &&Budget| {
+            (&other.plugin, &other.channel, &other.category, other.period)
                 == (&budget.plugin, &budget.channel, &budget.category, budget.period)
         };
         if let Some(other) = budgets.iter().find(is_same) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// The place of a part of `decoded`, in bytes of `raw`, the string as written with its quotes.
 pub fn place_in(raw: &str, decoded: &str, part: &Range<usize>) -> Range<usize> {
-    let delimiter = ["\"\"\"", "'''"].into_iter().find(|it| raw.starts_with(it)).map_or(1, str::len);
+    let delimiter = ["\"\"\"", "'''"].into_iter().find(|delimiter| raw.starts_with(delimiter)).map_or(1, str::len);
     let has_escapes = raw.starts_with('"');
     let mut at = delimiter;
     if delimiter == 3 {

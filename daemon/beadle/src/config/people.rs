@@ -86,8 +86,11 @@ pub fn consents(mut section: Section<'_>, keywords: &Keywords) -> ConsentRules {
 }
 
 fn sources(section: &mut Section<'_>) -> Option<BTreeSet<ConsentSource>> {
-    let names: Vec<&str> =
-        ConsentSource::ALL.iter().filter(|it| **it != ConsentSource::Whatsapp).map(|it| it.name()).collect();
+    let names: Vec<&str> = ConsentSource::ALL
+        .iter()
+        .filter(|source| **source != ConsentSource::Whatsapp)
+        .map(|source| source.name())
+        .collect();
     let mut found = BTreeSet::new();
     for (name, span) in section.strings("double_opt_in")? {
         match ConsentSource::named(&name).filter(|source| *source != ConsentSource::Whatsapp) {

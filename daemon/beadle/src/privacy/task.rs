@@ -259,7 +259,9 @@ async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreErro
         let known = names.iter().find(|(known, _)| *known == no);
         known.map_or_else(|| format!("plugin {}", no.0), |(_, name)| name.clone())
     };
-    let named = |state: ErasingState| plugins.iter().filter(|it| it.state == state).map(|it| name(it.plugin)).collect();
+    let named = |state: ErasingState| {
+        plugins.iter().filter(|plugin| plugin.state == state).map(|plugin| name(plugin.plugin)).collect()
+    };
     admin.store.plugins_erased(id, named(ErasingState::Done), named(ErasingState::GivenUp), now).await
 }
 

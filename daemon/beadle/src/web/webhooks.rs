@@ -194,7 +194,8 @@ async fn authentic(
 async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeBody) -> Response {
     webhooks.count(app, &parsed);
     let problem = parsed.rejected.first().map(|rejected| cut(&rejected.error));
-    let is_limit = |event: &NewEvent| matches!(&event.body, EventBody::ChannelChanged(it) if it.change == "limits");
+    let is_limit =
+        |event: &NewEvent| matches!(&event.body, EventBody::ChannelChanged(changed) if changed.change == "limits");
     let has_account_news = !parsed.templates.is_empty() || parsed.events.iter().any(is_limit);
     // Ends in order even if the platform hangs up.
     let storing = Finishing::new({

@@ -72,7 +72,8 @@ impl WordingTexts {
     /// The text in this language, else in the default language.
     pub fn text(&self, language: Option<&str>) -> Option<&WordingText> {
         let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
-        let found = language.and_then(|wanted| self.texts.iter().find(|it| primary(&it.language) == primary(wanted)));
+        let found =
+            language.and_then(|wanted| self.texts.iter().find(|text| primary(&text.language) == primary(wanted)));
         found.or_else(|| self.texts.first())
     }
 

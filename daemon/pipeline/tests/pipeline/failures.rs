@@ -191,10 +191,10 @@ fn given_up(env: &TestEnv) -> Vec<(PluginNo, String)> {
 }
 
 /// One plugin that observes these events and is not loaded, and a known person.
-async fn with_observer(of: EventKind) -> (TestEnv, PluginNo) {
+async fn with_observer(kind: EventKind) -> (TestEnv, PluginNo) {
     let env = TestEnv::new();
     let plugin = env.store.plugin_no("plugin").await.unwrap();
-    env.pipeline.publish(vacant(plugin, Stage::Observe, &[of]));
+    env.pipeline.publish(vacant(plugin, Stage::Observe, &[kind]));
     env.receive_text("31612345678", "zero").await;
     until("it is finished", async || states(&env) == [EventState::Finished]).await;
     until("nothing is in flight", async || env.pipeline.in_flight() == [0, 0, 0]).await;
@@ -216,8 +216,8 @@ async fn an_event_whose_chain_panics_is_tried_again() {
 #[tokio::test]
 async fn an_event_whose_chain_panics_each_time_becomes_a_dead_letter() {
     use PanicPoint::{Chain, Finish};
-    for (point, of) in [(Chain, EventKind::Message), (Finish, EventKind::Message), (Finish, EventKind::Timer)] {
-        let (env, _) = with_observer(of).await;
+    for (point, kind) in [(Chain, EventKind::Message), (Finish, EventKind::Message), (Finish, EventKind::Timer)] {
+        let (env, _) = with_observer(kind).await;
         env.pipeline.inject_panics(point, 3);
         env.receive_text("31612345678", "one").await;
         let dead = [(PluginNo::HOST, "host-panic".to_owned())];

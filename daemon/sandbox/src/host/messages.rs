@@ -132,11 +132,11 @@ impl HostState {
         let conversation = self.destination(to, channel)?;
         self.check_channel(&conversation.channel)?;
         let allowed = self.facts.gatekeeper.allowed(self.facts.no, &conversation, self.inputs.now())??;
-        let candidate = |it: beadle_gatekeeper::Candidate| messages::Candidate {
-            name: it.name,
-            language: it.language,
-            category: it.category,
-            parameters: it.parameters,
+        let candidate = |found: beadle_gatekeeper::Candidate| messages::Candidate {
+            name: found.name,
+            language: found.language,
+            category: found.category,
+            parameters: found.parameters,
         };
         Ok(messages::Allowed {
             any_until: allowed.any_until.map(|at| at.as_ms()),

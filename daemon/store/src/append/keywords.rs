@@ -122,7 +122,7 @@ impl Tx<'_> {
         match (word.keyword, &word.topic) {
             (Keyword::OptIn, Some(topic)) => {
                 let known = person.contact.language.as_deref();
-                let wording = in_language(&topic.wordings, |it| &it.language, word.language, known).cloned();
+                let wording = in_language(&topic.wordings, |wording| &wording.language, word.language, known).cloned();
                 consents.push(NewConsent { wording, ..said(topic.purpose.clone(), ConsentAct::Granted, at) });
             }
             (Keyword::OptOut, Some(topic)) => {
@@ -293,7 +293,8 @@ mod tests {
     #[test]
     fn reply_is_in_the_language_of_the_word_then_of_the_contact() {
         let texts = [(Language::En, "yes"), (Language::Nl, "ja"), (Language::Pt, "sim")];
-        let pick = |stated, known| in_language(&texts, |(it, _)| it.code(), stated, known).map(|(_, text)| *text);
+        let pick =
+            |stated, known| in_language(&texts, |(language, _)| language.code(), stated, known).map(|(_, text)| *text);
         assert_eq!(pick(Some(Language::Nl), Some("pt-BR")), Some("ja"));
         assert_eq!(pick(None, Some("pt-BR")), Some("sim"));
         assert_eq!(pick(Some(Language::Et), None), Some("yes"));

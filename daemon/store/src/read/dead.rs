@@ -37,8 +37,8 @@ type Place = (i64, i64);
 fn places_before(conn: &Connection, before: Option<DeadLetterRef>) -> Result<(Place, Place), StoreError> {
     const END: Place = (i64::MAX, i64::MAX);
     let Some(before) = before else { return Ok((END, END)) };
-    let place = |sql: &str, of: [i64; 2]| {
-        let found = conn.prepare_cached(sql)?.query_row(of, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let place = |sql: &str, id: [i64; 2]| {
+        let found = conn.prepare_cached(sql)?.query_row(id, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         found.ok_or_else(|| StoreError::NotFound { object: "dead letter", id: before.to_string() })
     };
     match before {

@@ -26,7 +26,7 @@ fn charges(reader: &Reader) -> Vec<ChargeRow> {
 }
 
 fn charged(reader: &Reader) -> u64 {
-    charges(reader).iter().map(|it| it.messages).sum()
+    charges(reader).iter().map(|charge| charge.messages).sum()
 }
 
 fn pending(reader: &Reader) -> Vec<PendingCharge> {
@@ -90,7 +90,8 @@ async fn messages_with_one_price_share_a_row_and_failed_ones_have_none() {
         receipt(ids[3], "failed", NOW),
     ];
     env.receipts(receipts, vec![]).await;
-    let rows: Vec<_> = charges(&env.reader).into_iter().map(|it| (it.pricing.category, it.messages)).collect();
+    let rows: Vec<_> =
+        charges(&env.reader).into_iter().map(|charge| (charge.pricing.category, charge.messages)).collect();
     assert_eq!(rows, [("marketing".to_owned(), 2), ("service".to_owned(), 1)]);
 }
 
@@ -118,7 +119,7 @@ async fn each_member_of_a_group_is_charged_once() {
     for _ in 0..2 {
         env.receipts(receipts.clone(), vec![]).await;
     }
-    let mut rows: Vec<_> = charges(&env.reader).into_iter().map(|it| (it.country, it.messages)).collect();
+    let mut rows: Vec<_> = charges(&env.reader).into_iter().map(|charge| (charge.country, charge.messages)).collect();
     rows.sort();
     assert_eq!(rows, [("DE".to_owned(), 1), ("EE".to_owned(), 1), ("NL".to_owned(), 1)]);
 }
@@ -149,8 +150,9 @@ async fn what_has_no_price_is_pending_from_the_queue_on() {
     let ids: Vec<_> = (0..4).map(|_| env.store.reserve_message()).collect();
     let queued = |id: &MessageId| NewSend { outreach: outreach.clone(), ..new_send(*id, to, SendState::Queued, NOW) };
     commit(&env, plugin, ids.iter().map(queued).collect()).await;
-    let count =
-        |sent: bool| -> u64 { pending(&env.reader).iter().filter(|it| it.is_sent == sent).map(|it| it.messages).sum() };
+    let count = |sent: bool| -> u64 {
+        pending(&env.reader).iter().filter(|charge| charge.is_sent == sent).map(|charge| charge.messages).sum()
+    };
     let row = PendingCharge { day: Day::of(NOW), is_sent: false, channel: "shop".into(), plugin, price, messages: 4 };
     assert_eq!(pending(&env.reader), [row]);
     assert_eq!(env.reader.pending_charge_sent(ids[0]).unwrap(), Some(false));
@@ -198,13 +200,13 @@ proptest! {
             let (id, in_group) = (env.store.reserve_message(), env.store.reserve_message());
             let sends = [(id, to), (in_group, group)];
             commit(&env, plugin, sends.map(|(id, to)| new_send(id, to, SendState::Sending, NOW)).into()).await;
-            let of = |id, (status, has_price): (usize, bool)| {
+            let receipt_of = |id, (status, has_price): (usize, bool)| {
                 let status = ["sent", "delivered", "read", "played"][status];
                 if has_price { priced(id, status) } else { receipt(id, status, NOW) }
             };
-            let all = one.iter().map(|it| of(id, *it));
+            let all = one.iter().map(|state| receipt_of(id, *state));
             let all: Vec<Receipt> = all
-                .chain(member.iter().map(|it| Receipt { participant: vec![wa("31612345678")], ..of(in_group, *it) }))
+                .chain(member.iter().map(|state| Receipt { participant: vec![wa("31612345678")], ..receipt_of(in_group, *state) }))
                 .collect();
             for (n, receipt) in all.iter().enumerate() {
                 if n == restart {

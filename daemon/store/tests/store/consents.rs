@@ -157,7 +157,7 @@ async fn requests_are_open_once_and_confirmed_by_their_person() {
     env.append_one(from("31600000001", "hello")).await;
     let open = || {
         let requests = env.reader.contact_requests(10).unwrap();
-        requests.iter().map(|it| (it.kind, it.confirmed_at.is_some())).collect::<Vec<_>>()
+        requests.iter().map(|request| (request.kind, request.confirmed_at.is_some())).collect::<Vec<_>>()
     };
     for (id, word) in [("a", Keyword::Human), ("b", Keyword::Human), ("c", Keyword::MyData), ("d", Keyword::ForgetMe)] {
         assert_eq!(env.append(vec![keyword("31600000001", id, word)]).await.queued.len(), 1, "always answered");
@@ -227,7 +227,8 @@ async fn import_without_a_consent_is_quarantined_until_the_person_writes() {
     let agreed = by_operator(Purpose::Marketing, ConsentAct::Granted);
     let rows = vec![row("31600000001", vec![]), row("31600000002", vec![agreed])];
     let outcomes = env.store.import_contacts("shop", rows.clone(), Interest::default()).await.unwrap();
-    let shown: Vec<_> = outcomes.iter().map(|it| (it.contact.0, it.created, it.quarantined)).collect();
+    let shown: Vec<_> =
+        outcomes.iter().map(|outcome| (outcome.contact.0, outcome.created, outcome.quarantined)).collect();
     assert_eq!(shown, [(1, true, true), (2, true, false)]);
     assert!(env.reader.conversation_with(ANA, Some("shop")).unwrap().unwrap().address.is_some());
     let again = env.store.import_contacts("shop", rows, Interest::default()).await.unwrap();

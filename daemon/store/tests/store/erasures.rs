@@ -259,7 +259,10 @@ async fn a_restored_database_is_corrected_at_the_start() {
     let store = beadle_store::Store::open(config(dir.path(), &clock)).unwrap();
     let env = TestEnv { reader: store.reader(), dir, store, clock, manual };
     let open = env.reader.open_erasures(10).unwrap();
-    assert_eq!(open.iter().map(|it| (it.contact, it.asked_by)).collect::<Vec<_>>(), [(ANA, AskedBy::Restore)]);
+    assert_eq!(
+        open.iter().map(|erasure| (erasure.contact, erasure.asked_by)).collect::<Vec<_>>(),
+        [(ANA, AskedBy::Restore)]
+    );
     assert!(env.reader.contact(ANA).unwrap().unwrap().profile().erased_since.is_some());
     finish_all(&env).await;
     assert_eq!(advance(&env, open[0].id, 100).await, ErasurePhase::Done);
@@ -277,7 +280,7 @@ async fn plugins_are_awaited() {
     let event = env.reader.erasure(erasure).unwrap().unwrap().event.unwrap();
     let states = || {
         let (plugins, finished) = env.reader.erasing_plugins(event).unwrap();
-        (plugins.into_iter().map(|it| format!("{:?}", it.state)).collect::<Vec<_>>(), finished)
+        (plugins.into_iter().map(|plugin| format!("{:?}", plugin.state)).collect::<Vec<_>>(), finished)
     };
     assert_eq!(states(), (vec![], false), "it was not dispatched");
     let bot = env.store.plugin_no("bot").await.unwrap();

@@ -104,7 +104,7 @@ async fn templates_are_paged_by_name_and_language() {
         let after = after.map(|(name, language)| (name.to_owned(), language.to_owned()));
         let filter = TemplateFilter { channel: Some("shop".into()), after, limit: 2, ..TemplateFilter::default() };
         let found = env.store.reader().templates(&filter).unwrap();
-        found.into_iter().map(|(_, it)| format!("{}/{}", it.name, it.language)).collect::<Vec<_>>()
+        found.into_iter().map(|(_, template)| format!("{}/{}", template.name, template.language)).collect::<Vec<_>>()
     };
     assert_eq!(page(None), ["a/de", "a/nl"]);
     assert_eq!(page(Some(("a", "nl"))), ["b/en"]);

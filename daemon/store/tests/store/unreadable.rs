@@ -158,7 +158,7 @@ async fn webhook_with_a_part_that_needs_an_unreadable_row_brings_the_other_parts
         let kept = env.reader.rejected_webhook(appended.rejected[0]).unwrap().unwrap();
         assert_eq!((kept.app.as_str(), kept.body.as_slice()), ("club", &b"{}"[..]), "{wrong}");
         let letters = env.reader.dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() }).unwrap();
-        assert_eq!(letters.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), [refused.code()], "{wrong}");
+        assert_eq!(letters.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), [refused.code()], "{wrong}");
         // The feed gets what was appended, in order and without a gap.
         let mut feed = env.store.feed().unwrap();
         let fed = drain(&mut feed, 100).await;

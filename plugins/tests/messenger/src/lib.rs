@@ -31,8 +31,14 @@ impl Messenger {
 
     fn allowed(&self, to: &str) -> Result<String, Refusal> {
         let allowed = messages::allowed_for(to)?;
-        let template = |it: &messages::Candidate| {
-            format!("{} {} {} ({})", it.name, it.language, it.category, it.parameters.join(", "))
+        let template = |candidate: &messages::Candidate| {
+            format!(
+                "{} {} {} ({})",
+                candidate.name,
+                candidate.language,
+                candidate.category,
+                candidate.parameters.join(", ")
+            )
         };
         let templates: Vec<String> = allowed.templates.iter().map(template).collect();
         Ok(format!("anything: {}; {}", allowed.any_until.is_some(), templates.join("; ")))

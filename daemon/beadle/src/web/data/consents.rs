@@ -48,7 +48,7 @@ fn row(reader: &Reader, entry: ConsentEntry) -> Result<ConsentRow, ApiError> {
         purpose: consent.purpose.to_string(),
         act: consent.act.name().into(),
         source: consent.source.name().into(),
-        wording: consent.wording.map(|it| format!("{} v{} ({})", it.id, it.version, it.language)),
+        wording: consent.wording.map(|wording| format!("{} v{} ({})", wording.id, wording.version, wording.language)),
         text,
         at: consent.at.as_ms(),
         expires_at: consent.expires_at.map(Timestamp::as_ms),

@@ -48,13 +48,13 @@ impl GroupBy {
         }
     }
 
-    fn key(self, it: &ChargeRow, names: &Names) -> String {
+    fn key(self, charge: &ChargeRow, names: &Names) -> String {
         match self {
-            GroupBy::Day => it.day.to_string(),
-            GroupBy::Category => it.pricing.category.clone(),
-            GroupBy::Country => it.country.clone(),
-            GroupBy::Plugin => names.name(it.plugin),
-            GroupBy::Channel => it.channel.clone(),
+            GroupBy::Day => charge.day.to_string(),
+            GroupBy::Category => charge.pricing.category.clone(),
+            GroupBy::Country => charge.country.clone(),
+            GroupBy::Plugin => names.name(charge.plugin),
+            GroupBy::Channel => charge.channel.clone(),
         }
     }
 }
@@ -81,12 +81,12 @@ impl Sum {
     }
 
     /// Adds what was charged.
-    pub fn charge(&mut self, it: &ChargeRow, rates: &Rates) {
-        self.add(it.messages, rates.estimate(&it.pricing, &it.country, it.day));
+    pub fn charge(&mut self, charge: &ChargeRow, rates: &Rates) {
+        self.add(charge.messages, rates.estimate(&charge.pricing, &charge.country, charge.day));
     }
 
-    fn add_pending(&mut self, it: &PendingCharge, rates: &Rates) {
-        self.add(it.messages, rates.rate(&it.price.country, &it.price.category, it.day));
+    fn add_pending(&mut self, charge: &PendingCharge, rates: &Rates) {
+        self.add(charge.messages, rates.rate(&charge.price.country, &charge.price.category, charge.day));
     }
 
     fn row(self, key: String) -> CostRow {
@@ -110,17 +110,17 @@ pub async fn costs(State(admin): State<Arc<Admin>>, Query(query): Query<CostsQue
     let view = read(&admin, move |reader, names| {
         let rates = gatekeeper.rates();
         let (mut rows, mut total, mut pending) = (BTreeMap::<String, Sum>::new(), Sum::default(), Sum::default());
-        for it in reader.charges(from, to)? {
-            rows.entry(by.key(&it, names)).or_default().charge(&it, &rates);
-            total.charge(&it, &rates);
+        for charge in reader.charges(from, to)? {
+            rows.entry(by.key(&charge, names)).or_default().charge(&charge, &rates);
+            total.charge(&charge, &rates);
         }
-        for it in reader.pending_charges(from, to)? {
-            pending.add_pending(&it, &rates);
+        for charge in reader.pending_charges(from, to)? {
+            pending.add_pending(&charge, &rates);
         }
         let mut free_service = BTreeMap::<String, u64>::new();
-        for it in reader.charges(to.first_of_month(), to)? {
-            if it.pricing.kind.as_deref() == Some("free_customer_service") {
-                *free_service.entry(it.channel).or_default() += it.messages;
+        for charge in reader.charges(to.first_of_month(), to)? {
+            if charge.pricing.kind.as_deref() == Some("free_customer_service") {
+                *free_service.entry(charge.channel).or_default() += charge.messages;
             }
         }
         let limit = rates.free_service_messages;
@@ -145,20 +145,20 @@ pub async fn costs(State(admin): State<Arc<Admin>>, Query(query): Query<CostsQue
     Ok(Json(view.await?))
 }
 
-fn budget_state(it: &BudgetUse) -> BudgetState {
-    let state = match it.percent() {
-        _ if it.used() >= it.budget.amount => "used-up",
+fn budget_state(usage: &BudgetUse) -> BudgetState {
+    let state = match usage.percent() {
+        _ if usage.used() >= usage.budget.amount => "used-up",
         WARNING_PERCENT.. => "warning",
         _ => "ok",
     };
     BudgetState {
-        name: it.budget.name.clone(),
-        period: it.budget.period.name().into(),
-        from: it.from.to_string(),
-        amount: it.budget.amount.to_string(),
-        used: it.used().to_string(),
-        percent: it.percent(),
-        unpriced: it.unpriced,
+        name: usage.budget.name.clone(),
+        period: usage.budget.period.name().into(),
+        from: usage.from.to_string(),
+        amount: usage.budget.amount.to_string(),
+        used: usage.used().to_string(),
+        percent: usage.percent(),
+        unpriced: usage.unpriced,
         state: state.into(),
     }
 }
@@ -169,22 +169,22 @@ pub async fn budget_problems(admin: &Admin) -> Vec<Problem> {
     let found = read(admin, move |_, names| {
         let currency = gatekeeper.rates().currency;
         let mut problems = Vec::new();
-        for it in gatekeeper.budgets(now)? {
-            let name = &it.budget.name;
-            if let Some(plugin) = it.budget.plugin.as_deref().filter(|plugin| names.number(plugin).is_err()) {
+        for usage in gatekeeper.budgets(now)? {
+            let name = &usage.budget.name;
+            if let Some(plugin) = usage.budget.plugin.as_deref().filter(|plugin| names.number(plugin).is_err()) {
                 let message = format!("budget `{name}` counts nothing, because there is no plugin `{plugin}`");
                 problems.push(Problem { code: "config-unused".into(), message });
             }
-            let (code, word) = match it.percent() {
-                _ if it.used() >= it.budget.amount => ("over-budget", "is used up"),
+            let (code, word) = match usage.percent() {
+                _ if usage.used() >= usage.budget.amount => ("over-budget", "is used up"),
                 WARNING_PERCENT.. => ("budget-nearly-used", "is nearly used up"),
                 _ => continue,
             };
             let message = format!(
                 "budget `{name}` {word}: {} of {} {currency} per {}",
-                it.used(),
-                it.budget.amount,
-                it.budget.period.name()
+                usage.used(),
+                usage.budget.amount,
+                usage.budget.period.name()
             );
             problems.push(Problem { code: code.into(), message });
         }
@@ -213,14 +213,14 @@ pub async fn cost_figures(admin: &Admin) -> Result<CostFigures, ApiError> {
     read(admin, move |reader, _| {
         let (rates, today) = (gatekeeper.rates(), Day::of(now));
         let mut month = Sum::default();
-        reader.charges(today.first_of_month(), today)?.iter().for_each(|it| month.charge(it, &rates));
+        reader.charges(today.first_of_month(), today)?.iter().for_each(|usage| month.charge(usage, &rates));
         let budgets = gatekeeper.budgets(now)?;
         Ok(CostFigures {
             charged: reader.charged_by_category()?.into_iter().collect(),
             currency: rates.currency.clone(),
             estimate: month.estimate,
             unpriced: month.unpriced,
-            budgets: budgets.into_iter().map(|it| (it.budget.name.clone(), it.percent())).collect(),
+            budgets: budgets.into_iter().map(|usage| (usage.budget.name.clone(), usage.percent())).collect(),
         })
     })
     .await

@@ -146,7 +146,7 @@ fn known(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Vec<Pers
             "entry": entry.id, "purpose": consent.purpose.to_string(), "act": consent.act.name(),
             "source": consent.source.name(), "at": text(consent.at), "recorded_at": text(entry.recorded_at),
             "actor": consent.actor, "evidence": consent.evidence,
-            "wording": consent.wording.map(|it| format!("{} v{} ({})", it.id, it.version, it.language)),
+            "wording": consent.wording.map(|wording| format!("{} v{} ({})", wording.id, wording.version, wording.language)),
             "text": wording,
         }));
     }

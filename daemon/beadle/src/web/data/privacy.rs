@@ -107,9 +107,9 @@ fn plugins(reader: &Reader, names: &Names, erasure: &Erasure) -> Result<Vec<Eras
     }
     let Some(event) = erasure.event else { return Ok(Vec::new()) };
     let (plugins, _) = reader.erasing_plugins(event)?;
-    let plugin = |it: ErasingPlugin| ErasurePlugin {
-        plugin: names.name(it.plugin),
-        state: match it.state {
+    let plugin = |row: ErasingPlugin| ErasurePlugin {
+        plugin: names.name(row.plugin),
+        state: match row.state {
             ErasingState::Pending => "pending",
             ErasingState::Waiting => "waiting",
             ErasingState::Failed { .. } => "failed",
@@ -117,10 +117,10 @@ fn plugins(reader: &Reader, names: &Names, erasure: &Erasure) -> Result<Vec<Eras
             ErasingState::Done => "done",
         }
         .into(),
-        attempts: Some(it.attempts),
-        error: it.error,
-        dead_letter: matches!(it.state, ErasingState::Failed { .. })
-            .then(|| HandlingId { event, plugin: it.plugin }.to_string()),
+        attempts: Some(row.attempts),
+        error: row.error,
+        dead_letter: matches!(row.state, ErasingState::Failed { .. })
+            .then(|| HandlingId { event, plugin: row.plugin }.to_string()),
     };
     Ok(plugins.into_iter().map(plugin).collect())
 }
