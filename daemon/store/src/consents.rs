@@ -123,12 +123,12 @@ impl Tx<'_> {
         self.cache.people.insert_person(person);
         let Some(entry) = recorded.pop() else { return Ok(None) };
         let mut asked = false;
-        if let Some(place) = self.latest_conversation(contact)? {
+        if let Some(conversation) = self.latest_conversation(contact)? {
             if wants_event {
-                self.append_about(consent_changed(&entry), place, contact, now)?;
+                self.append_about(consent_changed(&entry), conversation, contact, now)?;
             }
             if let Some(question) = &planned.question {
-                asked = self.ask_consent(question, entry.id, place, now)?;
+                asked = self.ask_consent(question, entry.id, conversation, now)?;
             }
         }
         Ok(Some(RecordedConsent { entry, asked }))
@@ -143,8 +143,8 @@ impl Tx<'_> {
         conversation: ConversationId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(false) };
-        let (is_group, contact, is_open) = (talk.group.is_some(), talk.contact, talk.window_until > now.0);
+        let Some(row) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(false) };
+        let (is_group, contact, is_open) = (row.group.is_some(), row.contact, row.window_until > now.0);
         let Some(contact) = contact.filter(|_| !is_group) else { return Ok(false) };
         let person = self.cache.people.person(self.conn, contact)?;
         if person.is_none_or(|person| person.contact.opted_out_since.is_some()) {

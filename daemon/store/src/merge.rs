@@ -221,16 +221,16 @@ impl Tx<'_> {
 
     /// Appends the events: the merge, and the end of a membership.
     fn append_merge_events(&mut self, report: &MergeReport, left: bool, now: Timestamp) -> Result<(), StoreError> {
-        let Some(place) = self.latest_conversation(report.kept)? else { return Ok(()) };
+        let Some(conversation) = self.latest_conversation(report.kept)? else { return Ok(()) };
         let merged = MergedContact { contact: report.removed, conversations: report.merged_conversations.clone() };
         let change = EventBody::ContactChanged {
             change: "merged".to_owned(),
             merged: Some(Box::new(merged)),
             extra: serde_json::Value::Null,
         };
-        self.append_about(change, place, report.kept, now)?;
+        self.append_about(change, conversation, report.kept, now)?;
         if left {
-            self.append_about(EventBody::MemberLeft { reason: "merged".to_owned() }, place, report.kept, now)?;
+            self.append_about(EventBody::MemberLeft { reason: "merged".to_owned() }, conversation, report.kept, now)?;
         }
         Ok(())
     }
@@ -240,8 +240,8 @@ impl Tx<'_> {
     pub(crate) fn latest_conversation(&self, contact: ContactId) -> Result<Option<ConversationId>, StoreError> {
         let sql = "SELECT id FROM (SELECT id, last_inbound_at AS at FROM conversations WHERE contact = ?1
                  UNION ALL SELECT conversation, -1 FROM group_members WHERE contact = ?1) ORDER BY at DESC, id LIMIT 1";
-        let place = self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0).map(ConversationId));
-        Ok(place.optional()?)
+        let conversation = self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0).map(ConversationId));
+        Ok(conversation.optional()?)
     }
 }
 

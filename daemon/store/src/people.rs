@@ -188,9 +188,9 @@ impl People {
     ) -> Result<Option<&mut ConversationRow>, StoreError> {
         let id = self.conversation(id);
         if self.conversations.get(&id).is_none() {
-            let Some(mut talk) = load_conversation(conn, id)? else { return Ok(None) };
-            talk.channel = self.channel(&talk.channel);
-            self.conversations.insert(id, talk);
+            let Some(mut conversation) = load_conversation(conn, id)? else { return Ok(None) };
+            conversation.channel = self.channel(&conversation.channel);
+            self.conversations.insert(id, conversation);
         }
         Ok(self.conversations.get(&id))
     }
@@ -223,11 +223,11 @@ impl People {
         id: ConversationId,
         contact: Option<ContactId>,
     ) -> Result<Option<Arc<ConversationView>>, StoreError> {
-        let Some(talk) = self.conversation_row(conn, id)? else { return Ok(None) };
-        let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else {
-            return Ok(Some(Arc::new(talk.view(Contact::unknown()))));
+        let Some(conversation) = self.conversation_row(conn, id)? else { return Ok(None) };
+        let Some(contact) = conversation.contact.or(contact).or(conversation.last_contact) else {
+            return Ok(Some(Arc::new(conversation.view(Contact::unknown()))));
         };
-        let view = talk.clone();
+        let view = conversation.clone();
         let Some(person) = self.person(conn, contact)? else { return Ok(None) };
         Ok(Some(Arc::new(view.view(person.contact.clone()))))
     }
@@ -248,13 +248,13 @@ impl People {
     /// The conversation's window needs no further check.
     pub(crate) fn clear_window_check(&mut self, id: ConversationId) {
         // If it is not cached, it will be read with the new value.
-        if let Some(talk) = self.conversations.get(&id) {
-            talk.watched = false;
+        if let Some(conversation) = self.conversations.get(&id) {
+            conversation.watched = false;
         }
     }
 
-    pub(crate) fn insert_conversation(&mut self, talk: ConversationRow) {
-        self.conversations.insert(talk.id, talk);
+    pub(crate) fn insert_conversation(&mut self, conversation: ConversationRow) {
+        self.conversations.insert(conversation.id, conversation);
     }
 }
 
@@ -320,8 +320,8 @@ pub(crate) fn load_conversation(conn: &Connection, id: ConversationId) -> Result
              free_entry_until, EXISTS (SELECT 1 FROM windows WHERE windows.conversation = conversations.id), id
          FROM conversations WHERE id = (SELECT coalesce(merged_into, id) FROM conversations WHERE id = ?1)",
     )?;
-    let talk = read.query_row([id.0], |row| {
-        let talk = ConversationRow {
+    let conversation = read.query_row([id.0], |row| {
+        let conversation = ConversationRow {
             id: ConversationId(row.get(10)?),
             channel: row.get(0)?,
             contact: row.get::<_, Option<i64>>(1)?.map(ContactId),
@@ -333,13 +333,13 @@ pub(crate) fn load_conversation(conn: &Connection, id: ConversationId) -> Result
             free_entry_until: row.get::<_, Option<i64>>(8)?.map(Timestamp),
             watched: row.get(9)?,
         };
-        Ok((talk, row.get::<_, Option<i64>>(4)?, row.get::<_, Option<String>>(5)?))
+        Ok((conversation, row.get::<_, Option<i64>>(4)?, row.get::<_, Option<String>>(5)?))
     });
-    let Some((mut talk, kind, address)) = talk.optional()? else { return Ok(None) };
+    let Some((mut conversation, kind, address)) = conversation.optional()? else { return Ok(None) };
     // An address of a kind that this version does not know must not stop the conversation: the next
     // message brings another.
-    talk.address = kind.zip(address).and_then(|(kind, address)| alias_of(kind, address).ok());
-    Ok(Some(talk))
+    conversation.address = kind.zip(address).and_then(|(kind, address)| alias_of(kind, address).ok());
+    Ok(Some(conversation))
 }
 
 /// Reads a conversation with its contact, or in a group with this or the last author.
@@ -348,9 +348,9 @@ pub(crate) fn load_view(
     id: ConversationId,
     contact: Option<ContactId>,
 ) -> Result<Option<ConversationView>, StoreError> {
-    let Some(talk) = load_conversation(conn, id)? else { return Ok(None) };
-    let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else {
-        return Ok(Some(talk.view(Contact::unknown())));
+    let Some(conversation) = load_conversation(conn, id)? else { return Ok(None) };
+    let Some(contact) = conversation.contact.or(contact).or(conversation.last_contact) else {
+        return Ok(Some(conversation.view(Contact::unknown())));
     };
-    Ok(load_person(conn, contact)?.map(|person| talk.view(person.contact)))
+    Ok(load_person(conn, contact)?.map(|person| conversation.view(person.contact)))
 }

@@ -429,7 +429,7 @@ fn components(
         let parameter = match header {
             TemplateHeader::Text(filling) => parameter(filling),
             TemplateHeader::File { kind, source, filename } => named_file(*kind, source, filename.as_deref(), uploaded),
-            TemplateHeader::Location(place) => json!({"type": "location", "location": location_tree(place)}),
+            TemplateHeader::Location(location) => json!({"type": "location", "location": location_tree(location)}),
         };
         components.push(json!({"type": "header", "parameters": [parameter]}));
     }

@@ -67,9 +67,9 @@ fn content_line(content: &Content) -> String {
         Content::Audio(media) => file_line("audio", media),
         Content::Document(media) => file_line("document", media),
         Content::Sticker(media) => file_line("sticker", media),
-        Content::Location(place) => match &place.name {
+        Content::Location(location) => match &location.name {
             Some(name) => format!("(location) {name}"),
-            None => format!("(location) {}, {}", place.latitude, place.longitude),
+            None => format!("(location) {}, {}", location.latitude, location.longitude),
         },
         Content::Contacts(_) => "(contacts)".into(),
         Content::Order(order) => format!("(order) {} products", order.items.len()),

@@ -380,9 +380,9 @@ mod tests {
     fn other_messages_long_texts_and_quotes_stay_apart() {
         let long = "x".repeat(4096);
         let bodies = sent(|host| {
-            let place = wit::Location { latitude: 1.0, longitude: 1.0, name: None, address: None };
+            let location = wit::Location { latitude: 1.0, longitude: 1.0, name: None, address: None };
             assert!(host.reply_with(text("Here:")).is_ok());
-            assert!(host.reply_with(wit::LocationMessage { location: place, quote: None }).is_ok());
+            assert!(host.reply_with(wit::LocationMessage { location, quote: None }).is_ok());
             assert!(host.reply_with(text("Come!")).is_ok());
             assert!(host.reply_with(text(&long)).is_ok());
             let quote = host.facts.handles.seal(Kind::Message, "wamid.1");

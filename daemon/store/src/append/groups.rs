@@ -52,20 +52,22 @@ impl Tx<'_> {
             (EventBody::Message { .. } | EventBody::Echo { .. }, Some(_), _) => {
                 self.with_file(enriched, event, plan, now)
             }
-            (EventBody::MemberJoined { reason, .. }, Some(talk), Some(contact)) if self.is_group(talk)? => {
-                let again = self.joins_group(talk, contact, at)?;
+            (EventBody::MemberJoined { reason, .. }, Some(conversation), Some(contact))
+                if self.is_group(conversation)? =>
+            {
+                let again = self.joins_group(conversation, contact, at)?;
                 Ok(Some(EventBody::MemberJoined { reason: reason.clone(), again }))
             }
-            (EventBody::MemberLeft { .. }, Some(talk), Some(contact)) if self.is_group(talk)? => {
+            (EventBody::MemberLeft { .. }, Some(conversation), Some(contact)) if self.is_group(conversation)? => {
                 self.conn
                     .prepare_cached(
                         "INSERT INTO group_members (conversation, contact, joined_at, left_at) VALUES (?1, ?2, ?3, ?3)
                          ON CONFLICT DO UPDATE SET left_at = ?3",
                     )?
-                    .execute([talk.0, contact.0, at.0])?;
+                    .execute([conversation.0, contact.0, at.0])?;
                 Ok(enriched)
             }
-            (EventBody::JoinRequest { request, revoked, .. }, Some(talk), Some(contact)) => {
+            (EventBody::JoinRequest { request, revoked, .. }, Some(conversation), Some(contact)) => {
                 let sql = match revoked {
                     true => "DELETE FROM join_requests WHERE conversation = ?1 AND request = ?2",
                     false => {
@@ -75,48 +77,53 @@ impl Tx<'_> {
                 };
                 let mut write = self.conn.prepare_cached(sql)?;
                 if *revoked {
-                    write.execute(params![talk.0, request])?;
+                    write.execute(params![conversation.0, request])?;
                 } else {
-                    write.execute(params![talk.0, request, contact.0, at.0])?;
+                    write.execute(params![conversation.0, request, contact.0, at.0])?;
                 }
                 Ok(enriched)
             }
-            (EventBody::GroupChanged(news), talk, _) => {
+            (EventBody::GroupChanged(news), conversation, _) => {
                 let mut news = news.clone();
-                self.group_changed(&mut news, talk, at)?;
+                self.group_changed(&mut news, conversation, at)?;
                 Ok(Some(EventBody::GroupChanged(news)))
             }
             _ => Ok(enriched),
         }
     }
 
-    pub(super) fn is_group(&mut self, talk: ConversationId) -> Result<bool, StoreError> {
-        Ok(self.cache.people.conversation_row(self.conn, talk)?.is_some_and(|talk| talk.group.is_some()))
+    pub(super) fn is_group(&mut self, conversation: ConversationId) -> Result<bool, StoreError> {
+        Ok(self.cache.people.conversation_row(self.conn, conversation)?.is_some_and(|row| row.group.is_some()))
     }
 
     /// Adds a member. Returns whether they had left before.
-    fn joins_group(&mut self, talk: ConversationId, contact: ContactId, at: Timestamp) -> Result<bool, StoreError> {
+    fn joins_group(
+        &mut self,
+        conversation: ConversationId,
+        contact: ContactId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let had_left = self
             .conn
             .prepare_cached("SELECT left_at IS NOT NULL FROM group_members WHERE conversation = ?1 AND contact = ?2")?
-            .query_row([talk.0, contact.0], |row| row.get(0))
+            .query_row([conversation.0, contact.0], |row| row.get(0))
             .optional()?;
         self.conn
             .prepare_cached(
                 "INSERT INTO group_members (conversation, contact, joined_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT DO UPDATE SET joined_at = ?3, left_at = NULL WHERE left_at IS NOT NULL",
             )?
-            .execute([talk.0, contact.0, at.0])?;
+            .execute([conversation.0, contact.0, at.0])?;
         self.conn
             .prepare_cached("DELETE FROM join_requests WHERE conversation = ?1 AND contact = ?2")?
-            .execute([talk.0, contact.0])?;
+            .execute([conversation.0, contact.0])?;
         Ok(had_left.unwrap_or(false))
     }
 
     fn group_changed(
         &mut self,
         news: &mut GroupNotification,
-        talk: Option<ConversationId>,
+        conversation: Option<ConversationId>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         if let (None, Some(request)) = (news.requested_by, &news.request) {
@@ -131,7 +138,7 @@ impl Tx<'_> {
                 }
             }
         }
-        let Some(talk) = talk else { return Ok(()) };
+        let Some(conversation) = conversation else { return Ok(()) };
         let suspended = match news.change.as_str() {
             "suspended" => Some(true),
             "restored" => Some(false),
@@ -149,7 +156,7 @@ impl Tx<'_> {
                      deleted_at = coalesce(?7, deleted_at)",
             )?
             .execute(params![
-                talk.0,
+                conversation.0,
                 news.subject,
                 news.description,
                 news.invite_link,
@@ -162,10 +169,10 @@ impl Tx<'_> {
         for request in answered.flatten().filter_map(serde_json::Value::as_str) {
             self.conn
                 .prepare_cached("DELETE FROM join_requests WHERE conversation = ?1 AND request = ?2")?
-                .execute(params![talk.0, request])?;
+                .execute(params![conversation.0, request])?;
         }
         if let Some(members) = &news.members {
-            self.set_members(talk, members, at)?;
+            self.set_members(conversation, members, at)?;
         }
         Ok(())
     }
@@ -173,7 +180,7 @@ impl Tx<'_> {
     /// Replaces the members of a group.
     fn set_members(
         &mut self,
-        talk: ConversationId,
+        conversation: ConversationId,
         members: &[Vec<beadle_model::Alias>],
         at: Timestamp,
     ) -> Result<(), StoreError> {
@@ -184,15 +191,15 @@ impl Tx<'_> {
         let known: Vec<i64> = self
             .conn
             .prepare_cached("SELECT contact FROM group_members WHERE conversation = ?1 AND left_at IS NULL")?
-            .query_map([talk.0], |row| row.get(0))?
+            .query_map([conversation.0], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for absent in known.into_iter().filter(|known| !there.contains(&ContactId(*known))) {
             self.conn
                 .prepare_cached("UPDATE group_members SET left_at = ?3 WHERE conversation = ?1 AND contact = ?2")?
-                .execute([talk.0, absent, at.0])?;
+                .execute([conversation.0, absent, at.0])?;
         }
         for contact in there {
-            self.joins_group(talk, contact, at)?;
+            self.joins_group(conversation, contact, at)?;
         }
         Ok(())
     }

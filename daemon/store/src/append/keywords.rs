@@ -118,7 +118,7 @@ impl Tx<'_> {
             self.cache.is_restricting = true;
         }
         let conversation = person.conversations.iter().find(|(channel, _)| **channel == *inbound.sender.channel);
-        let place = (person.contact.id, conversation.map(|(_, id)| *id));
+        let requester = (person.contact.id, conversation.map(|(_, id)| *id));
         match (word.keyword, &word.topic) {
             (Keyword::OptIn, Some(topic)) => {
                 let known = person.contact.language.as_deref();
@@ -138,17 +138,17 @@ impl Tx<'_> {
             }
             (Keyword::Help, _) => changed = true,
             (Keyword::Human, _) => {
-                self.open_request(RequestKind::Human, place, now)?;
+                self.open_request(RequestKind::Human, requester, now)?;
                 changed = true;
             }
             (Keyword::MyData, _) => {
-                self.open_request(RequestKind::Export, place, now)?;
-                tracing::info!(contact = %place.0, "a person asks for a copy of their data");
+                self.open_request(RequestKind::Export, requester, now)?;
+                tracing::info!(contact = %requester.0, "a person asks for a copy of their data");
                 changed = true;
             }
             (Keyword::ForgetMe, _) => {
-                self.open_request(RequestKind::Erase, place, now)?;
-                tracing::info!(contact = %place.0, "a person asks for the erasure of their data");
+                self.open_request(RequestKind::Erase, requester, now)?;
+                tracing::info!(contact = %requester.0, "a person asks for the erasure of their data");
                 changed = true;
             }
             _ => {}

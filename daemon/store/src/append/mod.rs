@@ -197,10 +197,10 @@ impl Tx<'_> {
     }
 
     fn known_conversation(&mut self, id: ConversationId) -> Result<AppendPlan, StoreError> {
-        let Some(talk) = self.cache.people.conversation_row(self.conn, id)? else {
+        let Some(conversation) = self.cache.people.conversation_row(self.conn, id)? else {
             return Err(StoreError::NotFound { object: "conversation", id: id.to_string() });
         };
-        Ok(AppendPlan::plain(Some(id), talk.contact.or(talk.last_contact)))
+        Ok(AppendPlan::plain(Some(id), conversation.contact.or(conversation.last_contact)))
     }
 
     fn append_one(

@@ -222,16 +222,16 @@ impl Tx<'_> {
         if renamed || guessed || inbound.joins(person) {
             return Ok(None);
         }
-        let talk = match &inbound.sender.group {
+        let conversation = match &inbound.sender.group {
             Some(group) => self.cache.people.group(self.conn, &inbound.sender.channel, group)?,
             None => {
-                person.conversations.iter().find(|(channel, _)| **channel == *inbound.sender.channel).map(|talk| talk.1)
+                person.conversations.iter().find(|(channel, _)| **channel == *inbound.sender.channel).map(|(_, id)| *id)
             }
         };
-        let Some(talk) = talk else { return Ok(None) };
-        let Some(talk) = self.cache.people.conversation_row(self.conn, talk)? else { return Ok(None) };
-        let same_address = talk.address.as_ref() == inbound.address();
-        Ok(same_address.then(|| AppendPlan::plain(Some(talk.id), Some(contact))))
+        let Some(conversation) = conversation else { return Ok(None) };
+        let Some(row) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(None) };
+        let same_address = row.address.as_ref() == inbound.address();
+        Ok(same_address.then(|| AppendPlan::plain(Some(row.id), Some(contact))))
     }
 
     /// Adds aliases from a receipt to the contact of a conversation.
@@ -244,7 +244,7 @@ impl Tx<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        let contact = self.cache.people.conversation_row(self.conn, conversation)?.and_then(|talk| talk.contact);
+        let contact = self.cache.people.conversation_row(self.conn, conversation)?.and_then(|row| row.contact);
         let Some(contact) = contact else { return Ok(()) };
         // Someone who is being erased is not to be found by a number any more.
         let person = self.cache.people.person(self.conn, contact)?;
@@ -431,15 +431,15 @@ impl Tx<'_> {
         let Sender { channel, group, .. } = inbound.sender;
         let known = match group {
             Some(group) => self.cache.people.group(self.conn, channel, group)?,
-            None => person.conversations.iter().find(|(name, _)| **name == **channel).map(|talk| talk.1),
+            None => person.conversations.iter().find(|(name, _)| **name == **channel).map(|(_, id)| *id),
         };
         let address = inbound.address();
         let (kind, value) = (address.map(|address| address.kind as i64), address.map(|address| &address.value));
         if let Some(id) = known {
-            if let Some(talk) = self.cache.people.conversation_row(self.conn, id)?
-                && talk.address.as_ref() != address
+            if let Some(row) = self.cache.people.conversation_row(self.conn, id)?
+                && row.address.as_ref() != address
             {
-                talk.address = address.cloned();
+                row.address = address.cloned();
                 self.conn
                     .prepare_cached("UPDATE conversations SET address_kind = ?2, address = ?3 WHERE id = ?1")?
                     .execute(params![id.0, kind, value])?;
