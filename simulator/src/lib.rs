@@ -136,9 +136,9 @@ impl Simulator {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = delivery::client(config.concurrency).map_err(|error| StartError::System(error.to_string()))?;
         let (webhook_sender, lanes) = WebhookSender::new(config.concurrency, callback);
-        let given = config.templates.clone();
+        let templates = config.templates.clone();
         let hub = Arc::new(Hub::new(config, ids, webhook_sender, client, addr));
-        for (index, template) in given.iter().enumerate() {
+        for (index, template) in templates.iter().enumerate() {
             hub.add_template(template).map_err(|refusal| StartError::Template(index, refusal.details))?;
         }
         Ok(Self { addr, listener, hub, lanes })

@@ -78,9 +78,9 @@ impl Log {
 
 /// A body as text, truncated to [`MAX_BODY_BYTES`].
 pub(crate) fn body_text(body: &[u8]) -> String {
-    let shown = body.get(..MAX_BODY_BYTES).unwrap_or(body);
-    let mut text = String::from_utf8_lossy(shown).into_owned();
-    if shown.len() < body.len() {
+    let excerpt = body.get(..MAX_BODY_BYTES).unwrap_or(body);
+    let mut text = String::from_utf8_lossy(excerpt).into_owned();
+    if excerpt.len() < body.len() {
         text.push_str(&format!("… ({} bytes in total)", body.len()));
     }
     text

@@ -126,9 +126,9 @@ fn metrics(text: &str) -> String {
                 }
             }
         }
-        let shown = if kind == "histogram" { name } else { &sample };
+        let label = if kind == "histogram" { name } else { &sample };
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
-        let _ = writeln!(page, "| `{shown}` | {kind} | {} | {} |", labels.join(", "), meaning.trim_end_matches('.'));
+        let _ = writeln!(page, "| `{label}` | {kind} | {} | {} |", labels.join(", "), meaning.trim_end_matches('.'));
     }
     page
 }

@@ -24,9 +24,9 @@ pub async fn check(path: &Path) -> Exit {
         Ok(loaded) => {
             let color = std::io::stdout().is_terminal();
             let found = warnings(&loaded);
-            let shown =
+            let lines =
                 loaded.warnings.iter().chain(&found).map(|warning| warning.render(&loaded.sources, color) + "\n");
-            let mut text: String = shown.collect();
+            let mut text: String = lines.collect();
             let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
             text.push_str(&format!("Valid: {}\n", files.join(", ")));
             if loaded.config.plugins.values().any(|plugin| !plugin.settings.is_null()) {
@@ -156,11 +156,11 @@ mod tests {
         let toml = "[daemon]\nplugin_dirs = [\"plugins\"]\n[plugins.here]\n[plugins.nothere]\norder = 1\n";
         fs::write(folder.path().join("beadle.toml"), toml).unwrap();
         let loaded = config::load(folder.path(), &Environment::process()).unwrap();
-        let shown = warnings(&loaded).iter().map(|warning| warning.render(&loaded.sources, false)).collect::<String>();
+        let output = warnings(&loaded).iter().map(|warning| warning.render(&loaded.sources, false)).collect::<String>();
         let expected =
             "warning[plugin-missing]: `[plugins.nothere]` has no effect: no plugin folder contains nothere.wasm";
         let place = format!(" --> {}:4:10", folder.path().join("beadle.toml").display());
-        assert!(shown.contains(expected) && shown.contains(&place), "{shown}");
-        assert!(!shown.contains("plugins.here]` has"), "{shown}");
+        assert!(output.contains(expected) && output.contains(&place), "{output}");
+        assert!(!output.contains("plugins.here]` has"), "{output}");
     }
 }

@@ -45,10 +45,10 @@ pub struct FollowedClock {
 impl FollowedClock {
     /// Waits until everything that revision `rev` (or a later one) set off is done; at most `patience`.
     pub async fn settled(&self, rev: u64, patience: Duration) -> Activity {
-        let mut shown = self.rev.clone();
+        let mut revisions = self.rev.clone();
         let settled = async {
             // The sender lives as long as the process.
-            let _ = shown.wait_for(|shown| *shown >= rev).await;
+            let _ = revisions.wait_for(|current| *current >= rev).await;
             self.manual.wait_until_idle().await
         };
         tokio::time::timeout(patience, settled).await.unwrap_or(Activity::Busy)

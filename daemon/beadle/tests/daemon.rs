@@ -60,7 +60,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-async fn shown(setup: &Setup, words: &[&str]) -> String {
+async fn output_of(setup: &Setup, words: &[&str]) -> String {
     stdout(&setup.cli(words).await)
 }
 
@@ -108,8 +108,8 @@ async fn webhooks_are_stored_and_shown() {
     assert_eq!(seen, ["hello", "first-message"]);
     let id = events["items"][0]["id"].as_str().unwrap();
     assert_eq!(json_of(&setup, &["events", "show", id]).await["body"]["message"], "wamid.1");
-    assert!(shown(&setup, &["why", "wamid.1"]).await.contains("message from con_1 on shop: hello"));
-    assert!(shown(&setup, &["contacts", "show", "con_1"]).await.contains(&format!("Member {SENDER}")));
+    assert!(output_of(&setup, &["why", "wamid.1"]).await.contains("message from con_1 on shop: hello"));
+    assert!(output_of(&setup, &["contacts", "show", "con_1"]).await.contains(&format!("Member {SENDER}")));
     let tail = json_of(&setup, &["events", "tail", "--after", "evt_1", "--count", "1"]).await;
     assert_eq!(tail["summary"], "hello");
     daemon.stop().await;
@@ -239,7 +239,7 @@ async fn a_killed_daemon_keeps_what_it_stored() {
     daemon.kill9().await;
     assert_eq!(setup.cli(&["status"]).await.status.code(), Some(3));
     let daemon = setup.start().await;
-    assert!(shown(&setup, &["events", "list"]).await.contains("still here"));
+    assert!(output_of(&setup, &["events", "list"]).await.contains("still here"));
     daemon.stop().await;
 }
 
@@ -326,7 +326,7 @@ async fn a_task_that_cannot_be_restarted_shuts_the_daemon_down() {
         assert!(log.contains(&format!("task failed, shutting down task={kind}")), "{log}");
         assert!(log.contains("daemon failed code=task-failed"), "{log}");
         let daemon = setup.start().await;
-        assert!(shown(&setup, &["events", "list"]).await.contains("before"), "{kind}");
+        assert!(output_of(&setup, &["events", "list"]).await.contains("before"), "{kind}");
         daemon.stop().await;
     }
 }
@@ -370,7 +370,7 @@ async fn a_silent_task_is_reported_everywhere() {
     assert!(status == 503 && text.starts_with("not ready\ntask-stuck: "), "{text}");
     let metrics = get(&setup.admin, "/metrics").await.1;
     assert!(metrics.contains("beadle_task_healthy{task=\"dispatch\"} 0"), "{metrics}");
-    assert!(shown(&setup, &["status"]).await.contains("task `dispatch`"));
+    assert!(output_of(&setup, &["status"]).await.contains("task `dispatch`"));
 }
 
 #[test]
@@ -413,7 +413,7 @@ async fn admin_statuses(lines: &str, token: Option<&str>) -> (u16, u16, u16) {
 async fn the_admin_address_serves_health_only_unless_it_is_opened() {
     assert_eq!(admin_statuses("", None).await, (200, 401, 401));
     assert_eq!(admin_statuses("open_api = true", None).await, (200, 200, 200));
-    let created = shown(&setup(), &["token"]).await;
+    let created = output_of(&setup(), &["token"]).await;
     let token = created.split_whitespace().find(|word| word.starts_with("beadle_")).unwrap().to_owned();
     let line = created.lines().find(|line| line.contains("token_sha256")).unwrap().trim().to_owned();
     assert!(!line.contains(&token[7..]), "the hash does not show the token");

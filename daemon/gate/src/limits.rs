@@ -13,7 +13,9 @@ mod tests;
 use beadle_model::keyword::HOST_BUTTON;
 use beadle_model::outgoing::{Button, Section};
 use beadle_model::{Outgoing, Refusal};
-use parts::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, empty, filled, quoted, short, some_of, unique};
+use parts::{
+    BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, check_text, empty, quoted, short, some_of, unique,
+};
 
 /// Characters of a text.
 pub const TEXT: usize = 4096;
@@ -44,21 +46,21 @@ pub fn check(body: &Outgoing) -> Result<(), Refusal> {
     reserved_ids(body)?;
     match body {
         Outgoing::Text { body, quote, .. } => {
-            filled("the text", body, TEXT)?;
+            check_text("the text", body, TEXT)?;
             quoted(quote)
         }
         Outgoing::Buttons { header, body, footer, buttons, quote } => {
             rich::above(header)?;
             around(&None, footer)?;
-            filled("the text", body, BUTTONS_BODY)?;
+            check_text("the text", body, BUTTONS_BODY)?;
             some_of("buttons", buttons.len(), BUTTONS)?;
             each_button(buttons)?;
             quoted(quote)
         }
         Outgoing::List { header, body, footer, button, sections, quote } => {
             around(header, footer)?;
-            filled("the text", body, LIST_BODY)?;
-            filled("what opens the list", button, BUTTON_TITLE)?;
+            check_text("the text", body, LIST_BODY)?;
+            check_text("what opens the list", button, BUTTON_TITLE)?;
             some_of("sections", sections.len(), SECTIONS)?;
             some_of("rows", sections.iter().map(|section| section.rows.len()).sum(), ROWS)?;
             each_section(sections)?;
@@ -107,14 +109,14 @@ pub fn check_json(text: &str) -> Result<(), Refusal> {
 }
 
 fn around(header: &Option<String>, footer: &Option<String>) -> Result<(), Refusal> {
-    header.iter().try_for_each(|text| filled("the header", text, HEADER))?;
-    footer.iter().try_for_each(|text| filled("the footer", text, FOOTER))
+    header.iter().try_for_each(|text| check_text("the header", text, HEADER))?;
+    footer.iter().try_for_each(|text| check_text("the footer", text, FOOTER))
 }
 
 fn each_button(buttons: &[Button]) -> Result<(), Refusal> {
     for (number, button) in (1..).zip(buttons) {
-        filled(&format!("the id of button {number}"), &button.id, BUTTON_ID)?;
-        filled(&format!("the title of button {number}"), &button.title, BUTTON_TITLE)?;
+        check_text(&format!("the id of button {number}"), &button.id, BUTTON_ID)?;
+        check_text(&format!("the title of button {number}"), &button.title, BUTTON_TITLE)?;
     }
     unique("buttons", "id", buttons.iter().map(|button| &button.id))?;
     unique("buttons", "title", buttons.iter().map(|button| &button.title))
@@ -123,7 +125,7 @@ fn each_button(buttons: &[Button]) -> Result<(), Refusal> {
 fn each_section(sections: &[Section]) -> Result<(), Refusal> {
     for (number, section) in (1..).zip(sections) {
         match &section.title {
-            Some(title) => filled(&format!("the title of section {number}"), title, SECTION_TITLE)?,
+            Some(title) => check_text(&format!("the title of section {number}"), title, SECTION_TITLE)?,
             None if sections.len() > 1 => return Err(empty(&format!("the title of section {number}"))),
             None => {}
         }
@@ -135,10 +137,10 @@ fn each_section(sections: &[Section]) -> Result<(), Refusal> {
         }
     }
     for (number, row) in (1..).zip(sections.iter().flat_map(|section| &section.rows)) {
-        filled(&format!("the id of row {number}"), &row.id, ROW_ID)?;
-        filled(&format!("the title of row {number}"), &row.title, ROW_TITLE)?;
+        check_text(&format!("the id of row {number}"), &row.id, ROW_ID)?;
+        check_text(&format!("the title of row {number}"), &row.title, ROW_TITLE)?;
         if let Some(description) = &row.description {
-            filled(&format!("the description of row {number}"), description, ROW_DESCRIPTION)?;
+            check_text(&format!("the description of row {number}"), description, ROW_DESCRIPTION)?;
         }
     }
     unique("rows", "id", sections.iter().flat_map(|section| &section.rows).map(|row| &row.id))

@@ -315,8 +315,8 @@ mod tests {
             (AttributeType::Choices(sizes()), "M, S", choices(&["M", "S"])),
             (AttributeType::Choices(sizes()), "M;XL", None),
         ];
-        for (declared, given, value) in table {
-            assert_eq!(declared.parse(given), value, "{declared:?} {given}");
+        for (declared, input, value) in table {
+            assert_eq!(declared.parse(input), value, "{declared:?} {input}");
         }
         assert_eq!(AttributeType::Text.parse(&"x".repeat(MAX_TEXT + 1)), None);
     }

@@ -168,7 +168,7 @@ impl Attempts {
         let now = self.context.clock.now();
         if !plugin.subscriptions().contains(&run.event.kind()) || self.is_superseded(&run.event).await {
             attempt.permit.succeeded(lane, false);
-            if run.kept {
+            if run.is_waiting {
                 self.commit(attempt, plugin, Effects::default(), None, now).await?;
             } else {
                 run.pass(place);
@@ -197,7 +197,7 @@ impl Attempts {
         let reads_can_be_stale = !handled.has_no_reads();
         let Handled { disposition, effects, instance } = handled;
         let disposition = if is_staged { subscription.effective(disposition) } else { Disposition::Pass };
-        if disposition == Disposition::Pass && effects.is_empty() && !run.kept && !attempt.late {
+        if disposition == Disposition::Pass && effects.is_empty() && !run.is_waiting && !attempt.late {
             // Nothing to commit: its bit goes with the next commit.
             run.pass(place);
             instance.keep();
@@ -243,7 +243,7 @@ impl Attempts {
         let commit = Arc::new(Commit {
             fence: store.fence(),
             plugin: subscription.no(),
-            was_waiting: run.kept,
+            was_waiting: run.is_waiting,
             now,
             progress: run.progress(Some(place), decision),
             conversation: conversation.map(|conversation| conversation.id),

@@ -245,7 +245,7 @@ impl Executor {
         let (event, plugin, Failure { code, error, .. }) = (run.event.id, subscription.slot.name(), failure);
         tracing::warn!(%plugin, %event, code, attempts, %next_at, error, "handling failed and will be retried");
         self.context.health.attempt_failed(plugin);
-        let (is_waiting, code, error) = (run.kept, (*code).into(), error.clone());
+        let (is_waiting, code, error) = (run.is_waiting, (*code).into(), error.clone());
         let failed = FailedAttempt { event, plugin: subscription.no(), is_waiting, attempts, code, error, next_at };
         if let Err(error) = self.context.store.record_failed_attempt(failed).await {
             tracing::debug!(%event, %error, "failed attempt not recorded");
@@ -259,7 +259,7 @@ impl Executor {
         tracing::debug!(%plugin, event = %run.event.id, code = reason.code, "event kept for its plugin");
         // Counted first: it may be replayed as soon as it is on disk. A kept event still is.
         self.backlogs.add(no);
-        if !run.kept && !self.set_aside(handling, UnhandledState::Waiting, attempts, reason, None).await {
+        if !run.is_waiting && !self.set_aside(handling, UnhandledState::Waiting, attempts, reason, None).await {
             return End::Stopping;
         }
         self.backlogs.ring(no);

@@ -143,7 +143,7 @@ impl Replay {
     async fn put_back(&self, subscription: &Arc<Subscription>, waiting: WaitingHandling) -> Result<(), StoreError> {
         let (no, event) = (subscription.no(), waiting.event.id);
         let list = self.context.store.subscriber_list(vec![no]).await?;
-        let run = Arc::new(EventRun::kept(waiting, Arc::clone(subscription), list));
+        let run = Arc::new(EventRun::waiting(waiting, Arc::clone(subscription), list));
         let lane = run.lane_of(0);
         self.backlogs.replaying(no, event);
         let (executor, backlogs) = (Arc::clone(&self.executor), Arc::clone(&self.backlogs));

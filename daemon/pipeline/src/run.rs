@@ -50,8 +50,8 @@ pub(crate) struct EventRun {
     /// Failed attempts before the restart.
     failed_before: Vec<(PluginNo, u32)>,
     ending: OnceLock<Ending>,
-    /// It was kept on disk for its one subscriber, and is finished otherwise.
-    pub kept: bool,
+    /// It waited on disk for its one subscriber; the others have finished.
+    pub is_waiting: bool,
     /// While it is in flight.
     ticket: Option<Ticket>,
 }
@@ -67,17 +67,17 @@ impl EventRun {
             done_overflow: Mutex::default(),
             failed_before: Vec::new(),
             ending: OnceLock::new(),
-            kept: false,
+            is_waiting: false,
             ticket: None,
         }
     }
 
-    /// An event that was kept for a plugin. `subscriber_list`: the one with that plugin alone.
-    pub fn kept(waiting: WaitingHandling, subscription: Arc<Subscription>, subscriber_list: i64) -> Self {
+    /// An event that waited for a plugin. `subscriber_list`: the one with that plugin alone.
+    pub fn waiting(waiting: WaitingHandling, subscription: Arc<Subscription>, subscriber_list: i64) -> Self {
         Self {
             failed_before: vec![(subscription.no(), waiting.attempts)],
             ending: waiting.ending.map(OnceLock::from).unwrap_or_default(),
-            kept: true,
+            is_waiting: true,
             ..Self::new(waiting.event, vec![Subscriber::new(subscription)], subscriber_list)
         }
     }

@@ -75,9 +75,9 @@ impl Zone {
 
     /// Formats an instant as local time: `Thu 2026-12-24 18:00 CET`.
     pub fn local(&self, at: Timestamp) -> String {
-        let shown = exact(at).to_zoned_datetime(self.tz.clone());
-        let form = if shown.second() == 0 { "%a %F %H:%M %Z" } else { "%a %F %H:%M:%S %Z" };
-        shown.strftime(form).to_string()
+        let local = exact(at).to_zoned_datetime(self.tz.clone());
+        let form = if local.second() == 0 { "%a %F %H:%M %Z" } else { "%a %F %H:%M:%S %Z" };
+        local.strftime(form).to_string()
     }
 
     /// Local time at an instant, rounded down to the second.

@@ -395,9 +395,9 @@ fn errors_have_a_place_and_a_reason() {
         let (_, error) = errors.first().unwrap();
         let found = &expression[error.span.clone()];
         let parts = [Some(&error.message), Some(&error.label).filter(|label| !label.is_empty()), error.help.as_ref()];
-        let shown = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join("; ");
-        if (found, shown.as_str()) != (place, text) {
-            wrong.push(format!("{expression}\n  {found}: {shown}"));
+        let message = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join("; ");
+        if (found, message.as_str()) != (place, text) {
+            wrong.push(format!("{expression}\n  {found}: {message}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

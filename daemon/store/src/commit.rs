@@ -42,7 +42,7 @@ fn cut(text: &str) -> &str {
 impl Tx<'_> {
     pub(crate) fn check_fence(&self, fence: Fence) -> Result<(), StoreError> {
         let current = self.shared.fence;
-        if fence.0 == current { Ok(()) } else { Err(StoreError::Fenced { given: fence.0, current }) }
+        if fence.0 == current { Ok(()) } else { Err(StoreError::Fenced { fence: fence.0, current }) }
     }
 
     pub(crate) fn commit(&mut self, ready: &PreparedCommit) -> Result<(), StoreError> {

@@ -239,8 +239,8 @@ pub(crate) fn is_known(conn: &Connection, contact: &Contact, consent: &NewConsen
     })
 }
 
-/// What a person says in the chat.
-pub(crate) fn said(purpose: Purpose, act: ConsentAct, at: Timestamp) -> NewConsent {
+/// A consent that a person expressed in the chat.
+pub(crate) fn chat_consent(purpose: Purpose, act: ConsentAct, at: Timestamp) -> NewConsent {
     NewConsent {
         // The recorder sets it.
         contact: ContactId(0),

@@ -80,10 +80,10 @@ pub enum StoreError {
     #[error("contacts were merged while the plugin's state was being copied; the copy must be repeated")]
     StateMoved,
     /// The commit was prepared by a process that no longer owns the lanes.
-    #[error("the commit has fence {given}, but {current} is current: another process took over")]
+    #[error("the commit has fence {fence}, but {current} is current: another process took over")]
     Fenced {
         /// The fence of the commit.
-        given: i64,
+        fence: i64,
         /// The current fence.
         current: i64,
     },

@@ -116,13 +116,13 @@ impl Reader {
                 .query_map([conversation.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
             let mut read = conn.prepare_cached(&format!("SELECT {CONTACT} FROM contacts WHERE id = ?1"))?;
-            let mut shown = Vec::with_capacity(asked.len());
+            let mut requests = Vec::with_capacity(asked.len());
             for (request, contact, requested_at) in asked {
                 if let Some(contact) = read.query_row([contact], contact_of).optional()? {
-                    shown.push(PendingJoinRequest { request, contact, requested_at: Timestamp(requested_at) });
+                    requests.push(PendingJoinRequest { request, contact, requested_at: Timestamp(requested_at) });
                 }
             }
-            Ok(shown)
+            Ok(requests)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Templates and Direct Send: counts per contact for the marketing caps and per portfolio for the messaging limit, and
 //! WhatsApp's refusals of marketing.
 
-use crate::consents::said;
+use crate::consents::chat_consent;
 use crate::error::StoreError;
 use crate::read::Reader;
 use crate::step::NewSend;
@@ -101,7 +101,7 @@ impl Tx<'_> {
             contact,
             actor: actor::PLATFORM.into(),
             evidence: Some(format!("code {code}")),
-            ..said(Purpose::Marketing, ConsentAct::Withdrawn, at)
+            ..chat_consent(Purpose::Marketing, ConsentAct::Withdrawn, at)
         };
         self.record_consent(&PlannedConsent { consent, question: None }, wants_event, at)?;
         Ok(())

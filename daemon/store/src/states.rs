@@ -271,7 +271,7 @@ impl Reader {
                 .prepare_cached("SELECT no FROM states WHERE plugin = ?1 AND retired_at IS NOT NULL AND draft IS NULL")?
                 .query_row([plugin.0], |row| row.get(0))
                 .optional()?;
-            Ok((shown(conn, has)?, retired.map(|no| shown(conn, no)).transpose()?))
+            Ok((state_info(conn, has)?, retired.map(|no| state_info(conn, no)).transpose()?))
         })
     }
 
@@ -322,7 +322,7 @@ impl Reader {
     }
 }
 
-fn shown(conn: &Connection, no: i64) -> Result<StateInfo, StoreError> {
+fn state_info(conn: &Connection, no: i64) -> Result<StateInfo, StoreError> {
     let mut read = conn.prepare_cached(
         "SELECT version, bytes, (SELECT count(*) FROM state_values WHERE state_no = no), retired_at FROM states WHERE no = ?1",
     )?;

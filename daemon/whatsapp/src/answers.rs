@@ -266,11 +266,11 @@ const CONFIRMATIONS: [(Confirmation, Language, &str); 25] = [
         Language::Et,
         "See tuli liiga hilja: midagi ei tehtud. Kui soovite seda endiselt, saatke sõna uuesti.",
     ),
-    (Confirmation::Kept, Language::En, "Nothing was changed."),
-    (Confirmation::Kept, Language::Nl, "Er is niets veranderd."),
-    (Confirmation::Kept, Language::De, "Es wurde nichts geändert."),
-    (Confirmation::Kept, Language::Pt, "Nada foi alterado."),
-    (Confirmation::Kept, Language::Et, "Midagi ei muudetud."),
+    (Confirmation::Unchanged, Language::En, "Nothing was changed."),
+    (Confirmation::Unchanged, Language::Nl, "Er is niets veranderd."),
+    (Confirmation::Unchanged, Language::De, "Es wurde nichts geändert."),
+    (Confirmation::Unchanged, Language::Pt, "Nada foi alterado."),
+    (Confirmation::Unchanged, Language::Et, "Midagi ei muudetud."),
     (Confirmation::Declined, Language::En, "It is noted: {brand} will not send you this."),
     (Confirmation::Declined, Language::Nl, "Het is genoteerd: {brand} stuurt je dit niet."),
     (Confirmation::Declined, Language::De, "Das ist notiert: {brand} sendet dir dies nicht."),
@@ -278,13 +278,13 @@ const CONFIRMATIONS: [(Confirmation, Language, &str); 25] = [
     (Confirmation::Declined, Language::Et, "See on kirjas: {brand} ei saada teile seda."),
 ];
 
-/// What follows from an answer.
+/// The reply to an answer to one of Beadle's questions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Confirmation {
     Exporting,
     Erasing,
     Late,
-    Kept,
+    Unchanged,
     Declined,
 }
 
@@ -322,7 +322,7 @@ fn reply(word: Keyword, answered: Option<HostAnswer>, language: Language, brand:
         (Keyword::No, Some(HostAnswer::Consent(_))) => confirmation(Confirmation::Declined),
         (Keyword::Yes, Some(HostAnswer::Export)) => confirmation(Confirmation::Exporting),
         (Keyword::Yes, Some(HostAnswer::Erase)) => confirmation(Confirmation::Erasing),
-        (Keyword::No, Some(HostAnswer::Export | HostAnswer::Erase)) => confirmation(Confirmation::Kept),
+        (Keyword::No, Some(HostAnswer::Export | HostAnswer::Erase)) => confirmation(Confirmation::Unchanged),
         _ => answer(word, language),
     };
     let body = text?.replace("{brand}", brand);
@@ -408,7 +408,7 @@ mod tests {
         let Some(Outgoing::Buttons { buttons, .. }) = reply(Keyword::ForgetMe, None, Language::Nl, "B") else {
             panic!("buttons")
         };
-        let shown: Vec<_> = buttons.iter().map(|button| (button.id.as_str(), button.title.as_str())).collect();
-        assert_eq!(shown, [("beadle:erase:yes", "Ja"), ("beadle:erase:no", "Nee")]);
+        let labels: Vec<_> = buttons.iter().map(|button| (button.id.as_str(), button.title.as_str())).collect();
+        assert_eq!(labels, [("beadle:erase:yes", "Ja"), ("beadle:erase:no", "Nee")]);
     }
 }

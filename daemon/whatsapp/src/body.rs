@@ -290,7 +290,7 @@ fn tree(body: &Outgoing, uploaded: Option<&str>) -> (&'static str, Value) {
                 json!({"name": "voice_call", "parameters": {"display_text": title, "ttl_minutes": ttl_minutes}});
             ("interactive", interactive_tree("voice_call", (None, Some(body), None), action, None))
         }
-        Outgoing::Template(filled) => ("template", template(filled, uploaded)),
+        Outgoing::Template(message) => ("template", template(message, uploaded)),
         Outgoing::Pin { message, days: Some(days) } => {
             ("pin", json!({"type": "pin", "message_id": message, "expiration_days": days}))
         }
@@ -453,7 +453,7 @@ fn parameter(parameter: &Parameter) -> Value {
             "type": "currency",
             "currency": {"fallback_value": fallback, "code": code, "amount_1000": amount_1000},
         }),
-        ParameterValue::DateTime(shown) => json!({"type": "date_time", "date_time": {"fallback_value": shown}}),
+        ParameterValue::DateTime(text) => json!({"type": "date_time", "date_time": {"fallback_value": text}}),
         ParameterValue::Group(group) => json!({"type": "group_id", "group_id": group}),
     };
     if let (Some(name), Some(object)) = (&parameter.name, object.as_object_mut()) {

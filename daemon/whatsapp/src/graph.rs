@@ -234,10 +234,10 @@ impl Graph {
         let failure = Failure { code, details: &text, transient, status: status.as_u16() };
         let code = code.to_string();
         let title = errors::title(&code, error.text_of("error_subcode").as_deref(), &message).to_owned();
-        let shown = if details.is_empty() { message } else { details };
+        let description = if details.is_empty() { message } else { details };
         let problem = Problem {
             title,
-            details: (!shown.is_empty()).then(|| self.redact(&shown)),
+            details: (!description.is_empty()).then(|| self.redact(&description)),
             by: "platform".to_owned(),
             code,
         };

@@ -42,29 +42,29 @@ use std::collections::BTreeMap;
 ///   `Hello Ana!` or `Hello!`.
 /// - A placeholder whose key is unknown (`value` returns `None`), and a `{` without `}`, stay as they are.
 pub fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> String {
-    let mut filled = String::with_capacity(text.len());
+    let mut output = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
-        filled.push_str(before);
+        output.push_str(before);
         let Some((placeholder, after)) = after.split_once('}') else {
-            filled.push('{');
+            output.push('{');
             rest = after;
             break;
         };
         let (padded_key, fallback) = placeholder.split_once('|').unwrap_or((placeholder, ""));
         let key = padded_key.trim();
         match value(key) {
-            Some(value) if value.is_empty() => filled.push_str(fallback),
+            Some(value) if value.is_empty() => output.push_str(fallback),
             Some(value) => {
                 let (space_before, space_after) = padded_key.split_once(key).unwrap_or_default();
-                filled.extend([space_before, &*value, space_after]);
+                output.extend([space_before, &*value, space_after]);
             }
-            None => filled.extend(["{", placeholder, "}"]),
+            None => output.extend(["{", placeholder, "}"]),
         }
         rest = after;
     }
-    filled.push_str(rest);
-    filled
+    output.push_str(rest);
+    output
 }
 
 /// The entry of a map by language for a contact: for their language tag (`pt-BR`), else for its language

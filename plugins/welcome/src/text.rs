@@ -21,7 +21,7 @@ impl Welcome {
 }
 
 /// A text by its name, with placeholders filled.
-macro_rules! filled {
+macro_rules! text_functions {
     ($($name:ident)+) => {
         $(pub fn $name(&self) -> String {
             self.fill(self.texts.text(|own| own.$name.as_deref(), |built_in| built_in.$name))
@@ -30,7 +30,7 @@ macro_rules! filled {
 }
 
 impl Speech<'_> {
-    filled! { about prompt thanks reminder rules_changed }
+    text_functions! { about prompt thanks reminder rules_changed }
 
     /// The button. Not filled, so that its length is what the schema validated.
     pub fn agree(&self) -> &str {
@@ -63,13 +63,13 @@ impl Speech<'_> {
 
     fn fill(&self, text: &str) -> String {
         let purpose = || self.texts.own(|own| own.purpose.as_deref()).unwrap_or(&self.settings.purpose).trim();
-        let filled = fill(text, |key| match key {
+        let text = fill(text, |key| match key {
             "name" => Some(self.name.into()),
             "brand" => Some(self.settings.brand.as_str().into()),
             "purpose" => Some(purpose().into()),
             _ => None,
         });
-        filled.trim().to_owned()
+        text.trim().to_owned()
     }
 }
 

@@ -74,8 +74,8 @@ pub(super) async fn change_template(
             scheduled::send_field(&hub, &mut world, field, &value);
         }
     }
-    let shown: Vec<Value> = ids.iter().filter_map(|id| world.templates.get(id)).map(|t| t.view(now_ms)).collect();
-    Ok(Json(json!({"templates": shown})))
+    let views: Vec<Value> = ids.iter().filter_map(|id| world.templates.get(id)).map(|t| t.view(now_ms)).collect();
+    Ok(Json(json!({"templates": views})))
 }
 
 /// Changes a template; returns the fields and values of the webhooks.

@@ -217,8 +217,8 @@ fn path_without_secrets(uri: &Uri) -> String {
     match uri.query() {
         None => uri.path().to_owned(),
         Some(query) => {
-            let shown: Vec<&str> = query.split('&').filter(|pair| !secret(pair)).collect();
-            if shown.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), shown.join("&")) }
+            let public: Vec<&str> = query.split('&').filter(|pair| !secret(pair)).collect();
+            if public.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), public.join("&")) }
         }
     }
 }
@@ -266,15 +266,15 @@ pub(super) fn page(
         (None, None) => 0,
     };
     let total = all.len();
-    let shown: Vec<Value> = all.into_iter().skip(from).take(limit).collect();
-    let end = from + shown.len();
+    let page: Vec<Value> = all.into_iter().skip(from).take(limit).collect();
+    let end = from + page.len();
     let encode = |position: usize| ids::base64(position.to_string().as_bytes());
     let mut paging = json!({"cursors": {"before": encode(from), "after": encode(end)}});
     if let (true, Some(paging)) = (end < total, paging.as_object_mut()) {
         let path = format!("{}/{}/{}", call.base_url, call.id, call.edge);
         paging.insert("next".to_owned(), json!(format!("{path}?limit={limit}&after={}", encode(end))));
     }
-    Ok((shown, paging))
+    Ok((page, paging))
 }
 
 /// Reduces an object to the requested fields and `id`.

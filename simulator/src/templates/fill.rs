@@ -46,34 +46,34 @@ pub(crate) fn fill(template: &Template, components: Option<&Value>) -> Result<Va
         Some(_) => return Err(Refusal::new(132_018, "template['components'] must be an array.")),
     };
     let of_kind = |kind: &str| sent.iter().find(|part| is(part, "type", kind));
-    let mut filled = Map::new();
+    let mut output = Map::new();
     for component in &template.components {
         let text = component.get("text").and_then(Value::as_str).unwrap_or_default();
         match component.get("type").and_then(Value::as_str) {
             Some("HEADER") => {
-                filled.insert("header".to_owned(), fill_header(template, component, text, of_kind("header"))?);
+                output.insert("header".to_owned(), fill_header(template, component, text, of_kind("header"))?);
             }
             Some("BODY") => {
                 let body = fill_text(template, "body", text, of_kind("body"))?;
                 if body.chars().count() > 1024 {
                     return Err(Refusal::new(132_005, "Translated text too long: body"));
                 }
-                filled.insert("body".to_owned(), json!(body));
+                output.insert("body".to_owned(), json!(body));
             }
             Some("FOOTER") => {
-                filled.insert("footer".to_owned(), json!(text));
+                output.insert("footer".to_owned(), json!(text));
             }
             Some("BUTTONS") => {
-                filled.insert("buttons".to_owned(), fill_buttons(component, sent)?);
+                output.insert("buttons".to_owned(), fill_buttons(component, sent)?);
             }
             Some("CAROUSEL") => {
-                filled.insert("cards".to_owned(), fill_cards(template, component, of_kind("carousel"))?);
+                output.insert("cards".to_owned(), fill_cards(template, component, of_kind("carousel"))?);
             }
             _ => {}
         }
     }
     refuse_surplus(template, sent)?;
-    Ok(Value::Object(filled))
+    Ok(Value::Object(output))
 }
 
 fn is(part: &Value, key: &str, expected: &str) -> bool {
@@ -118,7 +118,7 @@ fn fill_text(template: &Template, part: &str, text: &str, sent: Option<&Value>) 
             ),
         ));
     }
-    let mut filled = text.to_owned();
+    let mut output = text.to_owned();
     for (position, name) in names.iter().enumerate() {
         let parameter = if template.parameter_format == "NAMED" {
             sent.iter().find(|parameter| parameter.get("parameter_name").and_then(Value::as_str) == Some(name))
@@ -127,9 +127,9 @@ fn fill_text(template: &Template, part: &str, text: &str, sent: Option<&Value>) 
         };
         let parameter = parameter
             .ok_or_else(|| Refusal::new(132_000, format!("{part}: Parameter name is missing or empty: {name}")))?;
-        filled = filled.replace(&format!("{{{{{name}}}}}"), &parameter_text(part, parameter)?);
+        output = output.replace(&format!("{{{{{name}}}}}"), &parameter_text(part, parameter)?);
     }
-    Ok(filled)
+    Ok(output)
 }
 
 /// The text of a parameter.
@@ -189,7 +189,7 @@ fn fill_header(template: &Template, component: &Value, text: &str, sent: Option<
 /// The buttons, each with its text and what a tap sends or opens.
 fn fill_buttons(component: &Value, sent: &[Value]) -> Result<Value, Refusal> {
     let buttons = component.get("buttons").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let mut filled = Vec::new();
+    let mut output = Vec::new();
     for (index, button) in buttons.iter().enumerate() {
         let text = |key: &str| button.get(key).and_then(Value::as_str);
         let kind = text("type").unwrap_or_default().to_uppercase();
@@ -197,7 +197,7 @@ fn fill_buttons(component: &Value, sent: &[Value]) -> Result<Value, Refusal> {
         let parameter = parameters(part).first();
         let value = |key: &str| parameter.and_then(|parameter| parameter.get(key)).map(plain);
         let label = text("text").unwrap_or(&kind);
-        filled.push(match kind.as_str() {
+        output.push(match kind.as_str() {
             "QUICK_REPLY" => {
                 // Without a payload, a tap sends the label.
                 let payload = value("payload").or_else(|| value("text")).unwrap_or_else(|| label.to_owned());
@@ -233,7 +233,7 @@ fn fill_buttons(component: &Value, sent: &[Value]) -> Result<Value, Refusal> {
             ),
         ));
     }
-    Ok(Value::Array(filled))
+    Ok(Value::Array(output))
 }
 
 /// The cards of a carousel, each filled like a template.
@@ -248,13 +248,13 @@ fn fill_cards(template: &Template, component: &Value, sent: Option<&Value>) -> R
             format!("carousel: expected {} cards, received {}", defined.len(), sent.len()),
         ));
     }
-    let mut filled = Vec::new();
+    let mut output = Vec::new();
     for (defined, sent) in defined.iter().zip(&sent) {
         let components = defined.get("components").and_then(Value::as_array).cloned().unwrap_or_default();
         let card = Template { components, ..template.clone() };
-        filled.push(fill(&card, sent.get("components"))?);
+        output.push(fill(&card, sent.get("components"))?);
     }
-    Ok(Value::Array(filled))
+    Ok(Value::Array(output))
 }
 
 fn index_of(part: &Value) -> Option<usize> {
@@ -309,9 +309,9 @@ mod tests {
 
     #[test]
     fn template_is_filled_with_parameters() {
-        let filled = fill(&order(), Some(&parameters_for_order())).unwrap();
+        let output = fill(&order(), Some(&parameters_for_order())).unwrap();
         assert_eq!(
-            filled,
+            output,
             json!({
                 "header": {"type": "image", "image": {"id": "7"}},
                 "body": "Hello Ana, € 5 is Ana",
@@ -326,16 +326,16 @@ mod tests {
     #[test]
     fn mismatching_parameters_are_refused() {
         let without = |part: usize| {
-            let mut given = parameters_for_order();
-            given.as_array_mut().unwrap().remove(part);
-            given
+            let mut parameters = parameters_for_order();
+            parameters.as_array_mut().unwrap().remove(part);
+            parameters
         };
         let changed = |pointer: &str, to: Value| {
-            let mut given = parameters_for_order();
-            *given.pointer_mut(pointer).unwrap() = to;
-            given
+            let mut parameters = parameters_for_order();
+            *parameters.pointer_mut(pointer).unwrap() = to;
+            parameters
         };
-        for (given, code) in [
+        for (parameters, code) in [
             (without(0), 132_012),
             (without(1), 132_000),
             (without(3), 131_008),
@@ -345,7 +345,7 @@ mod tests {
             (changed("/3/index", json!(7)), 131_008),
             (changed("/0/type", json!("footer")), 132_012),
         ] {
-            assert_eq!(fill(&order(), Some(&given)).unwrap_err().code, code, "{given}");
+            assert_eq!(fill(&order(), Some(&parameters)).unwrap_err().code, code, "{parameters}");
         }
     }
 
@@ -354,9 +354,9 @@ mod tests {
         let named = json!([{"type": "BODY", "text": "{{who}}: {{what}}",
             "example": {"body_text_named_params": [{"param_name": "who", "example": "x"}, {"param_name": "what", "example": "y"}]}}]);
         let template = template("NAMED", named);
-        let given = |names: [&str; 2]| json!([{"type": "body", "parameters": names.map(|name| json!({"type": "text", "parameter_name": name, "text": name.to_uppercase()}))}]);
-        assert_eq!(fill(&template, Some(&given(["what", "who"]))).unwrap()["body"], "WHO: WHAT");
-        assert_eq!(fill(&template, Some(&given(["what", "when"]))).unwrap_err().code, 132_000);
+        let parameters = |names: [&str; 2]| json!([{"type": "body", "parameters": names.map(|name| json!({"type": "text", "parameter_name": name, "text": name.to_uppercase()}))}]);
+        assert_eq!(fill(&template, Some(&parameters(["what", "who"]))).unwrap()["body"], "WHO: WHAT");
+        assert_eq!(fill(&template, Some(&parameters(["what", "when"]))).unwrap_err().code, 132_000);
     }
 
     #[test]

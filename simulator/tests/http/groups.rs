@@ -126,10 +126,10 @@ async fn group_has_one_window_and_aggregated_receipts() {
     let env = TestEnv::new().await;
     let id = env.group(&["ana", "bram"]).await;
     assert_eq!(code(&env.send(to_group(&id, "first")).await.1), 131_047);
-    let said = env.control("say", json!({"from": "ana", "group": id, "text": "hello all"})).await;
+    let sent = env.control("say", json!({"from": "ana", "group": id, "text": "hello all"})).await;
     env.idle().await;
     let message = env.daemon.all("messages")[0].clone();
-    assert_eq!((&message["group_id"], &message["from"], &message["id"]), (&json!(id), &json!(ANA), &said["id"]));
+    assert_eq!((&message["group_id"], &message["from"], &message["id"]), (&json!(id), &json!(ANA), &sent["id"]));
     env.daemon.clear();
     let (status, answer) = env.send(to_group(&id, "welcome")).await;
     assert_eq!(

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 #[tokio::test]
 async fn text_is_delivered_signed_and_escaped_like_metas_webhooks() {
     let env = TestEnv::new().await;
-    let said = env.say("ana", "Olá 👋 a/b").await;
+    let sent = env.say("ana", "Olá 👋 a/b").await;
     let delivery = env.daemon.delivered(1).await.remove(0);
     assert_eq!(delivery.signature, signature("test-app-secret", &delivery.body));
     let wire = std::str::from_utf8(&delivery.body).unwrap();
@@ -20,7 +20,7 @@ async fn text_is_delivered_signed_and_escaped_like_metas_webhooks() {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "15550783881", "phone_number_id": crate::env::NUMBER},
         "contacts": [{"profile": {"name": "Ana"}, "wa_id": ANA, "user_id": "PT.1349120865351910000101"}],
-        "messages": [{"from": ANA, "from_user_id": "PT.1349120865351910000101", "id": said["id"],
+        "messages": [{"from": ANA, "from_user_id": "PT.1349120865351910000101", "id": sent["id"],
             "timestamp": (START_MS / 1000).to_string(), "type": "text", "text": {"body": "Olá 👋 a/b"}}],
     }}]}]});
     assert_eq!(body, expected);

@@ -160,11 +160,11 @@ pub fn plugin_file(data: &[u8]) {
 
 /// A stored event or message, or a response of the daemon, as text for a person: its kind on the first line, then JSON.
 pub fn display(data: &[u8]) {
-    is_shown(data);
+    can_display(data);
 }
 
 /// Whether [`display`] shows such an input; it says nothing about others.
-pub fn is_shown(data: &[u8]) -> bool {
+pub fn can_display(data: &[u8]) -> bool {
     let text = std::str::from_utf8(data).unwrap_or_default();
     let Some((kind, json)) = text.split_once('\n') else { return false };
     match kind {

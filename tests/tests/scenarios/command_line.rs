@@ -111,9 +111,9 @@ async fn event_that_cannot_be_read_is_shown_next_to_the_others() {
         (&["why", contact], ["two", "cannot be read"]),
     ] {
         let output = setup.cli(command).await;
-        let shown = String::from_utf8_lossy(&output.stdout);
-        assert!(parts.iter().all(|part| shown.contains(part)), "{command:?}: {shown}{output:?}");
-        assert!(!shown.contains('\u{202e}'), "{command:?}: {shown}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(parts.iter().all(|part| text.contains(part)), "{command:?}: {text}{output:?}");
+        assert!(!text.contains('\u{202e}'), "{command:?}: {text}");
     }
     // A new revision is compared with the active one on the events that can be read.
     setup.put_bytes("probe", &program::probe("v2"));

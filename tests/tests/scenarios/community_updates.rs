@@ -170,8 +170,8 @@ async fn update_arrives_in_the_members_zone_and_language() {
     let out =
         world.setup.cli(&["contacts", "set", "con_5", "--language", "pt-BR", "--timezone", "America/New_York"]).await;
     assert!(out.status.success(), "{out:?}");
-    let shown = daemon.get("contacts/con_5").await;
-    assert_eq!((text(&shown, "/language"), text(&shown, "/timezone")), ("pt-BR", "America/New_York"));
+    let contact = daemon.get("contacts/con_5").await;
+    assert_eq!((text(&contact, "/language"), text(&contact, "/timezone")), ("pt-BR", "America/New_York"));
     for (field, value, part) in [("--language", "Dutch!", "language tag"), ("--timezone", "Mars/Base", "time zone")] {
         let no = world.setup.cli(&["contacts", "set", "con_5", field, value]).await;
         assert!(!no.status.success() && String::from_utf8_lossy(&no.stderr).contains(part), "{no:?}");

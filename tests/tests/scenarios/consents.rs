@@ -70,9 +70,9 @@ async fn opt_in_is_confirmed_by_the_person_and_withdrawn_by_a_word() {
     let record = ["consents", "record", "con_1", "marketing:news", "--source", "paper"];
     let (done, _, error) = run(&setup, &record).await;
     assert!(!done && error.contains("wording-required"), "{error}");
-    let (done, said, error) =
+    let (done, output, error) =
         run(&setup, &[&record[..], &["--wording", "news", "--evidence", "form 7"]].concat()).await;
-    assert!(done && said.contains("is asked to confirm"), "{said} {error}");
+    assert!(done && output.contains("is asked to confirm"), "{output} {error}");
     assert_eq!(received(&simulator, "Ana", 1).await, "De Buurt may send me news. STOP ends it.");
     assert_eq!(state(&setup, "marketing:news").await, "requested");
     let list = json(&setup, &["consents", "list", "--json"]).await;
@@ -80,9 +80,9 @@ async fn opt_in_is_confirmed_by_the_person_and_withdrawn_by_a_word() {
     simulator.tap("Ana", &format!("beadle:consent:{entry}:yes")).await;
     received(&simulator, "Ana", 2).await;
     assert_eq!(state(&setup, "marketing:news").await, "granted");
-    let (_, shown, _) = run(&setup, &["consents", "show", "con_1"]).await;
+    let (_, output, _) = run(&setup, &["consents", "show", "con_1"]).await;
     for part in ["news v2 (en)", "De Buurt may send me news. STOP ends it.", "form 7", "by person", "wamid."] {
-        assert!(shown.contains(part), "{part} is missing in {shown}");
+        assert!(output.contains(part), "{part} is missing in {output}");
     }
 
     simulator.say("Ana", "Stop news").await;
@@ -96,8 +96,8 @@ async fn opt_in_is_confirmed_by_the_person_and_withdrawn_by_a_word() {
     assert_eq!(state(&setup, "marketing:news").await, "withdrawn", "it is marketing");
     let (done, _, error) = run(&setup, &["consents", "record", "con_1", "news", "--source", "web"]).await;
     assert!(!done && error.contains("`news` is not a purpose"), "{error}");
-    let (done, said, _) = run(&setup, &["consents", "verify"]).await;
-    assert!(done && said.contains("all intact"), "{said}");
+    let (done, output, _) = run(&setup, &["consents", "verify"]).await;
+    assert!(done && output.contains("all intact"), "{output}");
     daemon.stop().await;
 }
 
@@ -167,8 +167,8 @@ async fn plugin_edits_profiles_and_cannot_invent_consent() {
     let mut texts = simulator.texts("Bram").await;
     texts.sort();
     assert_eq!(texts, ["De Buurt may send me news. STOP ends it.", "done"]);
-    let (_, shown, _) = run(&setup, &["contacts", "show", "con_1"]).await;
-    assert!(shown.contains("admin") && shown.contains("vip") && shown.contains("size M"), "{shown}");
+    let (_, output, _) = run(&setup, &["contacts", "show", "con_1"]).await;
+    assert!(output.contains("admin") && output.contains("vip") && output.contains("size M"), "{output}");
     daemon.stop().await;
 }
 
@@ -184,8 +184,8 @@ async fn import_with_a_broken_row_changes_nothing() {
     let bad = "0612345670,Cem,,,,,,\n+31612345671,Dee,,XL,,,,\n+31612345672,Eva,,,,fax,marketing:news,news\n\
                +31612345673,Finn,,,,paper,news,news\n+31 612345679,Bram again,,,,,,\n+31612345674,Gus\n";
     std::fs::write(&file, format!("{heading}{good}{bad}")).unwrap();
-    let (done, said, error) = run(&setup, &["contacts", "import", &path]).await;
-    assert!(!done && said.contains("Nothing was imported"), "{said} {error}");
+    let (done, output, error) = run(&setup, &["contacts", "import", &path]).await;
+    assert!(!done && output.contains("Nothing was imported"), "{output} {error}");
     for part in [
         "line 4: `0612345670`",
         "line 5: attribute `size`",
@@ -194,7 +194,7 @@ async fn import_with_a_broken_row_changes_nothing() {
         "line 8: the same number is in line 3",
         "line 9: 2 columns",
     ] {
-        assert!(said.contains(part), "{part} is missing in {said}");
+        assert!(output.contains(part), "{part} is missing in {output}");
     }
     assert_eq!(daemon.list_all("contacts").await.len(), 0);
 
@@ -202,8 +202,8 @@ async fn import_with_a_broken_row_changes_nothing() {
     let would = json(&setup, &["contacts", "import", &path, "--dry-run", "--json"]).await;
     assert_eq!((would.get("created"), would.get("quarantined")), (Some(&2.into()), Some(&1.into())), "{would}");
     assert_eq!(daemon.list_all("contacts").await.len(), 0);
-    let (done, said, error) = run(&setup, &["contacts", "import", &path]).await;
-    assert!(done && said.contains("Imported 2 contacts"), "{said} {error}");
+    let (done, output, error) = run(&setup, &["contacts", "import", &path]).await;
+    assert!(done && output.contains("Imported 2 contacts"), "{output} {error}");
     let (_, listed, _) = run(&setup, &["contacts", "list"]).await;
     assert!(listed.contains("quarantined"), "{listed}");
     assert_eq!(state(&setup, "marketing:news").await, "requested");

@@ -142,8 +142,8 @@ async fn receipts_become_one_charge_each_whatever_the_webhooks_do() {
         world.rows("category").await,
         [row("marketing", 3, "0.30"), row("service", 1, "0.00"), row("utility", 1, "0.04")]
     );
-    let shown = world.setup.cli(&["costs", "--by", "country"]).await;
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("0.34"), "{shown:?}");
+    let output = world.setup.cli(&["costs", "--by", "country"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("0.34"), "{output:?}");
     for (query, code) in [("?from=yesterday", 400), ("?from=2026-11-07&to=2026-11-06", 400), ("?by=mood", 400)] {
         assert_eq!(world.daemon.try_get(&format!("/api/v1/costs{query}")).await.unwrap().status, code, "{query}");
     }
@@ -163,9 +163,9 @@ async fn budget_warns_then_refuses_templates_and_never_replies() {
     world.say("Ana", "template news en").await;
     assert_eq!(world.received("Ana").await, 5);
     world.say("Ana", "template news en").await;
-    let said = world.simulator.texts("Ana").await.pop().unwrap_or_default();
+    let reply = world.simulator.texts("Ana").await.pop().unwrap_or_default();
     assert_eq!(
-        said,
+        reply,
         "over-budget: Budget `news` allows 0.50 EUR per day; 0.50 are used, and the message would cost 0.10."
     );
     assert_eq!(world.received("Ana").await, 5);

@@ -270,9 +270,9 @@ impl Day {
         let daemon = &self.daemon;
         let mut event_of: BTreeMap<String, String> = BTreeMap::new();
         for event in daemon.list_all("events?kind=message").await {
-            let (said, id) = (text(&event, "/summary").to_owned(), text(&event, "/id").to_owned());
-            if let Some(other) = event_of.insert(said.clone(), id.clone()) {
-                panic!("`{said}` was stored twice: {other} and {id}");
+            let (summary, id) = (text(&event, "/summary").to_owned(), text(&event, "/id").to_owned());
+            if let Some(other) = event_of.insert(summary.clone(), id.clone()) {
+                panic!("`{summary}` was stored twice: {other} and {id}");
             }
         }
         let mut sends: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -294,9 +294,9 @@ impl Day {
         }
         let mut outcomes = BTreeMap::new();
         let mut unaccounted = Vec::new();
-        for (said, trouble) in &self.written {
-            let replies = replies.remove(said).unwrap_or(0);
-            let event = event_of.get(said).map_or("", String::as_str);
+        for (written, trouble) in &self.written {
+            let replies = replies.remove(written).unwrap_or(0);
+            let event = event_of.get(written).map_or("", String::as_str);
             let rows = sends.get(event).map_or(&[][..], Vec::as_slice);
             let row = rows.first().unwrap_or(&Value::Null);
             let is_marked = row.get("possibly_duplicate") == Some(&json!(true));
@@ -312,7 +312,7 @@ impl Day {
             };
             match outcome {
                 Some(outcome) => *outcomes.entry((*trouble, outcome)).or_default() += 1,
-                None => unaccounted.push(format!("{trouble:?}: `{said}` {event}: {replies} replies, {rows:?}")),
+                None => unaccounted.push(format!("{trouble:?}: `{written}` {event}: {replies} replies, {rows:?}")),
             }
         }
         assert!(

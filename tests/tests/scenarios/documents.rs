@@ -49,8 +49,8 @@ async fn wait_for_refusal(daemon: &Daemon, name: &str, reason: &str) {
 async fn saved_and_removed_documents_reach_the_plugin() {
     let (_setup, daemon, simulator, folder) = world().await;
     wait_for_documents(&daemon, &[("hello.md", 5)]).await;
-    let shown = daemon.get("plugins/hourglass").await;
-    assert_eq!(shown.pointer("/documents/files"), Some(&serde_json::json!(1)), "{shown}");
+    let plugin = daemon.get("plugins/hourglass").await;
+    assert_eq!(plugin.pointer("/documents/files"), Some(&serde_json::json!(1)), "{plugin}");
     // In a subfolder, and next to an editor's backup copy.
     std::fs::create_dir(folder.join("2026")).unwrap();
     save(&folder, "2026/summer.md", "a party");

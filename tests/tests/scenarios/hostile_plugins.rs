@@ -216,8 +216,8 @@ async fn handling_times(daemon: &Daemon, topic: &str) -> [Vec<Duration>; 2] {
         if text(&row, "/summary").contains(topic)
             && let (Some(answered), Some(received)) = (answered.get(id), time_at(&row, "/received_at"))
         {
-            let shown = daemon.get(&format!("events/{id}")).await;
-            let handlings = shown.get("handlings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let event = daemon.get(&format!("events/{id}")).await;
+            let handlings = event.get("handlings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             let is_tried_again = handlings.iter().any(|row| row.get("attempts").and_then(Value::as_u64) > Some(1));
             times[usize::from(is_tried_again)]
                 .push(Duration::from_millis((answered - received).try_into().unwrap_or(0)));

@@ -24,7 +24,7 @@ async fn wait_for_event(daemon: &mut Daemon, parts: &[&str]) {
 #[tokio::test]
 async fn files_keep_their_kind() {
     let (_setup, mut daemon, simulator) = start().await;
-    for (kind, shown, mime_type) in [
+    for (kind, variant, mime_type) in [
         ("image", "Image", "image/jpeg"),
         ("video", "Video", "video/mp4"),
         ("audio", "Audio", "audio/ogg"),
@@ -33,7 +33,7 @@ async fn files_keep_their_kind() {
     ] {
         let id = simulator.upload(mime_type, b"bytes").await;
         simulator.say_message("Ana", json!({ "type": kind, kind: { "id": id } })).await;
-        wait_for_event(&mut daemon, &["saw message", &format!("{shown}(Media"), mime_type]).await;
+        wait_for_event(&mut daemon, &["saw message", &format!("{variant}(Media"), mime_type]).await;
     }
     assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;

@@ -98,8 +98,8 @@ async fn migration_under_load_loses_nothing() {
     };
     assert!(by("v1 ") >= (BEFORE / 2) as usize && by("v2 ") >= AFTER as usize, "{} by v1", by("v1 "));
     assert_eq!(daemon.status_count("dead_letters").await, 0);
-    let shown = output_of(&setup.cli(&["plugins", "show", "notes"]).await);
-    assert!(shown.contains("version 1") && shown.contains("previous state"), "{shown}");
+    let output = output_of(&setup.cli(&["plugins", "show", "notes"]).await);
+    assert!(output.contains("version 1") && output.contains("previous state"), "{output}");
     // The same after a restart.
     daemon.stop().await;
     let daemon = setup.start().await;

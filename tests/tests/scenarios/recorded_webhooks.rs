@@ -129,7 +129,7 @@ async fn directional_marks_reach_neither_terminal_nor_log() {
     wait_for_sends(&graph, 1).await;
     daemon.wait_until_idle().await;
     let marks = |c: char| matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let mut shown = daemon.program.output();
+    let mut all_output = daemon.program.output();
     for line in [
         "contacts list",
         "contacts list --json",
@@ -147,10 +147,13 @@ async fn directional_marks_reach_neither_terminal_nor_log() {
         let output = setup.cli(&line.split(' ').collect::<Vec<_>>()).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert_eq!(text.chars().find(|c| marks(*c)), None, "{line}: {text:?}");
-        shown.push_str(&text);
+        all_output.push_str(&text);
     }
-    assert!(shown.contains("neleH") && shown.contains("\u{5d0}\u{5d1}") && shown.contains("pay"), "{shown}");
-    assert_eq!(shown.chars().find(|c| marks(*c)), None, "{shown:?}");
+    assert!(
+        all_output.contains("neleH") && all_output.contains("\u{5d0}\u{5d1}") && all_output.contains("pay"),
+        "{all_output}"
+    );
+    assert_eq!(all_output.chars().find(|c| marks(*c)), None, "{all_output:?}");
     // The stored text stays as it came.
     let event = daemon.get("events/evt_2").await.to_string();
     assert!(event.contains('\u{202e}') || event.contains("\\u202e"), "{event}");

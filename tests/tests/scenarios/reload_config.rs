@@ -56,8 +56,8 @@ async fn invalid_file_is_reported_with_its_line_and_changes_nothing() {
     setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nmax_in_flights = 3");
     let message = wait_for_problem(&daemon, "config-unknown").await;
     assert!(message.contains("50-probe.toml:4") && message.contains("did you mean `max_in_flight`?"), "{message}");
-    let shown = setup.cli(&["status"]).await.stdout;
-    assert!(String::from_utf8_lossy(&shown).contains(message.trim_end()), "as `beadle check` prints it");
+    let output = setup.cli(&["status"]).await.stdout;
+    assert!(String::from_utf8_lossy(&output).contains(message.trim_end()), "as `beadle check` prints it");
     let logged = daemon.program.output();
     let line = logged.lines().find(|line| line.contains("50-probe.toml:4: unknown key `outbox.max_in_flights`"));
     assert!(line.is_some_and(|line| line.contains("did you mean `max_in_flight`?")), "{logged}");
@@ -118,8 +118,8 @@ async fn plugin_sends_only_through_its_channels() {
     let refused = wait_until("the reply is refused", async || daemon.list_all("dead-letters").await.pop()).await;
     let reason = text(&refused, "/error");
     assert!(reason.contains("not-granted") && reason.contains("`channels = [\"club\", \"shop\"]`"), "{refused}");
-    let shown = |output: std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
-    let before = shown(setup.cli(&["plugins", "show", "probe"]).await);
+    let stdout_of = |output: std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let before = stdout_of(setup.cli(&["plugins", "show", "probe"]).await);
     assert!(before.lines().any(|line| line.starts_with("sends on") && line.ends_with("  club")), "{before}");
     for limit in ["memory_mib", "cpu_ms", "wall_ms", "state_mib", "value_kib", "media_mib", "effects", "log_kib"] {
         assert!(before.contains(limit), "{limit} is missing: {before}");
@@ -129,7 +129,7 @@ async fn plugin_sends_only_through_its_channels() {
     daemon.wait_for_plugin("probe", |row| text(row, "/state") == "probation").await;
     assert_eq!(daemon.post(&format!("dead-letters/{}/retry", text(&refused, "/id"))).await.status, 200);
     simulator.expect_texts("Ana", &["a: one"]).await;
-    let after = shown(setup.cli(&["plugins", "show", "probe"]).await);
+    let after = stdout_of(setup.cli(&["plugins", "show", "probe"]).await);
     assert!(after.contains("club, shop"), "{after}");
     // An unknown channel changes nothing and is reported.
     setup.put_conf("50-probe", &table("[\"sohp\"]"));

@@ -37,8 +37,8 @@ async fn revision_with_an_ungranted_capability_waits_for_the_grant() {
     daemon.wait_for_plugin("bot", |row| row.get("problem").is_none()).await;
     simulator.say("Ana", "three").await;
     simulator.expect_texts("Ana", &["one", "two", "eager: three"]).await;
-    let shown = output_of(&setup.cli(&["plugins", "show", "bot"]).await);
-    assert!(shown.contains("messages") && shown.contains("command") && shown.contains("cpu_ms"), "{shown}");
+    let output = output_of(&setup.cli(&["plugins", "show", "bot"]).await);
+    assert!(output.contains("messages") && output.contains("command") && output.contains("cpu_ms"), "{output}");
     // A grant that the plugin does not request is called so.
     let unused = output_of(&setup.cli(&["plugins", "grant", "bot", "groups"]).await);
     assert!(unused.contains("does not request it"), "{unused}");

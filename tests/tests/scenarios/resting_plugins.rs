@@ -168,11 +168,11 @@ async fn plugin_that_fails_every_trial_is_suspended_and_reported() {
     assert!(simulator.messages(None).await.is_empty());
     let status = String::from_utf8_lossy(&setup.cli(&["status"]).await.stdout).into_owned();
     assert!(status.contains("suspended") && status.contains("plugin-suspended"), "{status}");
-    let shown = String::from_utf8_lossy(&setup.cli(&["plugins", "show", "frail"]).await.stdout).into_owned();
+    let output = String::from_utf8_lossy(&setup.cli(&["plugins", "show", "frail"]).await.stdout).into_owned();
     assert!(
-        shown.lines().any(|line| line.starts_with("waiting events") && line.ends_with("  12"))
-            && shown.contains("trap"),
-        "{shown}"
+        output.lines().any(|line| line.starts_with("waiting events") && line.ends_with("  12"))
+            && output.contains("trap"),
+        "{output}"
     );
     let (ready, metrics) = (daemon.try_get("/readyz").await.unwrap(), daemon.try_get("/metrics").await.unwrap().text());
     assert!(ready.status == 200 && ready.text().contains("suspended"), "{}", ready.text());

@@ -128,8 +128,8 @@ async fn lists_are_kept_by_command_and_survive_a_restart() {
         missing.contains("error[list-unknown]: there is no list `friends`, which segment `listed` names"),
         "{missing}"
     );
-    let shown = world.setup.cli(&["segments", "list"]).await;
-    assert!(String::from_utf8_lossy(&shown.stderr).contains("segment listed cannot be used"), "{shown:?}");
+    let output = world.setup.cli(&["segments", "list"]).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("segment listed cannot be used"), "{output:?}");
     world.run(&["lists", "create", "friends", "--description", "Of the house"]).await;
     assert!(world.fail(&["lists", "create", "friends"]).await.contains("error[list-refused]"));
     assert_eq!(
@@ -159,8 +159,8 @@ async fn lists_are_kept_by_command_and_survive_a_restart() {
     daemon.kill9().await;
     let daemon = setup.start().await;
     let world = World { setup, simulator, daemon };
-    let shown = world.run(&["lists", "show", "friends"]).await;
-    assert!(shown.contains("con_1") && shown.contains("Bram") && !shown.contains("con_3"), "{shown}");
+    let output = world.run(&["lists", "show", "friends"]).await;
+    assert!(output.contains("con_1") && output.contains("Bram") && !output.contains("con_3"), "{output}");
     world.run(&["lists", "create", "other"]).await;
     assert_eq!(world.run(&["lists", "delete", "other"]).await, "Deleted list other with 0 members.\n");
     assert!(world.fail(&["lists", "show", "other"]).await.contains("error[not-found]"));
@@ -208,7 +208,7 @@ async fn plugin_asks_who_belongs_to_a_segment() {
     let world = World::new().await;
     world.run(&["lists", "create", "friends"]).await;
     world.run(&["lists", "add", "friends", "con_2", "con_3"]).await;
-    for (said, reply) in [
+    for (command, reply) in [
         ("belongs con_1 vips", "true"),
         ("belongs con_2 vips", "false"),
         ("belongs con_3 list:friends", "true"),
@@ -218,10 +218,10 @@ async fn plugin_asks_who_belongs_to_a_segment() {
         ("members vips", "con_1"),
         ("members list:foes", "list-unknown"),
     ] {
-        world.say("Kadri", said).await;
+        world.say("Kadri", command).await;
         let texts = world.simulator.texts("Kadri").await;
         let last = texts.last().cloned().unwrap_or_default();
-        assert!(last.starts_with(reply), "{said}: {last}");
+        assert!(last.starts_with(reply), "{command}: {last}");
     }
     world.daemon.stop().await;
 }

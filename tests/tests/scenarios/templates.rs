@@ -131,8 +131,8 @@ async fn templates_are_fetched_and_checked_before_queueing() {
     ] {
         world.say("Ana", command).await;
         if !code.is_empty() {
-            let said = world.last_text("Ana").await;
-            assert!(said.starts_with(code), "{command}: {said}");
+            let reply = world.last_text("Ana").await;
+            assert!(reply.starts_with(code), "{command}: {reply}");
         }
     }
     // Ana's number is Portuguese or not: the language falls back to the configured one.
@@ -154,8 +154,8 @@ async fn webhooks_change_what_is_known() {
     {
         world.change(json!({"name": "order", "event": event})).await;
         world.say("Ana", "template order en").await;
-        let said = world.last_text("Ana").await;
-        assert!(said.starts_with(code), "{event}: {said} ({})", world.status_of("order").await);
+        let reply = world.last_text("Ana").await;
+        assert!(reply.starts_with(code), "{event}: {reply} ({})", world.status_of("order").await);
     }
     world.change(json!({"name": "order", "event": "approve"})).await;
     world.say("Ana", "template order en").await;
@@ -169,8 +169,8 @@ async fn webhooks_change_what_is_known() {
     assert_eq!(world.received("Ana").await.len(), 2, "a utility template is not marketing");
     world.change(json!({"name": "order", "category": "MARKETING"})).await;
     world.say("Ana", "template order en").await;
-    let said = world.last_text("Ana").await;
-    assert!(said.starts_with("marketing-opted-out"), "{said}");
+    let reply = world.last_text("Ana").await;
+    assert!(reply.starts_with("marketing-opted-out"), "{reply}");
 
     // A template that is not known yet is fetched after the news of it.
     let template = json!({"name": "fresh", "language": "en", "category": "UTILITY", "components": [body("Fresh")]});
@@ -188,8 +188,8 @@ async fn template_reaches_a_person_outside_the_window() {
     world.say("Ana", "in 1500 template order en").await;
     world.say("Bram", "in 1500 template order en").await;
     world.say("Bram", "allowed").await;
-    let said = world.last_text("Bram").await;
-    assert_eq!(said, "anything: true; order en utility ()");
+    let reply = world.last_text("Bram").await;
+    assert_eq!(reply, "anything: true; order en utility ()");
     world.simulator.advance(25 * HOUR_MS).await;
     wait_until("the template arrives", async || (world.received("Ana").await == ["order"]).then_some(())).await;
     assert_eq!(world.received("Bram").await, ["order"]);
@@ -345,8 +345,8 @@ async fn marketing_that_the_platform_caps_is_not_repeated_for_a_day() {
     })
     .await;
     world.say("Ana", "template news en").await;
-    let said = world.last_text("Ana").await;
-    assert!(said.starts_with("marketing-limited"), "{said}");
+    let reply = world.last_text("Ana").await;
+    assert!(reply.starts_with("marketing-limited"), "{reply}");
     world.simulator.advance(25 * HOUR_MS).await;
     world.say("Ana", "template news en").await;
     assert_eq!(world.received("Ana").await.len(), 2, "the failed one and the last one");
@@ -359,8 +359,8 @@ async fn marketing_without_consent_is_refused_and_withdrawn_consent_stops_what_i
     let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
     let world = World::new(&templates, "[gate.quiet_hours]\nfrom = \"21:00\"\nto = \"08:00\"").await;
     world.say("Ana", "topic cats news en").await;
-    let said = world.last_text("Ana").await;
-    assert!(said.starts_with("not-opted-in") && said.contains("marketing:cats"), "{said}");
+    let reply = world.last_text("Ana").await;
+    assert!(reply.starts_with("not-opted-in") && reply.contains("marketing:cats"), "{reply}");
     world.agree("marketing:cats").await;
     world.say("Ana", "topic cats news en").await;
     assert_eq!(world.received("Ana").await, ["news"]);

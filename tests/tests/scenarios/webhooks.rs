@@ -109,9 +109,12 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
         (outbox > 0).then_some(())
     })
     .await;
-    let shown = setup.cli(&["dead-letters", "show", "whk_2"]).await;
-    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("has no `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"), "{shown}");
+    let output = setup.cli(&["dead-letters", "show", "whk_2"]).await;
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.contains("has no `id`") && output.contains("from nobody") && !output.contains("wamid.GOOD"),
+        "{output}"
+    );
     let trace = String::from_utf8_lossy(&setup.cli(&["why", "whk_2"]).await.stdout).into_owned();
     assert!(trace.contains("2 times") && trace.contains("is a dead letter"), "{trace}");
     let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();

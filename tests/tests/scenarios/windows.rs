@@ -189,8 +189,8 @@ async fn free_entry_point_is_recorded_and_does_not_extend_the_window() {
     // A week from the answer, in whole seconds as the platform reports it; the window is a day from Ana's message.
     assert_eq!(row("/items/0/free_entry_until"), begin + MINUTE_MS + 7 * DAY_MS, "{windows}");
     assert_eq!(row("/items/0/closes_at"), begin + DAY_MS, "{windows}");
-    let shown = setup.cli(&["windows", "list"]).await;
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("6 d 23 h"), "{shown:?}");
+    let output = setup.cli(&["windows", "list"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("6 d 23 h"), "{output:?}");
     let events = daemon.list_all("events?kind=message").await;
     let event = daemon.get(&format!("events/{}", text(events.first().unwrap_or(&Value::Null), "/id"))).await;
     assert_eq!(text(&event, "/body/referral/click_id"), "Aff-1", "{event}");

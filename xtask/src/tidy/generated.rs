@@ -4,21 +4,21 @@ use super::finding::{File, Finding};
 use crate::docs::Page;
 
 /// A page, and the source file that it shows.
-const SHOWN: (&str, &str) = ("README.md", "plugins/echo/src/lib.rs");
+const EXAMPLE: (&str, &str) = ("README.md", "plugins/echo/src/lib.rs");
 
 /// Compares each page with its file.
 pub fn check(files: &[File], pages: &[Page]) -> Vec<Finding> {
     let is_current = |page: &Page| files.iter().any(|file| file.path == page.path && file.text == page.text);
     let message = "out of date: run `cargo xtask docs`";
     let outdated = pages.iter().filter(|page| !is_current(page)).map(|page| Finding::new(page.path, 1, message));
-    outdated.chain(shown(files)).collect()
+    outdated.chain(example_difference(files)).collect()
 }
 
 /// The source in the page differs from the file, if both are there.
-fn shown(files: &[File]) -> Option<Finding> {
+fn example_difference(files: &[File]) -> Option<Finding> {
     let text = |path: &str| files.iter().find(|file| file.path == path).map(|file| file.text.as_str());
-    let (page, source) = (text(SHOWN.0)?, text(SHOWN.1)?);
-    (!page.contains(source)).then(|| Finding::new(SHOWN.0, 1, format!("must show `{}` as it is", SHOWN.1)))
+    let (page, source) = (text(EXAMPLE.0)?, text(EXAMPLE.1)?);
+    (!page.contains(source)).then(|| Finding::new(EXAMPLE.0, 1, format!("must show `{}` as it is", EXAMPLE.1)))
 }
 
 #[cfg(test)]

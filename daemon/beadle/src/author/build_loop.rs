@@ -155,7 +155,7 @@ fn short(revision: &str) -> &str {
 
 /// Whether this revision was activated or why not; `None` while it is unknown.
 fn verdict(row: &PluginRow, revision: &str) -> Option<Result<(), String>> {
-    let is_this = row.revision.as_deref().is_some_and(|shown| revision.starts_with(shown));
+    let is_this = row.revision.as_deref().is_some_and(|short| revision.starts_with(short));
     match &row.problem {
         None if is_this && matches!(row.state.as_str(), "active" | "probation") => Some(Ok(())),
         Some(problem) if is_this || row.revision.is_none() => {

@@ -127,9 +127,9 @@ mod tests {
 
     #[test]
     fn output_of_events_show_is_accepted() {
-        let shown = json!({ "id": "evt_12", "kind": "message", "name": "Bram", "happened_at": 5,
+        let printed = json!({ "id": "evt_12", "kind": "message", "name": "Bram", "happened_at": 5,
             "body": { "event": "message", "message": "wamid.7", "content": { "kind": "text", "value": "hi" } } });
-        let event = read("x", shown).unwrap();
+        let event = read("x", printed).unwrap();
         assert_eq!((event.name.as_str(), event.body.kind()), ("Bram", EventKind::Message));
     }
 

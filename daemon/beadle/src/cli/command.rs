@@ -184,23 +184,23 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
         Command::Why { id, json } => one(["why", id], *json, show::why),
         Command::Plugins(command) => return plugins(command),
         Command::Events(Events::List { filter, before, page, .. }) => {
-            let params = filters(filter).chain(given([("before", before)]));
+            let params = filters(filter).chain(set_params([("before", before)]));
             list(["events"], params.collect(), page, show::events)
         }
         Command::Events(Events::Show { id, json }) => one(["events", id], *json, show::event),
         Command::DeadLetters(DeadLetters::List { plugin, before, page, .. }) => {
-            let params = given([("plugin", plugin), ("before", before)]).collect();
+            let params = set_params([("plugin", plugin), ("before", before)]).collect();
             list(["dead-letters"], params, page, show::dead_letters)
         }
         Command::DeadLetters(DeadLetters::Show { id, json }) => one(["dead-letters", id], *json, show::dead_letter),
         Command::Outbox(Outbox::List { state, plugin, conversation, before, page }) => {
             let params = [("state", state), ("plugin", plugin), ("conversation", conversation), ("before", before)];
             let show = if state.is_some() { show::outbox } else { show::outbox_waiting };
-            list(["outbox"], given(params).collect(), page, show)
+            list(["outbox"], set_params(params).collect(), page, show)
         }
         Command::Schedules(command) => return schedules(command),
         Command::Contacts(Contacts::List { after, page }) => {
-            list(["contacts"], given([("after", after)]).collect(), page, show::contacts)
+            list(["contacts"], set_params([("after", after)]).collect(), page, show::contacts)
         }
         Command::Contacts(Contacts::Duplicates { page }) => {
             list(["contacts", "duplicates"], Vec::new(), page, show::duplicates)
@@ -211,27 +211,27 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
         }
         Command::Consents(Consents::List { before, page }) => {
             let before = before.map(|id| id.to_string());
-            list(["consents"], given([("before", &before)]).collect(), page, show::consents)
+            list(["consents"], set_params([("before", &before)]).collect(), page, show::consents)
         }
         Command::Consents(Consents::Show { id, json }) => one(["contacts", id, "consents"], *json, show::consent),
         Command::Retention(Retention::Plan(json)) => one(["retention", "plan"], *json, show::retention_plan),
         Command::Erasures(Erasures::List { before, page }) => {
             let before = before.map(|id| id.to_string());
-            list(["erasures"], given([("before", &before)]).collect(), page, show::erasures)
+            list(["erasures"], set_params([("before", &before)]).collect(), page, show::erasures)
         }
         Command::Windows(Windows::List { by_hour: true, page, .. }) => {
             list(["windows", "by-hour"], Vec::new(), page, show::windows_by_hour)
         }
         Command::Windows(Windows::List { channel, within, page, .. }) => {
             let within = within.map(|ms| ms.to_string());
-            list(["windows"], given([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
+            list(["windows"], set_params([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
         }
         Command::Segments(command) => segments(command),
         Command::Lists(Lists::List { after, page }) => {
-            list(["lists"], given([("after", after)]).collect(), page, show::people_lists)
+            list(["lists"], set_params([("after", after)]).collect(), page, show::people_lists)
         }
         Command::Lists(Lists::Show { name, after, page }) => {
-            list(["lists", name, "members"], given([("after", after)]).collect(), page, show::people_list_members)
+            list(["lists", name, "members"], set_params([("after", after)]).collect(), page, show::people_list_members)
         }
         Command::Templates(command) => return templates(command),
         Command::Broadcasts(command) => return broadcast_query(command),
@@ -241,8 +241,8 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             Query { params, ..one(["costs"], *json, show::costs) }
         }
         Command::Gate(Gate::Explain { recipient, text, template, fill, purpose, plugin, channel, json }) => {
-            let params = given([("text", text), ("template", template), ("purpose", purpose), ("plugin", plugin)]);
-            let params = params.chain(given([("channel", channel)])).chain(filled(fill)).collect();
+            let params = set_params([("text", text), ("template", template), ("purpose", purpose), ("plugin", plugin)]);
+            let params = params.chain(set_params([("channel", channel)])).chain(fill_params(fill)).collect();
             Query { params, ..one(["gate", "explain", recipient], *json, show::gate) }
         }
         _ => return None,
@@ -253,15 +253,15 @@ fn templates(command: &Templates) -> Option<Query<'_>> {
     Some(match command {
         Templates::List { channel, status, after, page } => {
             let params = [("channel", channel), ("status", status), ("after", after)];
-            list(["templates"], given(params).collect(), page, show::templates)
+            list(["templates"], set_params(params).collect(), page, show::templates)
         }
         Templates::Show { name, channel, json } => {
-            let params = given([("channel", channel)]).collect();
+            let params = set_params([("channel", channel)]).collect();
             Query { params, ..one(["templates", "named", name], *json, show::template) }
         }
         Templates::Lint { page } => list(["templates", "lint"], Vec::new(), page, show::lint),
         Templates::Preview { name, fill, channel, json } => {
-            let params = given([("channel", channel)]).chain(filled(fill)).collect();
+            let params = set_params([("channel", channel)]).chain(fill_params(fill)).collect();
             Query { params, ..one(["templates", "named", name, "preview"], *json, show::preview) }
         }
         Templates::Sync => return None,
@@ -270,10 +270,12 @@ fn templates(command: &Templates) -> Option<Query<'_>> {
 
 fn segments(command: &Segments) -> Query<'_> {
     match command {
-        Segments::List { after, page } => list(["segments"], given([("after", after)]).collect(), page, show::segments),
+        Segments::List { after, page } => {
+            list(["segments"], set_params([("after", after)]).collect(), page, show::segments)
+        }
         Segments::Count { name, json } => one(["segments", name, "count"], *json, show::segment_count),
         Segments::Members { name, after, page } => {
-            list(["segments", name, "members"], given([("after", after)]).collect(), page, show::segment_members)
+            list(["segments", name, "members"], set_params([("after", after)]).collect(), page, show::segment_members)
         }
         Segments::Explain { name, contact, json } => {
             one(["segments", name, "explain", contact], *json, show::segment_explanation)
@@ -282,9 +284,9 @@ fn segments(command: &Segments) -> Query<'_> {
 }
 
 /// The parameters of a template as one JSON array, because a query may have each name once.
-fn filled(fill: &Fill) -> impl Iterator<Item = (&'static str, String)> + use<> {
+fn fill_params(fill: &Fill) -> impl Iterator<Item = (&'static str, String)> + use<> {
     let parameters = (!fill.parameters.is_empty()).then(|| Value::from(fill.parameters.clone()).to_string());
-    given([("language", &fill.language), ("parameters", &parameters)])
+    set_params([("language", &fill.language), ("parameters", &parameters)])
 }
 
 fn plugins(command: &Plugins) -> Option<Query<'_>> {
@@ -293,7 +295,7 @@ fn plugins(command: &Plugins) -> Option<Query<'_>> {
         Plugins::Show { name, json } => one(["plugins", name], *json, show::plugin),
         Plugins::Documents { name, page } => list(["plugins", name, "documents"], Vec::new(), page, show::documents),
         Plugins::State { name, scope, prefix, after, page } => {
-            let params = given([("scope", scope), ("prefix", prefix), ("after", after)]);
+            let params = set_params([("scope", scope), ("prefix", prefix), ("after", after)]);
             list(["plugins", name, "state"], params.collect(), page, show::state)
         }
         _ => return None,
@@ -303,7 +305,7 @@ fn plugins(command: &Plugins) -> Option<Query<'_>> {
 fn schedules(command: &Schedules) -> Option<Query<'_>> {
     Some(match command {
         Schedules::List { after, page } => {
-            list(["schedules"], given([("after", after)]).collect(), page, show::schedules)
+            list(["schedules"], set_params([("after", after)]).collect(), page, show::schedules)
         }
         Schedules::Show { name, json } => one(["schedules", name], *json, show::schedule),
         Schedules::Next { name, limit, json } => {
@@ -314,7 +316,7 @@ fn schedules(command: &Schedules) -> Option<Query<'_>> {
         Schedules::Run { dry_run: false, .. } => return None,
         Schedules::History { name, before, page, .. } => {
             let before = before.map(|id| id.to_string());
-            list(["schedules", name, "history"], given([("before", &before)]).collect(), page, show::firings)
+            list(["schedules", name, "history"], set_params([("before", &before)]).collect(), page, show::firings)
         }
     })
 }
@@ -588,11 +590,11 @@ fn list<'a, const N: usize>(
 
 fn filters(filter: &EventFilter) -> impl Iterator<Item = (&'static str, String)> + use<> {
     let EventFilter { kind, contact, conversation, state } = filter;
-    given([("kind", kind), ("contact", contact), ("conversation", conversation), ("state", state)])
+    set_params([("kind", kind), ("contact", contact), ("conversation", conversation), ("state", state)])
 }
 
 /// The parameters that have a value.
-fn given<const N: usize>(
+fn set_params<const N: usize>(
     params: [(&'static str, &Option<String>); N],
 ) -> impl Iterator<Item = (&'static str, String)> + use<N> {
     params.map(|(name, value)| value.clone().map(|value| (name, value))).into_iter().flatten()

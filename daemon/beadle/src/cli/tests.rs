@@ -64,7 +64,7 @@ fn plugin(name: &str, problem: Value) -> Value {
 }
 
 /// The output of a command for a response; hints as they appear on stderr.
-fn shown(line: &str, response: Value, width: Option<usize>) -> String {
+fn output_of(line: &str, response: Value, width: Option<usize>) -> String {
     let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
     let query = query(&cli.command).unwrap_or_else(|| panic!("{line} is no query"));
     let output = (query.show)(response, Screen { width }).unwrap();
@@ -153,7 +153,7 @@ fn lists_and_views_match_the_golden_file() {
         ),
         ("beadle why msg_3", why, None),
     ];
-    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
+    let text: String = cases.into_iter().map(|(line, response, width)| output_of(line, response, width)).collect();
     golden("tables", &text);
 }
 
@@ -207,7 +207,7 @@ fn schedules_match_the_golden_file() {
         ("beadle schedules history digest", list(json!([firing, missed]), "7".into()), None),
         ("beadle schedules run digest --dry-run", list(planned, Value::Null), None),
     ];
-    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
+    let text: String = cases.into_iter().map(|(line, response, width)| output_of(line, response, width)).collect();
     golden("schedules", &text);
 }
 
@@ -247,7 +247,7 @@ fn templates_and_the_gate_match_the_golden_file() {
         ("beadle gate explain con_7 --text hello", gate, None),
         ("beadle gate explain con_7 --template news", later, None),
     ];
-    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
+    let text: String = cases.into_iter().map(|(line, response, width)| output_of(line, response, width)).collect();
     golden("templates", &text);
 }
 
@@ -267,7 +267,7 @@ fn costs_match_the_golden_file() {
     let none = json!({"now": at(NOW), "from": "2026-11-21", "to": "2026-11-21", "by": "category", "items": [],
         "total": row("", 0, 0, 0, "0.00"), "pending": row("", 0, 0, 0, "0.00"), "free_service": [], "budgets": []});
     let cases = [("beadle costs --by country", costs, None), ("beadle costs --from 2026-11-21", none, None)];
-    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
+    let text: String = cases.into_iter().map(|(line, response, width)| output_of(line, response, width)).collect();
     golden("costs", &text);
 }
 
@@ -287,7 +287,7 @@ fn windows_match_the_golden_file() {
         ("beadle windows list --by-hour", list(hours)),
         ("beadle windows list --within 2h", list(json!([]))),
     ];
-    golden("windows", &cases.into_iter().map(|(line, response)| shown(line, response, None)).collect::<String>());
+    golden("windows", &cases.into_iter().map(|(line, response)| output_of(line, response, None)).collect::<String>());
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn segments_and_lists_match_the_golden_file() {
         ("beadle lists show friends", list(members, Value::Null)),
         ("beadle lists show friends", list(json!([]), Value::Null)),
     ];
-    golden("segments", &cases.into_iter().map(|(line, response)| shown(line, response, None)).collect::<String>());
+    golden("segments", &cases.into_iter().map(|(line, response)| output_of(line, response, None)).collect::<String>());
 }
 
 #[test]
@@ -416,7 +416,7 @@ fn invisible_characters_do_not_reach_the_terminal() {
         ("beadle why evt_3", why),
     ] {
         for width in [None, Some(80)] {
-            let text = shown(line, response.clone(), width);
+            let text = output_of(line, response.clone(), width);
             let found = text.chars().find(|c| HIDDEN.contains(*c));
             assert!(found.is_none(), "{line} prints {found:?}");
             assert!(text.contains("שלום") && text.contains("👩\u{200d}🌾"), "{line}: {text}");

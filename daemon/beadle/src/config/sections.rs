@@ -449,22 +449,22 @@ fn limits(mut section: Section<'_>) -> Limits {
 
 fn retention(mut section: Section<'_>) -> (Retention, i64) {
     let default = Retention::default();
-    let mut kept =
+    let mut duration_of =
         |key, min_days, default_ms| section.duration_ms(key, min_days * DAY_MS..=3650 * DAY_MS).unwrap_or(default_ms);
     let retention = Retention {
         // WhatsApp repeats a webhook for up to 7 days, and it must be recognised.
-        events_ms: kept("events", 8, default.events_ms),
+        events_ms: duration_of("events", 8, default.events_ms),
         // Receipts may arrive for up to 30 days.
-        outbox_ms: kept("messages", 31, default.outbox_ms),
-        dead_ms: kept("dead_letters", 1, default.dead_ms),
-        media_ms: kept("media", 1, default.media_ms),
+        outbox_ms: duration_of("messages", 31, default.outbox_ms),
+        dead_ms: duration_of("dead_letters", 1, default.dead_ms),
+        media_ms: duration_of("media", 1, default.media_ms),
         media_bytes: default.media_bytes,
         states_ms: default.states_ms,
-        requests_ms: kept("requests", 1, default.requests_ms),
-        erased_identities_ms: kept("erased_identities", 1, default.erased_identities_ms),
-        upgrade_copies_ms: kept("upgrade_copies", 1, default.upgrade_copies_ms),
+        requests_ms: duration_of("requests", 1, default.requests_ms),
+        erased_identities_ms: duration_of("erased_identities", 1, default.erased_identities_ms),
+        upgrade_copies_ms: duration_of("upgrade_copies", 1, default.upgrade_copies_ms),
     };
-    let removed_ms = kept("removed_plugins", 0, beadle_catalog::Config::KEEP_REMOVED_MS);
+    let removed_ms = duration_of("removed_plugins", 0, beadle_catalog::Config::KEEP_REMOVED_MS);
     let mib = i64::from(number(
         &mut section,
         "media_mib",

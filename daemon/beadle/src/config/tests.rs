@@ -103,13 +103,13 @@ fn all_errors_are_reported_at_once() {
     for path in fixtures {
         let credentials = credentials();
         let invalid = load(&path, &environment(credentials.path())).unwrap_err();
-        let shown = invalid.render(false);
+        let output = invalid.render(false);
         let lines: Vec<_> = invalid.lines().map(|(_, line)| line).collect();
         assert_eq!(lines.len(), invalid.count());
-        assert!(!shown.contains("EAAG") && !lines.concat().contains("EAAG"), "a secret is printed: {shown}{lines:?}");
+        assert!(!output.contains("EAAG") && !lines.concat().contains("EAAG"), "a secret is printed: {output}{lines:?}");
         assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
         let name = path.file_stem().unwrap().to_str().unwrap();
-        golden(name, "invalid", &shown, &[(credentials.path(), "CREDENTIALS")]);
+        golden(name, "invalid", &output, &[(credentials.path(), "CREDENTIALS")]);
     }
 }
 
@@ -122,9 +122,9 @@ fn check_skips_credentials_outside_systemd() {
     environment.without_systemd = true;
     let loaded = load(&path, &environment).unwrap();
     let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
-    let shown = warning.render(&loaded.sources, false).replace(&format!("{}/", folder().display()), "");
+    let output = warning.render(&loaded.sources, false).replace(&format!("{}/", folder().display()), "");
     let expected = "warning[config-unchecked]: credential `wa-token` was not checked: credentials exist only under systemd\n  --> maximal.toml:";
-    assert!(shown.replace("\n --> ", "\n  --> ").starts_with(expected), "{shown}");
+    assert!(output.replace("\n --> ", "\n  --> ").starts_with(expected), "{output}");
 }
 
 /// The installed example loads unchanged, states the defaults, and contains every key.

@@ -85,8 +85,8 @@ fn content_line(content: &Content) -> String {
 }
 
 fn file_line(kind: &str, media: &Media) -> String {
-    let shown = media.caption.as_deref().or(media.filename.as_deref()).unwrap_or(&media.mime_type);
-    format!("({kind}) {shown}")
+    let label = media.caption.as_deref().or(media.filename.as_deref()).unwrap_or(&media.mime_type);
+    format!("({kind}) {label}")
 }
 
 /// A message in one line, cut.
@@ -108,8 +108,8 @@ pub fn whole_outgoing(body: &Outgoing) -> String {
         Outgoing::MarkRead { message } => format!("read mark for {message}"),
         Outgoing::Typing { .. } => "typing…".into(),
         Outgoing::Media { media, caption, filename, .. } => {
-            let shown = caption.as_deref().or(filename.as_deref()).unwrap_or_default();
-            format!("({}) {shown}", media.name())
+            let label = caption.as_deref().or(filename.as_deref()).unwrap_or_default();
+            format!("({}) {label}", media.name())
         }
         Outgoing::Location { location, .. } => format!("(location) {}, {}", location.latitude, location.longitude),
         Outgoing::Contacts { .. } => "(contacts)".into(),

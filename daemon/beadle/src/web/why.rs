@@ -109,8 +109,8 @@ impl TraceBuilder<'_> {
     }
 
     /// The event and its receipt.
-    fn origin(&mut self, shown: &EventDetails) -> Result<(), ApiError> {
-        let row = event_row(self.reader, self.names, &shown.row)?;
+    fn origin(&mut self, details: &EventDetails) -> Result<(), ApiError> {
+        let row = event_row(self.reader, self.names, &details.row)?;
         let from = row.contact.map(|contact| format!(" from {contact}")).unwrap_or_default();
         let on = row.channel.map(|channel| format!(" on {channel}")).unwrap_or_default();
         self.add(Some(row.happened_at), &row.id, format!("{}{from}{on}: {}", row.kind, row.summary));
@@ -118,31 +118,31 @@ impl TraceBuilder<'_> {
         Ok(())
     }
 
-    fn event(&mut self, shown: &EventDetails) -> Result<(), ApiError> {
-        self.origin(shown)?;
-        self.opt_out(shown)?;
-        let (id, row) = (shown.row.id.to_string(), &shown.row);
+    fn event(&mut self, details: &EventDetails) -> Result<(), ApiError> {
+        self.origin(details)?;
+        self.opt_out(details)?;
+        let (id, row) = (details.row.id.to_string(), &details.row);
         let has_ended = row.ending.is_some() || row.state == EventState::Finished;
-        if shown.subscribers.is_empty() {
+        if details.subscribers.is_empty() {
             let text = if has_ended { "no plugin is subscribed" } else { "no plugin has handled it yet" };
             self.add(None, &id, text);
         }
-        let outcomes = Outcomes { event: shown, names: self.names, stages: self.stages };
-        for plugin in &shown.subscribers {
+        let outcomes = Outcomes { event: details, names: self.names, stages: self.stages };
+        for plugin in &details.subscribers {
             self.add(None, self.names.name(*plugin), outcomes.of(*plugin));
         }
         if has_ended {
             self.add(None, id, format!("ended: {}", ending(self.names, row.ending, row.state)));
         }
-        shown.sends.iter().try_for_each(|send| self.message(send))
+        details.sends.iter().try_for_each(|send| self.message(send))
     }
 
     /// Why a plugin's message was refused without a row in the outbox: the contact had sent STOP before.
-    fn opt_out(&mut self, shown: &EventDetails) -> Result<(), ApiError> {
-        let Some(conversation) = shown.row.conversation else { return Ok(()) };
+    fn opt_out(&mut self, details: &EventDetails) -> Result<(), ApiError> {
+        let Some(conversation) = details.row.conversation else { return Ok(()) };
         let Some(conversation) = self.reader.conversation(conversation)? else { return Ok(()) };
         let contact = conversation.contact;
-        let is_before = |since: &Timestamp| shown.row.contact == Some(contact.id) && *since < shown.row.happened_at;
+        let is_before = |since: &Timestamp| details.row.contact == Some(contact.id) && *since < details.row.happened_at;
         if let Some(since) = contact.opted_out_since.filter(is_before) {
             let text = "had sent STOP: messages to them are refused (opted-out)";
             self.add(Some(since.as_ms()), contact.id.to_string(), text);
@@ -150,28 +150,28 @@ impl TraceBuilder<'_> {
         Ok(())
     }
 
-    fn message(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
-        let row = message_row(self.names, shown);
-        match self.reader.broadcast_of_message(shown.row.message)? {
+    fn message(&mut self, details: &OutboxDetails) -> Result<(), ApiError> {
+        let row = message_row(self.names, details);
+        match self.reader.broadcast_of_message(details.row.message)? {
             Some((id, name)) => {
                 self.add(Some(row.created_at), &row.id, format!("part of broadcast {name} ({id}): {}", row.summary));
             }
             None => self.add(Some(row.created_at), &row.id, format!("requested by {}: {}", row.plugin, row.summary)),
         }
-        if let Some(gate) = &shown.gate {
+        if let Some(gate) = &details.gate {
             let when = if gate.leaving { "about to leave" } else { "requested" };
             self.add(Some(gate.at.as_ms()), format!("gate, when {when}"), gate_verdict(gate));
             for step in &gate.steps {
                 self.add(None, format!("gate {}", step.check), gate_step(step));
             }
         }
-        self.present_obstacles(shown)?;
+        self.present_obstacles(details)?;
         let duplicate = if row.possibly_duplicate { ", WhatsApp may have received it twice" } else { "" };
-        self.add(Some(row.due_at), &row.id, format!("{}{duplicate}", state_of(shown.row.state, row.attempts)));
+        self.add(Some(row.due_at), &row.id, format!("{}{duplicate}", state_of(details.row.state, row.attempts)));
         if let Some(id) = &row.platform_id {
             self.add(None, &row.id, format!("WhatsApp's id: {id}"));
         }
-        for (name, at) in receipts(shown) {
+        for (name, at) in receipts(details) {
             self.add(Some(at), &row.id, format!("receipt: {name}"));
         }
         if let Some(problem) = &row.problem {
@@ -181,12 +181,12 @@ impl TraceBuilder<'_> {
     }
 
     /// What the gate and the channel say now. They say nothing about a message that was sent or has failed.
-    fn present_obstacles(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
-        if matches!(shown.row.state, SendState::Accepted | SendState::Failed | SendState::Dropped) {
+    fn present_obstacles(&mut self, details: &OutboxDetails) -> Result<(), ApiError> {
+        if matches!(details.row.state, SendState::Accepted | SendState::Failed | SendState::Dropped) {
             return Ok(());
         }
-        let Some(conversation) = self.reader.conversation(shown.row.conversation)? else { return Ok(()) };
-        let row = &shown.row;
+        let Some(conversation) = self.reader.conversation(details.row.conversation)? else { return Ok(()) };
+        let row = &details.row;
         let (host, message) = (row.plugin == PluginNo::HOST, Some(row.message));
         let draft = Draft { body: &row.body, host, reply: row.reply, message };
         let present = self.gatekeeper.explain(&draft, row.plugin, &conversation, self.now)?;
@@ -198,14 +198,14 @@ impl TraceBuilder<'_> {
         Ok(())
     }
 
-    fn webhook(&mut self, shown: &DeadLetter) {
-        let id = shown.reference.to_string();
-        let webhook = shown.webhook.as_ref();
+    fn webhook(&mut self, letter: &DeadLetter) {
+        let id = letter.reference.to_string();
+        let webhook = letter.webhook.as_ref();
         let size = webhook.map(|webhook| format!(" for {}, {} bytes", webhook.app, webhook.bytes)).unwrap_or_default();
-        let times = counted(shown.attempts.into(), "time", "times");
-        self.add(Some(shown.at.as_ms()), &id, format!("received{size}, {times}"));
-        self.add(None, &id, format!("could not be parsed: {} ({})", shown.error, shown.code));
-        if let Some(at) = shown.retried_at {
+        let times = counted(letter.attempts.into(), "time", "times");
+        self.add(Some(letter.at.as_ms()), &id, format!("received{size}, {times}"));
+        self.add(None, &id, format!("could not be parsed: {} ({})", letter.error, letter.code));
+        if let Some(at) = letter.retried_at {
             self.add(Some(at.as_ms()), &id, "was parsed again without success");
         }
         let text = format!(
@@ -215,8 +215,8 @@ impl TraceBuilder<'_> {
         self.add(None, id, text);
     }
 
-    fn contact(&mut self, shown: &ContactDetails, requested: &str) -> Result<(), ApiError> {
-        let contact = &shown.contact;
+    fn contact(&mut self, details: &ContactDetails, requested: &str) -> Result<(), ApiError> {
+        let contact = &details.contact;
         let text = contact.id.to_string();
         if requested != text {
             self.add(None, requested, format!("was merged into {text}"));
@@ -228,7 +228,7 @@ impl TraceBuilder<'_> {
         if let Some(since) = contact.opted_out_since {
             self.add(Some(since.as_ms()), &text, "sent STOP: no messages until they send START");
         }
-        for conversation in &shown.conversations {
+        for conversation in &details.conversations {
             let text = match conversation.window_until {
                 Some(until) if until > self.now => {
                     format!("window on {} open until {}", conversation.channel, until.utc())

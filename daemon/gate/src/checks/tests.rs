@@ -304,7 +304,7 @@ fn template_must_exist_be_approved_and_fit() {
 #[test]
 fn marketing_needs_consent_for_its_topic() {
     let topic = |topic: &str| Purpose::MarketingTopic(topic.into());
-    for (given, asked, expected) in [
+    for (granted, message_topic, expected) in [
         (None, None, "not-opted-in"),
         (Some(Purpose::Marketing), None, "send"),
         (Some(Purpose::Marketing), Some("cats"), "send"),
@@ -314,13 +314,13 @@ fn marketing_needs_consent_for_its_topic() {
         (Some(Purpose::Service), None, "not-opted-in"),
     ] {
         let mut conversation = conversation();
-        conversation.contact.profile = given.clone().and_then(agreed);
+        conversation.contact.profile = granted.clone().and_then(agreed);
         let message = crate::templates::tests::message("hello", "en");
         let with = |category: &str| {
-            let (category, topic) = (Some(category.to_owned()), asked.map(str::to_owned));
+            let (category, topic) = (Some(category.to_owned()), message_topic.map(str::to_owned));
             Outgoing::Template(Box::new(beadle_model::outgoing::Template { category, topic, ..message.clone() }))
         };
-        assert_eq!(outcome(&with("marketing"), false, &conversation), expected, "{given:?} {asked:?}");
+        assert_eq!(outcome(&with("marketing"), false, &conversation), expected, "{granted:?} {message_topic:?}");
         assert_eq!(outcome(&with("utility"), false, &conversation), "send");
         assert_eq!(outcome(&with("marketing"), true, &conversation), "send", "the host's own question");
     }

@@ -22,8 +22,8 @@ pub fn quoted(quote: &Option<String>) -> Result<(), Refusal> {
     quote.iter().try_for_each(|platform_id| check_message_id(platform_id))
 }
 
-/// The platform refuses texts of white space only.
-pub fn filled(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+/// Checks that a text is not blank, which the platform refuses, and has at most `limit` characters.
+pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
     if text.trim().is_empty() { Err(empty(field)) } else { short(field, text, limit) }
 }
 

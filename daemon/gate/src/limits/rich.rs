@@ -3,7 +3,7 @@
 //! Only the form of a link is checked here; what it leads to is checked by the platform.
 
 use super::parts::{
-    BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, empty, filled, quoted, short, some_of, unique,
+    BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, check_text, empty, quoted, short, some_of, unique,
 };
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
@@ -73,35 +73,35 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
                 return Err(bad_message("Only audio can be a voice message."));
             }
             caption.iter().try_for_each(|text| short("the caption", text, CAPTION))?;
-            filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))
+            filename.iter().try_for_each(|name| check_text("the file's name", name, FILENAME))
         }
         Outgoing::Location { location, .. } => self::location(location),
         Outgoing::Contacts { contacts, .. } => self::contacts(contacts),
         Outgoing::CtaUrl { header, body, footer, title, url, .. } => {
             above(header)?;
             text_and_footer(body, footer)?;
-            filled("the button", title, BUTTON_TITLE)?;
+            check_text("the button", title, BUTTON_TITLE)?;
             address(url)
         }
         Outgoing::LocationRequest { body, .. } | Outgoing::ContactRequest { body, .. } => {
-            filled("the text", body, CAPTION)
+            check_text("the text", body, CAPTION)
         }
         Outgoing::Flow(form) => flow(form),
         Outgoing::Product { body, footer, catalog, product, .. } => {
-            body.iter().try_for_each(|body| filled("the text", body, CAPTION))?;
-            footer.iter().try_for_each(|text| filled("the footer", text, FOOTER))?;
-            filled("the catalogue's id", catalog, TOKEN)?;
-            filled("the product's id", product, TOKEN)
+            body.iter().try_for_each(|body| check_text("the text", body, CAPTION))?;
+            footer.iter().try_for_each(|text| check_text("the footer", text, FOOTER))?;
+            check_text("the catalogue's id", catalog, TOKEN)?;
+            check_text("the product's id", product, TOKEN)
         }
         Outgoing::ProductList { header, body, footer, catalog, sections, .. } => {
-            filled("the header", header, HEADER)?;
+            check_text("the header", header, HEADER)?;
             text_and_footer(body, footer)?;
-            filled("the catalogue's id", catalog, TOKEN)?;
+            check_text("the catalogue's id", catalog, TOKEN)?;
             products(sections)
         }
         Outgoing::Catalog { body, footer, product, .. } => {
             text_and_footer(body, footer)?;
-            product.iter().try_for_each(|product| filled("the product's id", product, TOKEN))
+            product.iter().try_for_each(|product| check_text("the product's id", product, TOKEN))
         }
         Outgoing::Interactive { json, .. } => {
             if json.get("type").is_none_or(|kind| !kind.is_string()) {
@@ -131,7 +131,7 @@ fn bad_message(text: impl Into<String>) -> Refusal {
 }
 
 fn address(url: &str) -> Result<(), Refusal> {
-    filled("the address", url, URL)?;
+    check_text("the address", url, URL)?;
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if rest.is_none_or(str::is_empty) || url.contains(char::is_whitespace) {
         return Err(bad_message("A web address must start with https:// or http:// and contain no spaces."));
@@ -149,17 +149,17 @@ fn file(source: &Source) -> Result<(), Refusal> {
 pub(super) fn above(header: &Option<Header>) -> Result<(), Refusal> {
     match header {
         None => Ok(()),
-        Some(Header::Text(text)) => filled("the header", text, HEADER),
+        Some(Header::Text(text)) => check_text("the header", text, HEADER),
         Some(Header::File { source, filename, .. }) => {
             file(source)?;
-            filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))
+            filename.iter().try_for_each(|name| check_text("the file's name", name, FILENAME))
         }
     }
 }
 
 fn text_and_footer(body: &str, footer: &Option<String>) -> Result<(), Refusal> {
-    filled("the text", body, CAPTION)?;
-    footer.iter().try_for_each(|text| filled("the footer", text, FOOTER))
+    check_text("the text", body, CAPTION)?;
+    footer.iter().try_for_each(|text| check_text("the footer", text, FOOTER))
 }
 
 fn location(location: &Location) -> Result<(), Refusal> {
@@ -175,7 +175,7 @@ fn contacts(contacts: &Value) -> Result<(), Refusal> {
     some_of("contacts", contacts.len(), CONTACTS)?;
     for contact in contacts {
         let name = contact.pointer("/name/formatted_name").and_then(Value::as_str).unwrap_or_default();
-        filled("a contact's `name.formatted_name`", name, TOKEN)?;
+        check_text("a contact's `name.formatted_name`", name, TOKEN)?;
     }
     contacts.iter().try_for_each(bytes)
 }
@@ -206,10 +206,10 @@ fn is_deeper_than(json: &Value, depth: usize) -> bool {
 fn flow(form: &Flow) -> Result<(), Refusal> {
     above(&form.header)?;
     text_and_footer(&form.body, &form.footer)?;
-    filled("the flow's id", &form.flow, TOKEN)?;
-    filled("the flow's token", &form.token, TOKEN)?;
-    filled("what opens the flow", &form.button, FLOW_BUTTON)?;
-    form.screen.iter().try_for_each(|screen| filled("the first screen", screen, TOKEN))?;
+    check_text("the flow's id", &form.flow, TOKEN)?;
+    check_text("the flow's token", &form.token, TOKEN)?;
+    check_text("what opens the flow", &form.button, FLOW_BUTTON)?;
+    form.screen.iter().try_for_each(|screen| check_text("the first screen", screen, TOKEN))?;
     if !form.data.is_null() && !form.data.is_object() {
         return Err(bad_message("The input of a flow's screen must be a JSON object."));
     }
@@ -224,16 +224,16 @@ fn products(sections: &[ProductSection]) -> Result<(), Refusal> {
             return Err(empty("a section"));
         }
         if sections.len() > 1 || !section.title.is_empty() {
-            filled("the title of a section", &section.title, PRODUCT_SECTION_TITLE)?;
+            check_text("the title of a section", &section.title, PRODUCT_SECTION_TITLE)?;
         }
-        section.products.iter().try_for_each(|product| filled("a product's id", product, TOKEN))?;
+        section.products.iter().try_for_each(|product| check_text("a product's id", product, TOKEN))?;
     }
     Ok(())
 }
 
 fn template_name(name: &str) -> Result<(), Refusal> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    filled("the template's name", name, TEMPLATE_NAME)?;
+    check_text("the template's name", name, TEMPLATE_NAME)?;
     if name.chars().all(is_name) {
         return Ok(());
     }
@@ -242,9 +242,9 @@ fn template_name(name: &str) -> Result<(), Refusal> {
 
 fn template(template: &Template) -> Result<(), Refusal> {
     template_name(&template.name)?;
-    filled("the template's language", &template.language, FILENAME)?;
+    check_text("the template's language", &template.language, FILENAME)?;
     template.category.iter().try_for_each(|category| short("the template's category", category, TOKEN))?;
-    template.topic.iter().try_for_each(|topic| filled("the topic", topic, TOPIC))?;
+    template.topic.iter().try_for_each(|topic| check_text("the topic", topic, TOPIC))?;
     template_parts(template.header.as_ref(), &template.body, &template.buttons)?;
     if template.cards.len() > TEMPLATE_CARDS {
         some_of("cards", template.cards.len(), TEMPLATE_CARDS)?;
@@ -267,7 +267,7 @@ fn template_parts(
         Some(TemplateHeader::Text(parameter)) => filling(parameter)?,
         Some(TemplateHeader::File { source, filename, .. }) => {
             file(source)?;
-            filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))?;
+            filename.iter().try_for_each(|name| check_text("the file's name", name, FILENAME))?;
         }
         Some(TemplateHeader::Location(at)) => location(at)?,
         None => {}
@@ -285,10 +285,10 @@ fn template_parts(
         some_of("buttons", buttons.len(), TEMPLATE_BUTTONS)?;
     }
     buttons.iter().try_for_each(|button| match &button.action {
-        TemplateAction::Reply(payload) => filled("a button's payload", payload, PAYLOAD),
-        TemplateAction::Url(end) => filled("the end of a button's address", end, URL),
-        TemplateAction::CopyCode(code) => filled("the code", code, BUTTON_TITLE),
-        TemplateAction::Flow { token, data } => filled("the flow's token", token, TOKEN).and_then(|()| bytes(data)),
+        TemplateAction::Reply(payload) => check_text("a button's payload", payload, PAYLOAD),
+        TemplateAction::Url(end) => check_text("the end of a button's address", end, URL),
+        TemplateAction::CopyCode(code) => check_text("the code", code, BUTTON_TITLE),
+        TemplateAction::Flow { token, data } => check_text("the flow's token", token, TOKEN).and_then(|()| bytes(data)),
         TemplateAction::Other { kind, json } => short("the button's kind", kind, TOKEN).and_then(|()| bytes(json)),
     })
 }
@@ -313,8 +313,8 @@ fn direct(direct: &Direct) -> Result<(), Refusal> {
     direct.template_name.iter().try_for_each(|name| template_name(name))?;
     match &direct.message {
         Outgoing::VoiceCall { body, title, ttl_minutes } => {
-            filled("the text", body, CAPTION)?;
-            filled("the button", title, BUTTON_TITLE)?;
+            check_text("the text", body, CAPTION)?;
+            check_text("the button", title, BUTTON_TITLE)?;
             match ttl_minutes {
                 1..=VOICE_CALL_MINUTES => Ok(()),
                 other => Err(bad_message(format!(
@@ -337,18 +337,18 @@ fn filling(parameter: &Parameter) -> Result<(), Refusal> {
                     "What fills a template has no line breaks, tabs or more than four spaces in a row.",
                 ));
             }
-            filled("what fills the template", text, CAPTION)
+            check_text("what fills the template", text, CAPTION)
         }
         ParameterValue::Currency { fallback, code, .. } => {
-            filled("the amount", fallback, CAPTION)?;
+            check_text("the amount", fallback, CAPTION)?;
             if code.len() == 3 {
                 Ok(())
             } else {
                 Err(bad_message("A currency must be an ISO 4217 code such as `EUR`."))
             }
         }
-        ParameterValue::DateTime(shown) => filled("the date", shown, CAPTION),
-        ParameterValue::Group(group) => filled("the group's id", group, TOKEN),
+        ParameterValue::DateTime(text) => check_text("the date", text, CAPTION),
+        ParameterValue::Group(group) => check_text("the group's id", group, TOKEN),
     }
 }
 
@@ -357,17 +357,17 @@ fn group(change: &GroupChange) -> Result<(), Refusal> {
         |text: &Option<String>| text.iter().try_for_each(|text| short("the description", text, DESCRIPTION));
     match change {
         GroupChange::Create { subject, description, .. } => {
-            filled("the group's subject", subject, SUBJECT)?;
+            check_text("the group's subject", subject, SUBJECT)?;
             described(description)
         }
         GroupChange::Settings { subject: None, description: None } => Err(empty("the change")),
         GroupChange::Settings { subject, description } => {
-            subject.iter().try_for_each(|subject| filled("the group's subject", subject, SUBJECT))?;
+            subject.iter().try_for_each(|subject| check_text("the group's subject", subject, SUBJECT))?;
             described(description)
         }
         GroupChange::Answer { requests, .. } => {
             some_of("requests", requests.len(), REQUESTS)?;
-            requests.iter().try_for_each(|request| filled("a request's id", request, TOKEN))?;
+            requests.iter().try_for_each(|request| check_text("a request's id", request, TOKEN))?;
             unique("requests", "id", requests.iter())
         }
         GroupChange::Remove { contacts } => some_of("people to remove", contacts.len(), PEOPLE),

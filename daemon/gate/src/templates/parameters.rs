@@ -56,19 +56,20 @@ impl Check<'_> {
     }
 
     /// Checks the variables of one text.
-    fn check_variables(&self, what: &str, text: &str, given: &[Parameter]) -> Result<(), Refusal> {
+    fn check_variables(&self, what: &str, text: &str, parameters: &[Parameter]) -> Result<(), Refusal> {
         let needed = variables(text);
         if !self.definition.is_named {
-            if let Some(name) = given.iter().find_map(|parameter| parameter.name.as_ref()) {
+            if let Some(name) = parameters.iter().find_map(|parameter| parameter.name.as_ref()) {
                 return self.refuse(format!("{what} has variables by position, but the message names `{name}`"));
             }
-            if given.len() != needed.len() {
-                let (needed, given) = (counted(needed.len() as u64, "variable", "variables"), given.len());
-                return self.refuse(format!("{what} has {needed}, but the message fills {given}"));
+            if parameters.len() != needed.len() {
+                let (needed, count) = (counted(needed.len() as u64, "variable", "variables"), parameters.len());
+                return self.refuse(format!("{what} has {needed}, but the message fills {count}"));
             }
             return Ok(());
         }
-        let names: Vec<&str> = given.iter().map(|parameter| parameter.name.as_deref().unwrap_or_default()).collect();
+        let names: Vec<&str> =
+            parameters.iter().map(|parameter| parameter.name.as_deref().unwrap_or_default()).collect();
         if let Some(missing) = needed.iter().find(|name| !names.contains(name)) {
             return self.refuse(format!("{what} needs the variable `{missing}`"));
         }
@@ -79,16 +80,16 @@ impl Check<'_> {
         }
     }
 
-    fn header(&self, defined: Option<&Value>, prefix: &str, given: Option<&TemplateHeader>) -> Result<(), Refusal> {
+    fn header(&self, defined: Option<&Value>, prefix: &str, header: Option<&TemplateHeader>) -> Result<(), Refusal> {
         let what = format!("{prefix}the header");
         let Some(defined) = defined else {
-            return match given {
+            return match header {
                 Some(_) => self.refuse(format!("{what} is given, but the template has none")),
                 None => Ok(()),
             };
         };
         let format = text(defined, "format").to_ascii_lowercase();
-        let kind = match given {
+        let kind = match header {
             None => "nothing",
             Some(TemplateHeader::Text(_)) => "text",
             Some(TemplateHeader::Location(_)) => "location",
@@ -96,7 +97,7 @@ impl Check<'_> {
             Some(TemplateHeader::File { kind: MediaKind::Video, .. }) => "video",
             Some(TemplateHeader::File { .. }) => "document",
         };
-        match (format.as_str(), given) {
+        match (format.as_str(), header) {
             ("" | "text", None) => self.check_variables(&what, text(defined, "text"), &[]),
             ("" | "text", Some(TemplateHeader::Text(parameter))) => {
                 self.check_variables(&what, text(defined, "text"), std::slice::from_ref(parameter))
@@ -109,8 +110,8 @@ impl Check<'_> {
         }
     }
 
-    fn buttons(&self, prefix: &str, defined: &[Value], given: &[TemplateButton]) -> Result<(), Refusal> {
-        let find = |index: usize| given.iter().find(|button| usize::try_from(button.index) == Ok(index));
+    fn buttons(&self, prefix: &str, defined: &[Value], values: &[TemplateButton]) -> Result<(), Refusal> {
+        let find = |index: usize| values.iter().find(|button| usize::try_from(button.index) == Ok(index));
         for (index, button) in defined.iter().enumerate() {
             let kind = text(button, "type").to_ascii_uppercase();
             let fits = match (kind.as_str(), find(index).map(|button| &button.action)) {
@@ -131,19 +132,19 @@ impl Check<'_> {
                 return self.refuse(format!("{prefix}button {index} is a {kind} button, which the value does not fit"));
             }
         }
-        match given.iter().find(|button| usize::try_from(button.index).is_ok_and(|index| index >= defined.len())) {
+        match values.iter().find(|button| usize::try_from(button.index).is_ok_and(|index| index >= defined.len())) {
             Some(surplus) => self.refuse(format!("{prefix}there is no button {}", surplus.index)),
             None => Ok(()),
         }
     }
 
-    fn cards(&self, defined: Option<&Value>, given: &[TemplateCard]) -> Result<(), Refusal> {
+    fn cards(&self, defined: Option<&Value>, cards: &[TemplateCard]) -> Result<(), Refusal> {
         let defined = defined.map_or(&[][..], |carousel| array(carousel, "cards"));
-        if defined.len() != given.len() {
-            let (needed, given) = (counted(defined.len() as u64, "card", "cards"), given.len());
-            return self.refuse(format!("it has {needed}, but the message fills {given}"));
+        if defined.len() != cards.len() {
+            let (needed, count) = (counted(defined.len() as u64, "card", "cards"), cards.len());
+            return self.refuse(format!("it has {needed}, but the message fills {count}"));
         }
-        for (index, (defined, card)) in defined.iter().zip(given).enumerate() {
+        for (index, (defined, card)) in defined.iter().zip(cards).enumerate() {
             let parts = defined.get("components").unwrap_or(&Value::Null);
             let prefix = format!("card {index}: ");
             self.parts(parts, &prefix, Some(&card.header), &card.body, &card.buttons)?;
@@ -161,19 +162,19 @@ pub(super) fn display_text(value: &ParameterValue) -> &str {
 }
 
 /// The text with its variables filled in.
-pub(super) fn fill(definition: &TemplateDefinition, text: &str, given: &[Parameter]) -> String {
-    let mut filled = text.to_owned();
+pub(super) fn fill(definition: &TemplateDefinition, text: &str, parameters: &[Parameter]) -> String {
+    let mut output = text.to_owned();
     for (position, name) in variables(text).into_iter().enumerate() {
         let parameter = if definition.is_named {
-            given.iter().find(|parameter| parameter.name.as_deref() == Some(name))
+            parameters.iter().find(|parameter| parameter.name.as_deref() == Some(name))
         } else {
-            given.get(position)
+            parameters.get(position)
         };
         if let Some(parameter) = parameter {
-            filled = filled.replace(&format!("{{{{{name}}}}}"), display_text(&parameter.value));
+            output = output.replace(&format!("{{{{{name}}}}}"), display_text(&parameter.value));
         }
     }
-    filled
+    output
 }
 
 /// Whether a header component is a text.

@@ -28,17 +28,17 @@ pub fn preview(definition: &TemplateDefinition, message: &Template) -> Preview {
         if !is_text_header(header) {
             return format!("[{}]", text(header, "format").to_lowercase());
         }
-        let given: &[Parameter] = match &message.header {
+        let parameters: &[Parameter] = match &message.header {
             Some(TemplateHeader::Text(parameter)) => std::slice::from_ref(parameter),
             _ => &[],
         };
-        fill(definition, text(header, "text"), given)
+        fill(definition, text(header, "text"), parameters)
     });
     let cards = component(components, "CAROUSEL").map_or(&[][..], |carousel| array(carousel, "cards"));
     let card = |(index, card): (usize, &Value)| {
         let parts = card.get("components").unwrap_or(&Value::Null);
-        let given = message.cards.get(index).map_or(&[][..], |card| &card.body);
-        fill(definition, component(parts, "BODY").map_or("", |body| text(body, "text")), given)
+        let parameters = message.cards.get(index).map_or(&[][..], |card| &card.body);
+        fill(definition, component(parts, "BODY").map_or("", |body| text(body, "text")), parameters)
     };
     Preview {
         header,

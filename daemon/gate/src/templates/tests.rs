@@ -27,7 +27,7 @@ pub(crate) fn message(name: &str, language: &str) -> Template {
     Template::new(name, language)
 }
 
-fn filled(values: &[&str]) -> Vec<Parameter> {
+fn positional(values: &[&str]) -> Vec<Parameter> {
     values.iter().map(|text| Parameter { name: None, value: ParameterValue::Text((*text).into()) }).collect()
 }
 
@@ -109,7 +109,7 @@ fn order() -> TemplateDefinition {
 fn order_message() -> Template {
     Template {
         header: file(MediaKind::Image),
-        body: filled(&["Ana", "A-1"]),
+        body: positional(&["Ana", "A-1"]),
         buttons: vec![button(1, TemplateAction::Url("abc".into()))],
         ..message("order", "en")
     }
@@ -131,8 +131,11 @@ fn parameters_must_fit_the_definition() {
     let cases: [(Change, &str); 9] = [
         (&|message| message.header = None, "the header must be image, but the message has nothing"),
         (&|message| message.header = file(MediaKind::Video), "the header must be image, but the message has video"),
-        (&|message| message.body = filled(&["Ana"]), "the text has 2 variables, but the message fills 1"),
-        (&|message| message.body = filled(&["Ana", "A-1", "x"]), "the text has 2 variables, but the message fills 3"),
+        (&|message| message.body = positional(&["Ana"]), "the text has 2 variables, but the message fills 1"),
+        (
+            &|message| message.body = positional(&["Ana", "A-1", "x"]),
+            "the text has 2 variables, but the message fills 3",
+        ),
         (
             &|message| message.body = named(&[("a", "1"), ("b", "2")]),
             "has variables by position, but the message names `a`",
@@ -163,7 +166,7 @@ fn named_parameters_are_matched_by_name() {
         (with(header("other"), named(&[("when", "now"), ("who", "Ana")])), "the header needs the variable `what`"),
         (with(header("what"), named(&[("who", "Ana")])), "the text needs the variable `when`"),
         (with(header("what"), named(&[("when", "1"), ("who", "2"), ("why", "3")])), "the text has no variable `why`"),
-        (with(header("what"), filled(&["a", "b"])), "the text needs the variable `who`"),
+        (with(header("what"), positional(&["a", "b"])), "the text needs the variable `who`"),
         (with(None, named(&[("when", "now"), ("who", "Ana")])), "the header needs the variable `what`"),
         (
             with(file(MediaKind::Image), named(&[("when", "1"), ("who", "2")])),
@@ -182,17 +185,25 @@ fn cards_are_checked_one_by_one() {
     let components =
         json!([{"type": "BODY", "text": "Look"}, {"type": "CAROUSEL", "cards": [card("{{1}}"), card("Plain")]}]);
     let definition = TemplateDefinition { components, ..definition("x", "en") };
-    let given =
-        |kind, texts: &[&str]| TemplateCard { header: file(kind).unwrap(), body: filled(texts), buttons: vec![] };
+    let sent_card =
+        |kind, texts: &[&str]| TemplateCard { header: file(kind).unwrap(), body: positional(texts), buttons: vec![] };
     let fits = |cards: Vec<TemplateCard>| {
         let message = Template { cards, ..message("x", "en") };
         check_parameters(&message, &definition).map_err(|refusal| refusal.message)
     };
     let image = MediaKind::Image;
-    assert_eq!(fits(vec![given(image, &["a"]), given(image, &[])]), Ok(()));
-    assert!(fits(vec![given(image, &["a"])]).unwrap_err().contains("it has 2 cards, but the message fills 1"));
-    assert!(fits(vec![given(image, &[]), given(image, &[])]).unwrap_err().contains("card 0: the text has 1 variable,"));
-    assert!(fits(vec![given(image, &["a"]), given(MediaKind::Video, &[])]).unwrap_err().contains("card 1: the header"));
+    assert_eq!(fits(vec![sent_card(image, &["a"]), sent_card(image, &[])]), Ok(()));
+    assert!(fits(vec![sent_card(image, &["a"])]).unwrap_err().contains("it has 2 cards, but the message fills 1"));
+    assert!(
+        fits(vec![sent_card(image, &[]), sent_card(image, &[])])
+            .unwrap_err()
+            .contains("card 0: the text has 1 variable,")
+    );
+    assert!(
+        fits(vec![sent_card(image, &["a"]), sent_card(MediaKind::Video, &[])])
+            .unwrap_err()
+            .contains("card 1: the header")
+    );
     assert_eq!(parameter_names(&definition), ["card 0: 1"]);
 }
 
@@ -247,7 +258,7 @@ fn advertising_is_found_in_five_languages() {
 
 #[test]
 fn advertising_in_parameters_is_found() {
-    let filled_with = |text: &str| Template { body: filled(&[text]), ..message("x", "en") };
-    assert_eq!(advertising(&filled_with("20 % off")).map(|advertising| advertising.word), Some("% off"));
-    assert_eq!(advertising(&filled_with("A-1")), None);
+    let with_text = |text: &str| Template { body: positional(&[text]), ..message("x", "en") };
+    assert_eq!(advertising(&with_text("20 % off")).map(|advertising| advertising.word), Some("% off"));
+    assert_eq!(advertising(&with_text("A-1")), None);
 }

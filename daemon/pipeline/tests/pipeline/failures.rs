@@ -10,7 +10,7 @@ use beadle_store::step::{Batch, Receipt, ReceiptFor, SendState};
 use beadle_store::views::{DeadLetterFilter, EventState};
 
 /// What a store that is opened again knows of the events before it.
-async fn filled(texts: &[&str]) -> (tempfile::TempDir, Clock, beadle_clock::ManualClock) {
+async fn store_with(texts: &[&str]) -> (tempfile::TempDir, Clock, beadle_clock::ManualClock) {
     let dir = tempfile::tempdir().unwrap();
     let (clock, manual) = Clock::manual(NOW);
     let store = open(dir.path(), &clock);
@@ -30,7 +30,7 @@ fn states(env: &TestEnv) -> Vec<EventState> {
 
 #[tokio::test]
 async fn events_of_before_a_start_are_kept_once_the_store_writes() {
-    let (dir, clock, manual) = filled(&["one", "two"]).await;
+    let (dir, clock, manual) = store_with(&["one", "two"]).await;
     let store = open(dir.path(), &clock);
     let plugin = store.plugin_no("plugin").await.unwrap();
     let lock = DatabaseLock::hold(dir.path()).unwrap();
@@ -46,7 +46,7 @@ async fn events_of_before_a_start_are_kept_once_the_store_writes() {
 
 #[tokio::test]
 async fn an_event_without_subscribers_is_finished_once_the_store_writes() {
-    let (dir, clock, manual) = filled(&["one"]).await;
+    let (dir, clock, manual) = store_with(&["one"]).await;
     let store = open(dir.path(), &clock);
     // The list of no subscribers is known, so that only the event's end has to be written.
     store.subscriber_list(vec![]).await.unwrap();
@@ -64,7 +64,7 @@ async fn deferred_events_are_read_once_the_store_reads() {
     // More events of one lane than may be in flight.
     let texts: Vec<String> = (0..300).map(|n| n.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let (dir, clock, manual) = filled(&texts).await;
+    let (dir, clock, manual) = store_with(&texts).await;
     let store = open(dir.path(), &clock);
     let plugin = store.plugin_no("plugin").await.unwrap();
     // The lists of subscribers are known, so that only the handlings have to be written.

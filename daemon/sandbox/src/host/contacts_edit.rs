@@ -76,10 +76,10 @@ impl HostState {
 
     fn set_attributes_of(&mut self, id: &str, json: &str) -> Result<(), HostError> {
         let not_an_object = || Refusal::new("attribute-type", "The attributes must be a JSON object.");
-        let given: Map<String, Value> = serde_json::from_str(json).map_err(|_| not_an_object())?;
+        let values: Map<String, Value> = serde_json::from_str(json).map_err(|_| not_an_object())?;
         let types = &self.facts.people.attributes;
         let attributes: Result<_, ProfileError> =
-            given.iter().map(|(name, value)| Ok((name.clone(), check_attribute(types, name, value)?))).collect();
+            values.iter().map(|(name, value)| Ok((name.clone(), check_attribute(types, name, value)?))).collect();
         let attributes = attributes.map_err(|error| refused(&error))?;
         self.effect(json.len())?;
         self.edit_contact(id, ProfileEdit { attributes, ..ProfileEdit::default() })

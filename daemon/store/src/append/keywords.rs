@@ -4,7 +4,7 @@
 //! Beadle's own; what it says about consent becomes an entry of the ledger.
 
 use super::sender::Inbound;
-use crate::consents::{find_consent, is_known, said};
+use crate::consents::{chat_consent, find_consent, is_known};
 use crate::error::StoreError;
 use crate::people::{Membership, Person};
 use crate::requests::RequestKind;
@@ -31,13 +31,13 @@ pub(super) struct AppliedWord {
 
 /// What an answer to a question of Beadle's own meets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Answered {
+enum AnswerOutcome {
     /// An open question.
     InTime,
     /// A question that is not open any more.
     Late,
     /// No question, or one that was answered before.
-    Nothing,
+    NoQuestion,
 }
 
 /// Applies a word to the membership. Returns the event that follows, and whether anything changed.
@@ -73,8 +73,8 @@ fn apply_membership(word: Keyword, person: &mut Person, at: Timestamp) -> (Optio
 
 /// What a word says about consent.
 fn consents_of(word: Keyword, at: Timestamp) -> Vec<NewConsent> {
-    let granted = |purpose| said(purpose, ConsentAct::Granted, at);
-    let withdrawn = |purpose| said(purpose, ConsentAct::Withdrawn, at);
+    let granted = |purpose| chat_consent(purpose, ConsentAct::Granted, at);
+    let withdrawn = |purpose| chat_consent(purpose, ConsentAct::Withdrawn, at);
     match word {
         Keyword::Stop => vec![withdrawn(Purpose::Service)],
         Keyword::Start => vec![granted(Purpose::Service), granted(Purpose::Group)],
@@ -107,7 +107,7 @@ impl Tx<'_> {
         person: &mut Person,
         inbound: &Inbound<'_>,
     ) -> Result<AppliedWord, StoreError> {
-        let (at, now) = (inbound.said_at(), inbound.now);
+        let (at, now) = (inbound.expressed_at(), inbound.now);
         let (event, mut changed) = apply_membership(word.keyword, person, inbound.at());
         let mut is_late = false;
         let mut consents = consents_of(word.keyword, at);
@@ -123,17 +123,17 @@ impl Tx<'_> {
             (Keyword::OptIn, Some(topic)) => {
                 let known = person.contact.language.as_deref();
                 let wording = in_language(&topic.wordings, |wording| &wording.language, word.language, known).cloned();
-                consents.push(NewConsent { wording, ..said(topic.purpose.clone(), ConsentAct::Granted, at) });
+                consents.push(NewConsent { wording, ..chat_consent(topic.purpose.clone(), ConsentAct::Granted, at) });
             }
             (Keyword::OptOut, Some(topic)) => {
-                consents.push(said(topic.purpose.clone(), ConsentAct::Withdrawn, at));
+                consents.push(chat_consent(topic.purpose.clone(), ConsentAct::Withdrawn, at));
             }
             (Keyword::Yes | Keyword::No, _) => {
                 let is_yes = word.keyword == Keyword::Yes;
                 match self.apply_answer(word.answer, is_yes, person, (at, now), &mut consents)? {
-                    Answered::InTime => changed = true,
-                    Answered::Late => is_late = is_yes,
-                    Answered::Nothing => {}
+                    AnswerOutcome::InTime => changed = true,
+                    AnswerOutcome::Late => is_late = is_yes,
+                    AnswerOutcome::NoQuestion => {}
                 }
             }
             (Keyword::Help, _) => changed = true,
@@ -171,26 +171,26 @@ impl Tx<'_> {
         person: &Person,
         (at, now): (Timestamp, Timestamp),
         consents: &mut Vec<NewConsent>,
-    ) -> Result<Answered, StoreError> {
+    ) -> Result<AnswerOutcome, StoreError> {
         let contact = &person.contact;
         match question {
             Some(HostAnswer::Export) => self.answer_confirmable(RequestKind::Export, contact.id, is_yes, now),
             Some(HostAnswer::Erase) => self.answer_confirmable(RequestKind::Erase, contact.id, is_yes, now),
             Some(HostAnswer::Consent(id)) => {
-                let Some(asked) = find_consent(self.conn, id)? else { return Ok(Answered::Nothing) };
+                let Some(asked) = find_consent(self.conn, id)? else { return Ok(AnswerOutcome::NoQuestion) };
                 let decision = contact.consent_for(&asked.consent.purpose);
                 let is_open = decision.state == ConsentState::Requested
                     && decision.by.is_some_and(|mark| mark.entry == id)
                     && asked.consent.expires_at.is_none_or(|until| at <= until);
                 if !is_open {
-                    return Ok(Answered::Nothing);
+                    return Ok(AnswerOutcome::NoQuestion);
                 }
                 let act = if is_yes { ConsentAct::Granted } else { ConsentAct::Withdrawn };
                 let answer = NewConsent { actor: actor::PERSON.into(), expires_at: None, at, act, ..asked.consent };
                 consents.push(NewConsent { evidence: None, source: ConsentSource::Whatsapp, ..answer });
-                Ok(Answered::InTime)
+                Ok(AnswerOutcome::InTime)
             }
-            None => Ok(Answered::Nothing),
+            None => Ok(AnswerOutcome::NoQuestion),
         }
     }
 
@@ -201,15 +201,15 @@ impl Tx<'_> {
         contact: ContactId,
         is_yes: bool,
         now: Timestamp,
-    ) -> Result<Answered, StoreError> {
+    ) -> Result<AnswerOutcome, StoreError> {
         if self.answer_request(kind, contact, is_yes, now)? {
             if is_yes {
                 tracing::info!(%contact, request = kind.name(), "a person confirmed their request");
                 self.cache.is_privacy_changed = true;
             }
-            return Ok(Answered::InTime);
+            return Ok(AnswerOutcome::InTime);
         }
-        Ok(if self.is_unconfirmed(kind, contact)? { Answered::Late } else { Answered::Nothing })
+        Ok(if self.is_unconfirmed(kind, contact)? { AnswerOutcome::Late } else { AnswerOutcome::NoQuestion })
     }
 
     /// Queues Beadle's reply to a reserved word.

@@ -2,7 +2,7 @@
 //! applies reserved words.
 
 use super::plan::AppendPlan;
-use crate::consents::{consent_changed, is_known, said};
+use crate::consents::{chat_consent, consent_changed, is_known};
 use crate::error::StoreError;
 use crate::people::{ConversationRow, Membership, Person, profile_column};
 use crate::step::{Interest, NewEvent, Sender};
@@ -31,9 +31,9 @@ impl Inbound<'_> {
         self.event.happened_at.min(self.now)
     }
 
-    /// When the person said it, for the consent ledger. The platform's time stamps are whole seconds, and other entries
+    /// When the person expressed a consent, for its entry in the ledger. The platform's time stamps are whole seconds, and other entries
     /// are not: the end of the second, so that an answer is not before its question.
-    pub(super) fn said_at(&self) -> Timestamp {
+    pub(super) fn expressed_at(&self) -> Timestamp {
         self.event.happened_at.plus_ms(999).min(self.now)
     }
 
@@ -93,7 +93,7 @@ fn preference(change: &str, at: Timestamp) -> Option<NewConsent> {
         _ => return None,
     };
     let evidence = Some(format!("preference {change}"));
-    Some(NewConsent { actor: actor::PLATFORM.into(), evidence, ..said(Purpose::Marketing, act, at) })
+    Some(NewConsent { actor: actor::PLATFORM.into(), evidence, ..chat_consent(Purpose::Marketing, act, at) })
 }
 
 impl Tx<'_> {
@@ -133,14 +133,14 @@ impl Tx<'_> {
         }
         let mut consents = Vec::new();
         if let EventBody::ContactChanged { change, .. } = &inbound.event.body {
-            consents.extend(preference(change, inbound.said_at()));
+            consents.extend(preference(change, inbound.expressed_at()));
         }
         if inbound.joins(&person) {
             person.membership = Membership::Member;
             person.contact.member_since = Some(inbound.at());
             plan.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
             let joined = [Purpose::Service, Purpose::Group];
-            consents.extend(joined.map(|purpose| said(purpose, ConsentAct::Granted, inbound.said_at())));
+            consents.extend(joined.map(|purpose| chat_consent(purpose, ConsentAct::Granted, inbound.expressed_at())));
         }
         let is_new = person.contact.id.0 == 0;
         if is_new {
@@ -157,7 +157,7 @@ impl Tx<'_> {
             plan.reply = applied.reply;
             consents.extend(applied.consents);
         }
-        self.record_said(inbound, &mut person, &consents, &mut plan)?;
+        self.record_chat_consents(inbound, &mut person, &consents, &mut plan)?;
         self.update_person(&person)?;
         let contact = person.contact.id;
         if let Some(previous) = previous_owner {
@@ -170,8 +170,9 @@ impl Tx<'_> {
         Ok(Some(plan))
     }
 
-    /// Records what the person said, where it is new, and plans the events about it.
-    fn record_said(
+    /// Records the consents that the person expressed, where they are new, and plans the events about
+    /// them.
+    fn record_chat_consents(
         &mut self,
         inbound: &Inbound<'_>,
         person: &mut Person,

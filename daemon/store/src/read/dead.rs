@@ -94,7 +94,7 @@ impl Reader {
             let (event, plugin, message) = match dead_letter {
                 DeadLetterRef::Handling(id) => (Some(id.event.0), Some(id.plugin.0), None),
                 DeadLetterRef::Message(id) => (None, None, Some(id.0)),
-                DeadLetterRef::Webhook(id) => return rejected::shown(conn, id),
+                DeadLetterRef::Webhook(id) => return rejected::find_dead_letter(conn, id),
             };
             let mut read = conn.prepare_cached(&sql)?;
             let mut letters = read.query_map(params![event, plugin, message], letter_of)?;

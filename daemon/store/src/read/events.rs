@@ -68,7 +68,7 @@ fn body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
 }
 
 /// The body for a person: one that cannot be read is unrouted, and holds what is stored as text.
-pub(super) fn shown_body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
+pub(super) fn display_body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
     match body(conn, id) {
         Err(StoreError::Unreadable { reason, .. }) => {
             let mut read = conn.prepare_cached("SELECT CAST(body AS BLOB) FROM event_bodies WHERE id = ?1")?;
@@ -115,7 +115,7 @@ pub(super) fn handlings(conn: &Connection, id: EventId) -> Result<Vec<HandlingRo
 }
 
 /// Reads an event with its handlings and sends.
-pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventDetails>, StoreError> {
+pub(super) fn find_details(conn: &Connection, id: EventId) -> Result<Option<EventDetails>, StoreError> {
     let raw = {
         let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
         let mut rows = read.query([id.0])?;
@@ -134,7 +134,7 @@ pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventDetail
         .map(|(_, plugin)| *plugin)
         .collect();
     Ok(Some(EventDetails {
-        body: shown_body(conn, id)?,
+        body: display_body(conn, id)?,
         sends: super::outbox::of_event(conn, id)?,
         row: raw.row,
         subscribers,
@@ -273,7 +273,7 @@ impl Reader {
 
     /// An event with its handlings and sends.
     pub fn event_details(&self, id: EventId) -> Result<Option<EventDetails>, StoreError> {
-        self.all(|conn| shown(conn, id))
+        self.all(|conn| find_details(conn, id))
     }
 
     /// Events, newest first, at most `filter.limit` and 1,000. With a filter only the newest

@@ -37,7 +37,7 @@ fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
     })
 }
 
-fn shown_of(row: &Row<'_>) -> Result<OutboxDetails, StoreError> {
+fn details_of(row: &Row<'_>) -> Result<OutboxDetails, StoreError> {
     let time = |column| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
     let outbox = row_of(row)?;
     let problem: Option<String> = row.get(17)?;
@@ -64,11 +64,11 @@ pub(crate) fn load(conn: &Connection, id: MessageId) -> Result<Option<OutboxRow>
     rows.next()?.map(row_of).transpose()
 }
 
-pub(super) fn shown(conn: &Connection, id: MessageId) -> Result<Option<OutboxDetails>, StoreError> {
+pub(super) fn find_details(conn: &Connection, id: MessageId) -> Result<Option<OutboxDetails>, StoreError> {
     let sql = format!("SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id WHERE o.id = ?1");
     let mut read = conn.prepare_cached(&sql)?;
     let mut rows = read.query([id.0])?;
-    rows.next()?.map(shown_of).transpose()
+    rows.next()?.map(details_of).transpose()
 }
 
 /// The sends of an event. There is no index by event, which every message would have to update; the
@@ -81,7 +81,7 @@ pub(super) fn of_event(conn: &Connection, event: EventId) -> Result<Vec<OutboxDe
     );
     let mut read = conn.prepare_cached(&sql)?;
     let rows = read.query(params![event.0, newest.saturating_sub(SEARCHED_ROWS), bounded(usize::MAX)])?;
-    collect(rows, shown_of)
+    collect(rows, details_of)
 }
 
 fn collect<T>(
@@ -180,7 +180,7 @@ impl Reader {
 
     /// A message with its receipts.
     pub fn message_details(&self, id: MessageId) -> Result<Option<OutboxDetails>, StoreError> {
-        self.one(|conn| shown(conn, id))
+        self.one(|conn| find_details(conn, id))
     }
 
     /// Messages, newest first, at most `filter.limit` and 1,000. With a filter only the newest
@@ -205,7 +205,7 @@ impl Reader {
                 filter.plugin.map(|plugin| plugin.0),
                 bounded(filter.limit)
             ])?;
-            collect(rows, shown_of)
+            collect(rows, details_of)
         })
     }
 }

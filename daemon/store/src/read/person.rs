@@ -154,7 +154,7 @@ impl Reader {
                     id: EventId(last),
                     conversation: conversation.map(ConversationId),
                     happened_at: Timestamp(row.get(3)?),
-                    body: super::events::shown_body(conn, EventId(last))?,
+                    body: super::events::display_body(conn, EventId(last))?,
                     dead_letters: dead_letters_of(conn, last)?,
                 });
                 if found.len() >= FOUND {

@@ -41,8 +41,8 @@ pub(crate) fn list(conn: &Connection, before: (i64, i64), limit: usize) -> Resul
     Ok(webhooks.collect::<Result<_, _>>()?)
 }
 
-/// One of them.
-pub(crate) fn shown(conn: &Connection, id: WebhookId) -> Result<Option<DeadLetter>, StoreError> {
+/// Reads a rejected webhook as a dead letter.
+pub(crate) fn find_dead_letter(conn: &Connection, id: WebhookId) -> Result<Option<DeadLetter>, StoreError> {
     let mut read = conn.prepare_cached(&format!("SELECT {DEAD} FROM rejected_webhooks WHERE id = ?1"))?;
     Ok(read.query_row([id.0], dead_of).optional()?)
 }

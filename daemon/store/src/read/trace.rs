@@ -25,7 +25,8 @@ impl Reader {
             return Ok(self.contact_details(id)?.map(|contact| Trace::Contact(Box::new(contact))));
         }
         if let Ok(id) = id.parse::<WebhookId>() {
-            return self.one(|conn| Ok(rejected::shown(conn, id)?.map(|letter| Trace::Webhook(Box::new(letter)))));
+            return self
+                .one(|conn| Ok(rejected::find_dead_letter(conn, id)?.map(|letter| Trace::Webhook(Box::new(letter)))));
         }
         if id.is_empty() {
             return Ok(None);
@@ -44,12 +45,12 @@ impl Reader {
 }
 
 fn event(conn: &Connection, id: EventId) -> Result<Option<Trace>, StoreError> {
-    Ok(events::shown(conn, id)?.map(|event| Trace::Event(Box::new(event))))
+    Ok(events::find_details(conn, id)?.map(|event| Trace::Event(Box::new(event))))
 }
 
 fn message(conn: &Connection, id: MessageId) -> Result<Option<Trace>, StoreError> {
-    let Some(message) = outbox::shown(conn, id)? else { return Ok(None) };
-    let event = message.row.event.map_or(Ok(None), |event| events::shown(conn, event));
+    let Some(message) = outbox::find_details(conn, id)? else { return Ok(None) };
+    let event = message.row.event.map_or(Ok(None), |event| events::find_details(conn, event));
     Ok(Some(Trace::Message { message: Box::new(message), event: readable(event)?.flatten().map(Box::new) }))
 }
 

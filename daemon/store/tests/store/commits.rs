@@ -207,18 +207,18 @@ async fn progress_merges_and_the_first_ending_and_list_stand() {
     let subscriber_list = env.store.subscriber_list(vec![PluginNo(1), PluginNo(2), PluginNo(3)]).await.unwrap();
     let other = env.store.subscriber_list(vec![PluginNo(9)]).await.unwrap();
     let step = |done, ending| Progress { subscriber_list, ending, ..progress(event, done, 0b111) };
-    let shown = || env.reader.event_details(event).unwrap().unwrap();
+    let details = || env.reader.event_details(event).unwrap().unwrap();
     let commit = |progress| env.store.commit(Commit { progress, ..env.commit(event, PLUGIN) });
     commit(step(0b010, None)).await.unwrap();
-    assert_eq!((shown().row.state, shown().done), (EventState::Begun, vec![PluginNo(2)]));
+    assert_eq!((details().row.state, details().done), (EventState::Begun, vec![PluginNo(2)]));
     commit(step(0b001, CLAIMED)).await.unwrap();
     // The bits of another list do not count.
     commit(Progress { subscriber_list: other, ..progress(event, 1, 1) }).await.unwrap();
-    assert_eq!(shown().row.state, EventState::Begun);
+    assert_eq!(details().row.state, EventState::Begun);
     commit(step(0b100, Some(Ending::Passed))).await.unwrap();
-    assert_eq!((shown().row.state, shown().row.ending, shown().done.len()), (EventState::Finished, CLAIMED, 3));
+    assert_eq!((details().row.state, details().row.ending, details().done.len()), (EventState::Finished, CLAIMED, 3));
     commit(step(0b100, None)).await.unwrap();
-    assert_eq!(shown().row.state, EventState::Finished);
+    assert_eq!(details().row.state, EventState::Finished);
     assert!(commit(progress(EventId(99), 1, 1)).await.is_err());
 }
 

@@ -227,9 +227,9 @@ async fn import_without_a_consent_is_quarantined_until_the_person_writes() {
     let agreed = by_operator(Purpose::Marketing, ConsentAct::Granted);
     let rows = vec![row("31600000001", vec![]), row("31600000002", vec![agreed])];
     let outcomes = env.store.import_contacts("shop", rows.clone(), Interest::default()).await.unwrap();
-    let shown: Vec<_> =
+    let imported: Vec<_> =
         outcomes.iter().map(|outcome| (outcome.contact.0, outcome.created, outcome.quarantined)).collect();
-    assert_eq!(shown, [(1, true, true), (2, true, false)]);
+    assert_eq!(imported, [(1, true, true), (2, true, false)]);
     assert!(env.reader.conversation_with(ANA, Some("shop")).unwrap().unwrap().address.is_some());
     let again = env.store.import_contacts("shop", rows, Interest::default()).await.unwrap();
     assert!(again.iter().all(|outcome| !outcome.created) && again[0].quarantined);

@@ -85,13 +85,13 @@ async fn check(dir: &Path, appended: &[String], committed: &[(String, String)], 
     for (event, message) in committed {
         let event = EventId(event.parse().unwrap());
         assert!(!open.contains(&event.0));
-        let shown = reader.message_details(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
-        assert_eq!(shown.row.event, Some(event));
-        assert_eq!(shown.row.state == SendState::Accepted, shown.platform.is_some());
+        let details = reader.message_details(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
+        assert_eq!(details.row.event, Some(event));
+        assert_eq!(details.row.state == SendState::Accepted, details.platform.is_some());
     }
     for message in settled {
-        let shown = reader.message_details(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
-        assert_eq!(shown.row.state, SendState::Accepted);
+        let details = reader.message_details(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
+        assert_eq!(details.row.state, SendState::Accepted);
     }
     // Each event was committed whole or not at all.
     for row in reader.outbox_sending().unwrap() {

@@ -30,8 +30,8 @@ async fn dead_handling_can_be_retried_until_it_commits() {
     let event = env.append_one(from("31600000001", "wamid.in")).await;
     let letter = give_up(&env, event.id, NOW).await;
     assert_eq!((letter.to_string().as_str(), letter.to_string().parse()), ("hnd_2.1", Ok(letter)));
-    let shown = env.reader.dead_letter(letter).unwrap().unwrap();
-    assert_eq!((shown.attempts, shown.code.as_str(), shown.ending, shown.retried_at), (3, "trap", None, None));
+    let details = env.reader.dead_letter(letter).unwrap().unwrap();
+    assert_eq!((details.attempts, details.code.as_str(), details.ending, details.retried_at), (3, "trap", None, None));
 
     // Another plugin answers meanwhile, and the dead letter shows it.
     let answered = Progress { subscriber_list, ending: CLAIMED, ..progress(event.id, 0b10, 0b11) };
@@ -102,9 +102,9 @@ async fn trace_accepts_any_id() {
     env.settle(reply, SendOutcome::Accepted(Some("wamid.out".into()))).await;
     env.receipt(reply, "delivered").await;
     for id in ["evt_2", "hnd_2.1", "wamid.in"] {
-        let Some(Trace::Event(shown)) = env.reader.trace(id).unwrap() else { panic!("{id}") };
-        assert_eq!((shown.row.id, &shown.body), (event.id, &event.body), "{id}");
-        assert_eq!((shown.sends.len(), shown.sends[0].row.message), (1, reply), "{id}");
+        let Some(Trace::Event(details)) = env.reader.trace(id).unwrap() else { panic!("{id}") };
+        assert_eq!((details.row.id, &details.body), (event.id, &event.body), "{id}");
+        assert_eq!((details.sends.len(), details.sends[0].row.message), (1, reply), "{id}");
     }
     for id in ["msg_1", "wamid.out"] {
         let Some(Trace::Message { message, event: cause }) = env.reader.trace(id).unwrap() else { panic!("{id}") };
@@ -144,7 +144,7 @@ async fn listings_are_filtered_newest_first_page_by_page() {
     }
     let sends = |filter: OutboxFilter| {
         let rows = env.reader.outbox(&OutboxFilter { limit: 10, ..filter }).unwrap();
-        rows.iter().map(|shown| shown.row.message.0).collect::<Vec<_>>()
+        rows.iter().map(|row| row.row.message.0).collect::<Vec<_>>()
     };
     assert_eq!(sends(OutboxFilter::default()), [3, 2, 1]);
     assert_eq!(sends(OutboxFilter { before: Some(MessageId(3)), ..Default::default() }), [2, 1]);
@@ -184,10 +184,10 @@ async fn rejected_webhook_is_kept_once_until_it_parses() {
         (&["whk_2".into(), "whk_1".into(), "hnd_2.1".into()][..], 3)
     );
     let reference: DeadLetterRef = "whk_1".parse().unwrap();
-    let shown = env.reader.dead_letter(reference).unwrap().unwrap();
-    let webhook = shown.webhook.unwrap();
+    let details = env.reader.dead_letter(reference).unwrap().unwrap();
+    let webhook = details.webhook.unwrap();
     assert_eq!(
-        (shown.attempts, shown.code.as_str(), webhook.app.as_str(), webhook.bytes),
+        (details.attempts, details.code.as_str(), webhook.app.as_str(), webhook.bytes),
         (2, "webhook-unreadable", "main", 6)
     );
     let page = |before: Option<&str>| {

@@ -132,8 +132,8 @@ async fn nothing_about_the_person_is_left_on_disk() {
     let contact = env.reader.contact(ANA).unwrap().unwrap();
     assert_eq!((contact.profile().erased_since, contact.member_since), (Some(NOW), None));
     assert_eq!(env.store.begin_erasure(ANA, AskedBy::Operator, NOW).await.unwrap(), erasure, "it is open");
-    let told = env.events().pop().unwrap();
-    let EventBody::EraseContact(ids) = &told.body else { panic!("{told:?}") };
+    let event = env.events().pop().unwrap();
+    let EventBody::EraseContact(ids) = &event.body else { panic!("{event:?}") };
     assert_eq!((ids.contact, ids.conversations.len()), (ANA, 1));
     finish_all(&env).await;
     assert_eq!(advance(&env, erasure, 100).await, ErasurePhase::Done);

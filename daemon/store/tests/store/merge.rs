@@ -83,21 +83,21 @@ async fn merge_moves_aliases_and_conversations() {
     assert_eq!(report.merged_conversations, [(removed, kept)]);
     assert_eq!(report.moved_conversations, [side.conversation.unwrap().id]);
 
-    let shown = contact(&env, ANA);
-    assert_eq!(shown.aliases.len(), 3, "{:?}", shown.aliases);
-    assert_eq!((shown.conversations.len(), shown.merged.as_slice()), (2, &[MIA][..]));
+    let details = contact(&env, ANA);
+    assert_eq!(details.aliases.len(), 3, "{:?}", details.aliases);
+    assert_eq!((details.conversations.len(), details.merged.as_slice()), (2, &[MIA][..]));
     // The later window, and the address of the later message.
     let view = env.reader.conversation(kept).unwrap().unwrap();
     assert_eq!(view.window_until, Some(NOW.plus_ms(25 * HOUR)));
     assert_eq!(view.address, Some(user("NL.1")));
     // The merged ids stay valid everywhere.
-    assert_eq!(contact(&env, MIA), shown);
+    assert_eq!(contact(&env, MIA), details);
     assert_eq!(env.reader.contact(MIA).unwrap().unwrap().id, ANA);
     assert_eq!(env.reader.conversation(removed).unwrap().unwrap(), view);
     assert_eq!(env.reader.conversation_with(MIA, Some("shop")).unwrap().unwrap().id, kept);
     assert_eq!(env.reader.contacts(None, 10).unwrap().len(), 1);
     let Some(Trace::Contact(traced)) = env.reader.trace("con_2").unwrap() else { panic!() };
-    assert_eq!(*traced, shown);
+    assert_eq!(*traced, details);
     for (contact, conversation) in [(Some(ANA), None), (Some(MIA), None), (None, Some(kept)), (None, Some(removed))] {
         let filter = EventFilter { contact, conversation, limit: 10, ..EventFilter::default() };
         let events = env.reader.events(&filter).unwrap();

@@ -74,10 +74,10 @@ async fn address_is_the_best_alias_of_the_last_message() {
 #[tokio::test]
 async fn display_name_follows_the_platform() {
     let env = TestEnv::new();
-    for (id, name, shown) in [("a", Some("Ana"), "Ana"), ("b", None, "Ana"), ("c", Some("Anna"), "Anna")] {
+    for (id, name, display_name) in [("a", Some("Ana"), "Ana"), ("b", None, "Ana"), ("c", Some("Anna"), "Anna")] {
         let from = Sender { name: name.map(Into::into), ..sender(vec![wa("31600000001")]) };
         let event = env.append_one(message(id, from, "hi")).await;
-        assert_eq!(event.conversation.unwrap().contact.name.as_deref(), Some(shown));
+        assert_eq!(event.conversation.unwrap().contact.name.as_deref(), Some(display_name));
     }
     let env = env.reopen();
     assert_eq!(contact(&env, 1).contact.name.as_deref(), Some("Anna"));

@@ -35,13 +35,13 @@ proptest! {
                 at = at.plus_ms(1);
                 env.receipts(vec![receipt(message, status, at)], vec![PluginNo(1)]).await;
             }
-            let shown = env.reader.message_details(message).unwrap().unwrap();
+            let details = env.reader.message_details(message).unwrap().unwrap();
             let arrived = statuses.iter().any(|status| rank(status) > 2);
             let failed = !arrived && statuses.contains(&"failed");
-            assert_eq!(shown.row.state, if failed { SendState::Failed } else { SendState::Accepted }, "{statuses:?}");
-            assert_eq!(shown.problem.is_some(), failed, "{statuses:?}");
-            assert_eq!(shown.platform, Some(format!("wamid.{}", message.0)));
-            let times = [shown.sent_at, shown.failed_at, shown.delivered_at, shown.read_at, shown.played_at];
+            assert_eq!(details.row.state, if failed { SendState::Failed } else { SendState::Accepted }, "{statuses:?}");
+            assert_eq!(details.problem.is_some(), failed, "{statuses:?}");
+            assert_eq!(details.platform, Some(format!("wamid.{}", message.0)));
+            let times = [details.sent_at, details.failed_at, details.delivered_at, details.read_at, details.played_at];
             for ((name, _), time) in RANKS.iter().zip(times) {
                 let first = statuses.iter().position(|status| status == name);
                 assert_eq!(time, first.map(|n| NOW.plus_ms(n as i64 + 1)), "{name} of {statuses:?}");
@@ -127,9 +127,9 @@ async fn late_response_does_not_undo_a_receipt() {
         let message = env.send(&event, PluginNo(1), SendState::Sending).await;
         env.receipt(message, "delivered").await;
         env.settle(message, outcome).await;
-        let shown = env.reader.message_details(message).unwrap().unwrap();
-        assert_eq!(shown.row.state, SendState::Accepted);
-        assert_eq!(shown.platform, Some(format!("wamid.{}", message.0)));
+        let details = env.reader.message_details(message).unwrap().unwrap();
+        assert_eq!(details.row.state, SendState::Accepted);
+        assert_eq!(details.platform, Some(format!("wamid.{}", message.0)));
     }
     assert_eq!(env.reader.counts().unwrap().dead, 0);
 }

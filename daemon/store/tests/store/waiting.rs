@@ -48,8 +48,8 @@ fn waiting(env: &TestEnv, but: &[EventId], most: usize) -> Vec<EventId> {
 }
 
 fn state_of(env: &TestEnv, event: EventId) -> (&'static str, EventState) {
-    let shown = env.reader.event_details(event).unwrap().unwrap();
-    (shown.handlings.first().map_or("none", |handling| handling.state), shown.row.state)
+    let details = env.reader.event_details(event).unwrap().unwrap();
+    (details.handlings.first().map_or("none", |handling| handling.state), details.row.state)
 }
 
 #[tokio::test]

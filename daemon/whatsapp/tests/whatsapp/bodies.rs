@@ -25,15 +25,15 @@ fn template(name: &str, language: &str) -> Template {
 }
 
 fn flow(name: &str, by_name: bool, draft: bool) -> Outgoing {
-    let shown = |text: &str| if draft { "Not shown in draft mode".to_owned() } else { text.to_owned() };
+    let sample = |text: &str| if draft { "Not shown in draft mode".to_owned() } else { text.to_owned() };
     Outgoing::Flow(Box::new(Flow {
-        header: Some(Header::Text(shown("<HEADER_TEXT>"))),
-        body: shown("<BODY_TEXT>"),
-        footer: Some(shown("<FOOTER_TEXT>")),
+        header: Some(Header::Text(sample("<HEADER_TEXT>"))),
+        body: sample("<BODY_TEXT>"),
+        footer: Some(sample("<FOOTER_TEXT>")),
         flow: name.into(),
         by_name,
         token: "<FLOW_TOKEN>".into(),
-        button: shown("Open Flow!"),
+        button: sample("Open Flow!"),
         screen: Some("<SCREEN_ID>".into()),
         data: json!({"<CUSTOM_KEY>": "<CUSTOM_VALUE>"}),
         draft,
@@ -142,15 +142,15 @@ async fn bodies_equal_metas_examples() {
 
 #[tokio::test]
 async fn template_has_all_components() {
-    let mut filled = template("order_update", "en_US");
-    filled.header = Some(TemplateHeader::File {
+    let mut message = template("order_update", "en_US");
+    message.header = Some(TemplateHeader::File {
         kind: MediaKind::Image,
         source: Source::Link("https://example.com/a.png".into()),
         filename: None,
     });
     let money = ParameterValue::Currency { fallback: "$100.99".into(), code: "USD".into(), amount_1000: 100_990 };
     let named = Parameter { name: Some("order_id".into()), value: ParameterValue::Text("A1".into()) };
-    filled.body = vec![
+    message.body = vec![
         text("Jane"),
         named,
         Parameter { name: None, value: money },
@@ -158,14 +158,14 @@ async fn template_has_all_components() {
         Parameter { name: None, value: ParameterValue::Group("Y2FwaQZD".into()) },
     ];
     let button = |index, action| TemplateButton { index, action };
-    filled.buttons = vec![
+    message.buttons = vec![
         button(0, TemplateAction::Reply("yes-42".into())),
         button(1, TemplateAction::Url("path-suffix".into())),
         button(2, TemplateAction::Flow { token: "t".into(), data: json!({}) }),
         button(3, TemplateAction::CopyCode("SAVE".into())),
         button(4, TemplateAction::Other { kind: "CATALOG".into(), json: json!([{"type": "action", "action": {}}]) }),
     ];
-    let body = sent(Outgoing::Template(Box::new(filled)), None).await;
+    let body = sent(Outgoing::Template(Box::new(message)), None).await;
     assert_eq!(body["type"], "template");
     let expected = json!({"name": "order_update", "language": {"code": "en_US"}, "components": [
         {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://example.com/a.png"}}]},

@@ -225,8 +225,8 @@ async fn errors_are_classified_by_code_regardless_of_status() {
         (500, 999_999, Advice::Retry { attempts: 3 }),
     ] {
         let refused = answer(text(), Platform::Responds(status, error(code, "because"))).await;
-        let SendResponse::Refused(problem, given) = refused else { panic!("{refused:?}") };
-        assert_eq!((problem.code, given), (code.to_string(), advice));
+        let SendResponse::Refused(problem, hint) = refused else { panic!("{refused:?}") };
+        assert_eq!((problem.code, hint), (code.to_string(), advice));
         assert_eq!((problem.details.as_deref(), problem.by.as_str()), (Some("because"), "platform"));
         assert!(!problem.title.is_empty());
     }
@@ -244,8 +244,8 @@ async fn responses_without_a_platform_error_are_classified_by_status() {
         [(404, Advice::Retry { attempts: 3 }), (302, Advice::Retry { attempts: 3 }), (429, Advice::SlowChannel)]
     {
         let answer = answer(text(), Platform::Responds(status, "<html>".into())).await;
-        let SendResponse::Refused(problem, given) = answer else { panic!("{status}: {answer:?}") };
-        assert_eq!((problem.code.as_str(), given), ("platform-bad-response", advice));
+        let SendResponse::Refused(problem, hint) = answer else { panic!("{status}: {answer:?}") };
+        assert_eq!((problem.code.as_str(), hint), ("platform-bad-response", advice));
     }
     let answer = answer(read_mark(), Platform::Responds(200, ACCEPTED.into())).await;
     assert!(matches!(answer, SendResponse::Ambiguous(_)), "a read mark cannot be accepted as a message: {answer:?}");

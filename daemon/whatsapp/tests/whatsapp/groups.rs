@@ -291,9 +291,9 @@ async fn group_errors_follow_the_table() {
         (131_215, beadle_pipeline::Advice::Fail),
     ] {
         let graph = FakeGraph::start(move |_| error(400, code)).await;
-        let SendResponse::Refused(problem, given) = change(&graph, &env, GROUP, GroupChange::Delete).await else {
+        let SendResponse::Refused(problem, hint) = change(&graph, &env, GROUP, GroupChange::Delete).await else {
             panic!()
         };
-        assert_eq!((problem.code, given), (code.to_string(), advice));
+        assert_eq!((problem.code, hint), (code.to_string(), advice));
     }
 }

@@ -265,8 +265,8 @@ async fn pending_file_is_retried_and_unknown_file_refused() {
     for (media, code, advice) in
         [(pending, "media-pending", Advice::Retry { attempts: 5 }), (MediaId(999), "unknown-media", Advice::Fail)]
     {
-        let SendResponse::Refused(problem, given) = channel.send(&image(media)).await else { panic!() };
-        assert_eq!((problem.code.as_str(), given), (code, advice));
+        let SendResponse::Refused(problem, hint) = channel.send(&image(media)).await else { panic!() };
+        assert_eq!((problem.code.as_str(), hint), (code, advice));
     }
     assert!(graph.requests().is_empty());
 }

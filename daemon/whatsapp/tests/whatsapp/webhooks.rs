@@ -14,7 +14,7 @@ fn show(parsed: &Parsed) -> Value {
             ReceiptFor::Ours(message, platform) => format!("{message} = {platform}"),
             ReceiptFor::Platform(platform) => platform.clone(),
         };
-        let mut shown = json!({"message": message, "status": receipt.status, "at": receipt.at.to_string()});
+        let mut json_receipt = json!({"message": message, "status": receipt.status, "at": receipt.at.to_string()});
         for (name, value) in [
             ("problem", json!(receipt.problem)),
             ("pricing", json!(receipt.pricing)),
@@ -23,10 +23,10 @@ fn show(parsed: &Parsed) -> Value {
             ("extra", receipt.extra.clone()),
         ] {
             if !value.is_null() && value != json!([]) {
-                shown[name] = value;
+                json_receipt[name] = value;
             }
         }
-        shown
+        json_receipt
     });
     json!({
         "events": parsed.events.iter().map(show_event).collect::<Vec<_>>(),

@@ -175,14 +175,14 @@ fn send(to: Option<&str>, needs_window: bool, fill: impl FnOnce(&mut Sent)) -> R
 }
 
 /// A message as tests see it: its kind and its text.
-trait Shown {
+trait TestMessage {
     /// Templates and Direct Send can be sent outside the window.
     const NEEDS_WINDOW: bool = true;
     fn check(&self) -> Refusable<()>;
     fn show(&self, sent: &mut Sent);
 }
 
-impl Shown for outgoing::Text {
+impl TestMessage for outgoing::Text {
     fn check(&self) -> Refusable<()> {
         lengths::text(self)
     }
@@ -198,7 +198,7 @@ fn line(header: &Option<outgoing::Header>) -> Option<String> {
     }
 }
 
-impl Shown for outgoing::Buttons {
+impl TestMessage for outgoing::Buttons {
     fn check(&self) -> Refusable<()> {
         lengths::buttons(self)
     }
@@ -211,7 +211,7 @@ impl Shown for outgoing::Buttons {
     }
 }
 
-impl Shown for outgoing::List {
+impl TestMessage for outgoing::List {
     fn check(&self) -> Refusable<()> {
         lengths::list(self)
     }
@@ -224,9 +224,9 @@ impl Shown for outgoing::List {
     }
 }
 
-macro_rules! shown {
+macro_rules! test_messages {
     ($($record:ident, $kind:literal, $most:literal, |$message:ident| $body:expr $(, $window:ident = $needs:literal)?;)*) => {
-        $(impl Shown for outgoing::$record {
+        $(impl TestMessage for outgoing::$record {
             $(const $window: bool = $needs;)?
             fn check(&self) -> Refusable<()> {
                 let $message = self;
@@ -242,7 +242,7 @@ macro_rules! shown {
 }
 
 // Only texts are checked here; the daemon checks more.
-shown! {
+test_messages! {
     MediaMessage, "media", 1024, |message| message.caption.clone().unwrap_or_default();
     LocationMessage, "location", 1000, |message| message.location.name.clone().unwrap_or_default();
     ContactsMessage, "contacts", 65536, |message| message.contacts.clone();
@@ -257,7 +257,7 @@ shown! {
     Template, "template", 512, |message| message.name.clone(), NEEDS_WINDOW = false;
 }
 
-impl Shown for outgoing::Direct {
+impl TestMessage for outgoing::Direct {
     const NEEDS_WINDOW: bool = false;
     fn check(&self) -> Refusable<()> {
         let is_text = matches!(self.message, outgoing::DirectMessage::Text(_));
@@ -289,7 +289,7 @@ impl Shown for outgoing::Direct {
     }
 }
 
-fn deliver<M: Shown>(to: Option<&str>, message: &M) -> Refusable<String> {
+fn deliver<M: TestMessage>(to: Option<&str>, message: &M) -> Refusable<String> {
     message.check()?;
     send(to, M::NEEDS_WINDOW, |sent| message.show(sent))
 }

@@ -56,11 +56,11 @@ pub(crate) mod contacts_edit {
         edit(contact, |contact| contact.tags.retain(|tag| !tags.contains(tag)))
     }
     pub(crate) fn set_attributes(contact: &str, attributes: &str) -> Refusable<()> {
-        let given: Map<String, Value> = serde_json::from_str(attributes)
+        let changes: Map<String, Value> = serde_json::from_str(attributes)
             .map_err(|_| Refusal::new("attribute-type", "The attributes must be a JSON object."))?;
         edit(contact, |contact| {
             let mut all: Map<String, Value> = serde_json::from_str(&contact.attributes).unwrap_or_default();
-            all.extend(given);
+            all.extend(changes);
             all.retain(|_, value| !value.is_null());
             contact.attributes = Value::Object(all).to_string();
         })

@@ -56,7 +56,7 @@ impl OnMessage for Messenger {
         }
         match self.obey(&event.sender.id, text) {
             None => return Ok(Disposition::Pass),
-            Some(Ok(said)) if text == "allowed" => _ = event.reply(said)?,
+            Some(Ok(answer)) if text == "allowed" => _ = event.reply(answer)?,
             Some(Ok(_)) => {}
             Some(Err(refusal)) => _ = event.reply(format!("{}: {}", refusal.code, refusal.message))?,
         }
@@ -68,7 +68,7 @@ impl OnTimer for Messenger {
     fn on_timer(&self, event: TimerEvent) -> Result<Disposition, Failure> {
         let Scope::Contact(to) = &event.scope else { return Ok(Disposition::Pass) };
         match self.obey(to, &String::from_utf8_lossy(&event.payload)) {
-            Some(Ok(said)) => log::info(format!("sent {said}")),
+            Some(Ok(answer)) => log::info(format!("sent {answer}")),
             Some(Err(refusal)) => log::info(format!("refused {}: {}", refusal.code, refusal.message)),
             None => {}
         }

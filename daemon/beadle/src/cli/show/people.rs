@@ -54,11 +54,11 @@ pub fn contact(response: Value, screen: Screen) -> Result {
         lines.0.push(("tags", joined(&view.row.tags)));
     }
     if !view.row.attributes.is_empty() {
-        let shown = |(name, value): (&String, &Value)| match value {
+        let attribute = |(name, value): (&String, &Value)| match value {
             Value::String(text) => format!("{name} {text}"),
             other => format!("{name} {other}"),
         };
-        lines.0.push(("attributes", joined(&view.row.attributes.iter().map(shown).collect::<Vec<_>>())));
+        lines.0.push(("attributes", joined(&view.row.attributes.iter().map(attribute).collect::<Vec<_>>())));
     }
     if !view.merged.is_empty() {
         lines.0.push(("merged", joined(&view.merged)));

@@ -37,7 +37,7 @@ pub async fn dead_letters(
         let found = reader.dead_letters(&DeadLetterFilter { plugin, before, limit })?;
         let next = found.last().filter(|_| found.len() == limit).map(|letter| letter.reference.to_string());
         let items: Result<Vec<_>, StoreError> =
-            found.iter().map(|shown| dead_letter_row(reader, names, shown)).collect();
+            found.iter().map(|details| dead_letter_row(reader, names, details)).collect();
         Ok(List { now, items: items?, next })
     });
     Ok(Json(list.await?))
@@ -47,8 +47,8 @@ pub async fn dead_letters(
 pub async fn dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<DeadLetterRow> {
     let letter: DeadLetterRef = id(&text)?;
     let row = read(&admin, move |reader, names| {
-        let shown = reader.dead_letter(letter)?.ok_or_else(|| ApiError::not_found("dead letter", &text))?;
-        let row = dead_letter_row(reader, names, &shown)?;
+        let details = reader.dead_letter(letter)?.ok_or_else(|| ApiError::not_found("dead letter", &text))?;
+        let row = dead_letter_row(reader, names, &details)?;
         let DeadLetterRef::Webhook(id) = letter else { return Ok(row) };
         let body = reader.rejected_webhook(id)?.map(|webhook| String::from_utf8_lossy(&webhook.body).into_owned());
         Ok(DeadLetterRow { body, ..row })
@@ -56,29 +56,29 @@ pub async fn dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<Strin
     Ok(Json(row.await?))
 }
 
-fn dead_letter_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadLetterRow, StoreError> {
-    let summary = match shown.reference {
+fn dead_letter_row(reader: &Reader, names: &Names, details: &DeadLetter) -> Result<DeadLetterRow, StoreError> {
+    let summary = match details.reference {
         DeadLetterRef::Message(message) => {
             readable(reader.message_details(message))?.map(|row| summary::outgoing(&row.row.body))
         }
         DeadLetterRef::Handling(handling) => reader
             .readable_event(handling.event)?
             .map(|event| format!("{}: {}", event.kind().name(), summary::event(&event.body))),
-        DeadLetterRef::Webhook(_) => shown
+        DeadLetterRef::Webhook(_) => details
             .webhook
             .as_ref()
             .map(|webhook| format!("for {}, {} bytes: {}", webhook.app, webhook.bytes, webhook.beginning)),
     };
     Ok(DeadLetterRow {
-        id: shown.reference.to_string(),
-        plugin: names.name(shown.plugin),
-        event: shown.event.map(|event| event.to_string()),
-        given_up_at: shown.at.as_ms(),
-        attempts: shown.attempts,
-        code: shown.code.clone(),
-        error: shown.error.clone(),
-        retried_at: shown.retried_at.map(|at| at.as_ms()),
-        answered: matches!(shown.reference, DeadLetterRef::Handling(_)) && is_answered(shown.ending),
+        id: details.reference.to_string(),
+        plugin: names.name(details.plugin),
+        event: details.event.map(|event| event.to_string()),
+        given_up_at: details.at.as_ms(),
+        attempts: details.attempts,
+        code: details.code.clone(),
+        error: details.error.clone(),
+        retried_at: details.retried_at.map(|at| at.as_ms()),
+        answered: matches!(details.reference, DeadLetterRef::Handling(_)) && is_answered(details.ending),
         summary: summary.unwrap_or_default(),
         body: None,
     })

@@ -93,14 +93,14 @@ pub async fn event(State(admin): State<Arc<Admin>>, Path(text): Path<String>) ->
     let event: EventId = id(&text)?;
     let now = admin.clock.now().as_ms();
     let view = read(&admin, move |reader, names| {
-        let shown = reader.event_details(event)?.ok_or_else(|| ApiError::not_found("event", &text))?;
+        let details = reader.event_details(event)?.ok_or_else(|| ApiError::not_found("event", &text))?;
         Ok(EventView {
             now,
-            row: event_row(reader, names, &shown.row)?,
-            conversation: shown.row.conversation.map(|conversation| conversation.to_string()),
-            body: serde_json::to_value(&shown.body).map_err(ApiError::internal)?,
-            handlings: shown.handlings.iter().map(|row| handling_row(names, row)).collect(),
-            messages: shown.sends.iter().map(|send| message_row(names, send)).collect(),
+            row: event_row(reader, names, &details.row)?,
+            conversation: details.row.conversation.map(|conversation| conversation.to_string()),
+            body: serde_json::to_value(&details.body).map_err(ApiError::internal)?,
+            handlings: details.handlings.iter().map(|row| handling_row(names, row)).collect(),
+            messages: details.sends.iter().map(|send| message_row(names, send)).collect(),
         })
     });
     Ok(Json(view.await?))

@@ -46,22 +46,22 @@ pub async fn outbox(State(admin): State<Arc<Admin>>, Query(query): Query<ListQue
 }
 
 /// A row of a list.
-pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
-    let row = &shown.row;
+pub fn message_row(names: &Names, details: &OutboxDetails) -> MessageRow {
+    let row = &details.row;
     MessageRow {
         id: row.message.to_string(),
         event: row.event.map(|event| event.to_string()),
         plugin: names.name(row.plugin),
         conversation: row.conversation.to_string(),
         state: row.state.name().into(),
-        receipt: receipts(shown).last().map(|(name, _)| (*name).into()),
+        receipt: receipts(details).last().map(|(name, _)| (*name).into()),
         // Without a rule that defers it, it is due when it was created.
         due_at: row.due_at.max(row.created_at).as_ms(),
         created_at: row.created_at.as_ms(),
-        attempts: attempts(shown),
+        attempts: attempts(details),
         possibly_duplicate: row.possibly_duplicate,
-        platform_id: shown.platform.clone(),
-        problem: shown.problem.as_ref().map(problem),
+        platform_id: details.platform.clone(),
+        problem: details.problem.as_ref().map(problem),
         summary: summary::outgoing(&row.body),
     }
 }
@@ -80,13 +80,13 @@ fn attempts(OutboxDetails { row, problem, .. }: &OutboxDetails) -> u32 {
 }
 
 /// The receipts of a message, in order.
-pub fn receipts(shown: &OutboxDetails) -> Vec<(&'static str, i64)> {
+pub fn receipts(details: &OutboxDetails) -> Vec<(&'static str, i64)> {
     let receipts = [
-        ("sent", shown.sent_at),
-        ("delivered", shown.delivered_at),
-        ("read", shown.read_at),
-        ("played", shown.played_at),
-        ("failed", shown.failed_at),
+        ("sent", details.sent_at),
+        ("delivered", details.delivered_at),
+        ("read", details.read_at),
+        ("played", details.played_at),
+        ("failed", details.failed_at),
     ];
     receipts.into_iter().filter_map(|(name, at)| Some((name, at?.as_ms()))).collect()
 }

@@ -179,14 +179,14 @@ pub async fn contact(State(admin): State<Arc<Admin>>, Path(text): Path<String>) 
     let contact: ContactId = id(&text)?;
     let now = admin.clock.now().as_ms();
     let view = read(&admin, move |reader, _| {
-        let shown = reader.contact_details(contact)?.ok_or_else(|| ApiError::not_found("contact", &text))?;
-        Ok(contact_view(now, &shown))
+        let details = reader.contact_details(contact)?.ok_or_else(|| ApiError::not_found("contact", &text))?;
+        Ok(contact_view(now, &details))
     });
     Ok(Json(view.await?))
 }
 
-fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
-    let conversations = shown.conversations.iter().map(|conversation| ConversationRow {
+fn contact_view(now: i64, details: &ContactDetails) -> ContactView {
+    let conversations = details.conversations.iter().map(|conversation| ConversationRow {
         id: conversation.id.to_string(),
         channel: conversation.channel.clone(),
         last_inbound_at: conversation.last_inbound_at.map(|at| at.as_ms()),
@@ -194,17 +194,17 @@ fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
     });
     ContactView {
         now,
-        row: contact_row(&shown.contact),
-        aliases: shown.aliases.iter().map(alias).collect(),
+        row: contact_row(&details.contact),
+        aliases: details.aliases.iter().map(alias).collect(),
         conversations: conversations.collect(),
-        possible_duplicates: shown
+        possible_duplicates: details
             .conflicts
             .iter()
             .map(|conflict| {
-                format!("{} was also used by {}", alias(&conflict.alias), other_contact(conflict, shown.contact.id))
+                format!("{} was also used by {}", alias(&conflict.alias), other_contact(conflict, details.contact.id))
             })
             .collect(),
-        merged: shown.merged.iter().map(ToString::to_string).collect(),
+        merged: details.merged.iter().map(ToString::to_string).collect(),
     }
 }
 
