@@ -5,8 +5,8 @@
 //! SQLite itself merges, so that two handlings of one event may commit in any order.
 
 use crate::codec::{ending_columns, to_json};
+use crate::contact_edit::ContactEdit;
 use crate::error::StoreError;
-use crate::profile::ContactEdit;
 use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Unhandled, UnhandledState};
 use crate::tx::Tx;
 use beadle_model::effect::ContactWrite;

@@ -4,6 +4,7 @@
 use crate::append::Incoming;
 use crate::commit::PreparedCommit;
 use crate::consents::RecordedConsent;
+use crate::contact_edit::ContactEdit;
 use crate::deferred::SettlementBatch;
 use crate::documents::NewDocument;
 use crate::error::StoreError;
@@ -13,7 +14,6 @@ use crate::import::{ImportOutcome, ImportedContact};
 use crate::lists::{ListChange, ListRow};
 use crate::outreach_holds::OutreachHold;
 use crate::plugins::PurgeReport;
-use crate::profile::ContactEdit;
 use crate::queue::{Queue, ask};
 use crate::read::Reader;
 use crate::requests::ExportAnswer;

@@ -2,9 +2,9 @@
 //! about their consent. A new person without any is quarantined: nothing is sent to them until they write,
 //! or their consent is recorded.
 
+use crate::contact_edit::{ContactEdit, apply_edit};
 use crate::error::StoreError;
 use crate::people::load_person;
-use crate::profile::{ContactEdit, apply_edit};
 use crate::tx::Tx;
 use beadle_model::consent::NewConsent;
 use beadle_model::consent::rules::PlannedConsent;

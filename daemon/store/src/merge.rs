@@ -8,7 +8,7 @@
 //! two conversations on one channel become one with the later window, and of two plugin values with
 //! the same key the kept contact's stays and the other is counted and dropped.
 
-mod belongings;
+mod rows;
 
 use crate::consents::{entries_of, merged_withdrawals};
 use crate::error::StoreError;

@@ -1,8 +1,8 @@
-//! The consent ledger, requests of people, and the report of an import.
+//! The consent ledger.
 
-use super::text::{Lines, MAX_NAME_WIDTH, Output, Result, Screen, or_dash, person, print_list, utc};
-use crate::api::{ConsentCheckView, ConsentRow, ConsentsView, ImportView, List, RequestRow};
-use crate::cli::table::{Table, cut, when};
+use super::text::{Lines, Result, Screen, or_dash, person, print_list, utc};
+use crate::api::{ConsentCheckView, ConsentRow, ConsentsView, List};
+use crate::cli::table::{Table, when};
 use beadle_model::text::one_line;
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
@@ -67,55 +67,4 @@ pub fn consent_check(response: Value) -> Result {
         let _ = writeln!(text, "- {}", one_line(problem));
     }
     Ok(text.into())
-}
-
-/// `beadle contacts requests`
-pub fn requests(response: Value, screen: Screen) -> Result {
-    let list: List<RequestRow> = from_value(response)?;
-    let mut table = Table::new(&["REQUEST", "KIND", "ASKED", "CONFIRMED", "CONVERSATION", "CONTACT"]);
-    for row in &list.items {
-        let confirmed = match (row.kind.as_str(), row.confirmed_at) {
-            ("human", _) => "-".into(),
-            (_, Some(at)) => when(at, list.now),
-            (_, None) => "not yet".into(),
-        };
-        table.row([
-            row.id.to_string(),
-            row.kind.clone(),
-            when(row.asked_at, list.now),
-            confirmed,
-            or_dash(row.conversation.as_deref()),
-            cut(&person(row.name.as_deref(), Some(&row.contact)), MAX_NAME_WIDTH),
-        ]);
-    }
-    let mut output = print_list(&table, list.items.len(), "No open requests.", None, screen);
-    if !list.items.is_empty() {
-        output.hints.push("run `beadle contacts close-request REQUEST` when it is done".into());
-    }
-    Ok(output)
-}
-
-/// `beadle contacts import`
-pub fn import(response: Value) -> Result {
-    let view: ImportView = from_value(response)?;
-    if !view.problems.is_empty() {
-        let mut text = String::from("Nothing was imported:\n");
-        for problem in &view.problems {
-            let _ = writeln!(text, "line {}: {}", problem.line, one_line(&problem.message));
-        }
-        return Ok(text.into());
-    }
-    let done = if view.dry_run { "Would import" } else { "Imported" };
-    let lines = Lines(vec![
-        ("new", view.created.to_string()),
-        ("known", view.known.to_string()),
-        ("quarantined", view.quarantined.to_string()),
-        ("consents", view.consents.to_string()),
-        ("asked to confirm", view.asked.to_string()),
-    ]);
-    let mut output = Output::from(format!("{done} {} contacts.\n\n{}", view.rows, lines.print()));
-    if view.quarantined > 0 {
-        output.hints.push("nothing is sent to quarantined people until they write or their consent is recorded".into());
-    }
-    Ok(output)
 }

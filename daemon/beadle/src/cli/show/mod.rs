@@ -8,9 +8,11 @@ mod consents;
 mod costs;
 mod events;
 mod gate;
+mod import;
 mod people;
 mod plugins;
 mod privacy;
+mod requests;
 mod schedules;
 mod segments;
 mod status;
@@ -19,13 +21,15 @@ mod text;
 mod windows;
 
 pub use broadcasts::{bar as progress_bar, broadcast, broadcasts, recipients};
-pub use consents::{consent, consent_check, consents, import, requests};
+pub use consents::{consent, consent_check, consents};
 pub use costs::costs;
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
 pub use gate::gate;
+pub use import::import;
 pub use people::{contact, contacts, duplicates, merge};
 pub use plugins::{documents, plugin, plugins, state};
 pub use privacy::{erasure, erasures, retention_plan};
+pub use requests::requests;
 pub use schedules::{firings, next_firings, schedule, schedule_dry_run, schedules};
 pub use segments::{
     people_list_changed, people_list_created, people_list_members, people_lists, segment_count, segment_explanation,

@@ -1,7 +1,7 @@
-//! The consent ledger, and what people asked the operator for.
+//! The consent ledger.
 
 use super::query::{Answer, id, page_size, read};
-use crate::api::{ConsentCheckView, ConsentReport, ConsentRow, ConsentsView, Done, List, PurposeRow, RequestRow};
+use crate::api::{ConsentCheckView, ConsentReport, ConsentRow, ConsentsView, Done, List, PurposeRow};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
@@ -164,32 +164,4 @@ pub async fn verify_consents(State(admin): State<Arc<Admin>>) -> Answer<ConsentC
         head: check.head,
         problems: check.problems,
     }))
-}
-
-/// `GET /contacts/requests`: open ones, oldest first.
-pub async fn requests(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<RequestRow>> {
-    let now = admin.clock.now().as_ms();
-    let limit = page_size(query.limit);
-    let list = read(&admin, move |reader, _| {
-        let mut items = Vec::new();
-        for request in reader.contact_requests(limit)? {
-            items.push(RequestRow {
-                id: request.id,
-                kind: request.kind.name().into(),
-                name: reader.contact(request.contact)?.and_then(|contact| contact.name),
-                contact: request.contact.to_string(),
-                conversation: request.conversation.map(|id| id.to_string()),
-                asked_at: request.asked_at.as_ms(),
-                confirmed_at: request.confirmed_at.map(Timestamp::as_ms),
-            });
-        }
-        Ok(List { now, items, next: None })
-    });
-    Ok(Json(list.await?))
-}
-
-/// `POST /contacts/requests/{id}/close`
-pub async fn close_request(State(admin): State<Arc<Admin>>, Path(request): Path<i64>) -> Answer<Done> {
-    admin.store.close_contact_request(request).await?;
-    Ok(Json(Done { message: format!("Request {request} is closed."), warning: None }))
 }

@@ -1,8 +1,8 @@
 //! Import and export of contacts. An import is checked as a whole first: a broken row changes nothing.
 
 use super::consents::source_named;
+use super::contact_values::{profile_error, value_text};
 use super::people::checked_edit;
-use super::profile::{profile_error, value_text};
 use super::query::{Answer, optional_id, page_size, read};
 use crate::api::{ContactEdit, ExportRow, Import, ImportProblem, ImportRow, ImportView, List};
 use crate::web::context::Admin;

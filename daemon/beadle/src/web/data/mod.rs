@@ -6,6 +6,7 @@
 mod broadcasts;
 mod clock;
 mod consents;
+mod contact_values;
 mod costs;
 mod dead_letters;
 mod events;
@@ -16,8 +17,8 @@ mod people;
 mod person;
 mod plugins;
 mod privacy;
-mod profile;
 mod query;
+mod requests;
 mod schedules;
 mod segments;
 mod state;
@@ -31,7 +32,7 @@ pub use broadcasts::{
     resume_broadcast, start_broadcast, stop_broadcast, test_broadcast,
 };
 pub use clock::clock;
-pub use consents::{close_request, consents, contact_consents, record_consent, requests, verify_consents};
+pub use consents::{consents, contact_consents, record_consent, verify_consents};
 pub use costs::costs;
 pub use dead_letters::{dead_letter, dead_letters, drop_dead_letter, retry_dead_letter};
 pub use events::{ending, event, event_row, events, tail};
@@ -45,6 +46,7 @@ pub use plugins::{
 };
 pub use privacy::{erase, erasure, erasures, person_data, retention_plan};
 pub use query::{Names, read};
+pub use requests::{close_request, requests};
 pub use schedules::{dry_run, history, next, run, schedule, schedules};
 pub use segments::{
     count_segment, create_list, delete_list, edit_list, explain_segment, list, list_members, lists, segment_members,

@@ -1,6 +1,6 @@
 //! Contacts: list, show, edit, merge, mark as distinct.
 
-use super::profile::{check_language, check_timezone, profile_error, value_text};
+use super::contact_values::{check_language, check_timezone, profile_error, value_text};
 use super::query::{Answer, id, optional_id, page_size, read};
 use crate::api::{
     ContactEdit, ContactRow, ContactView, ConversationRow, Done, DuplicateRow, List, MergeView, MergedConversation,
