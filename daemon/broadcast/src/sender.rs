@@ -285,7 +285,10 @@ fn decide_batch(
                 batch.decided.push((contact, Handover::Send(Box::new(send))));
             }
             // What is limited for all of them.
-            GateVerdict::Later { until, check: check @ (Check::StopSwitch | Check::Budget | Check::MessagingLimit) } => {
+            GateVerdict::Later {
+                until,
+                check: check @ (Check::StopSwitch | Check::Budget | Check::MessagingLimit),
+            } => {
                 let until = Timestamp(until.0.min(now.plus_ms(LONGEST_WAIT_MS).0));
                 batch.wait = Some(Wait { code: check.name().to_owned(), until });
                 return Ok(batch);

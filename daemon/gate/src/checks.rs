@@ -498,11 +498,11 @@ fn budget(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 
 /// The messaging limit counts people outside a window in 24 hours (`docs/whatsapp.md#limits`).
 fn messaging_limit(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
-    match &facts.circumstances.tier {
+    match &facts.circumstances.messaging_limit {
         None => CheckResult::Nothing,
-        Some(tier) => match tier.free_at {
+        Some(limit) => match limit.free_at {
             Some(free_at) => CheckResult::Later(free_at, "the messaging limit of 24 hours is used up until"),
-            None => CheckResult::Note(format!("{} of {} people were written to in 24 hours", tier.used, tier.limit)),
+            None => CheckResult::Note(format!("{} of {} people were written to in 24 hours", limit.used, limit.limit)),
         },
     }
 }

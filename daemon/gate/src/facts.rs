@@ -88,7 +88,7 @@ pub struct Circumstances {
     /// The budget that the message would exceed.
     pub over_budget: Option<ReachedBudget>,
     /// The messaging limit, for a message outside a window.
-    pub tier: Option<TierFacts>,
+    pub messaging_limit: Option<MessagingLimitFacts>,
     /// When the recipient can get the next message.
     pub pair_free_at: Option<Timestamp>,
     /// When the number can send the next message.
@@ -119,7 +119,7 @@ pub struct ReachedBudget {
 
 /// The use of the messaging limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TierFacts {
+pub struct MessagingLimitFacts {
     /// The number of people in 24 hours.
     pub limit: u64,
     /// The number of people who were written to.

@@ -20,7 +20,7 @@ pub mod templates;
 
 pub use checks::{Check, GateVerdict, decide};
 pub use facts::{
-    Category, Circumstances, Draft, Facts, ReachedBudget, ReachedCap, StopSwitch, TemplateFacts, TierFacts,
+    Category, Circumstances, Draft, Facts, MessagingLimitFacts, ReachedBudget, ReachedCap, StopSwitch, TemplateFacts,
     WINDOW_MARGIN_MS,
 };
 

@@ -5,27 +5,27 @@
 //! no template needs no fact from the store.
 
 mod budgets;
+mod messaging_limit;
 mod policy;
 mod quiet;
-mod tier;
 
 pub use budgets::BudgetUse;
 pub use policy::{MarketingCaps, Policy, QuietFor};
 pub use quiet::{QuietHours, TimeOfDay};
 
 use beadle_gate::costs::Rates;
-use beadle_gate::{Category, Circumstances, Draft, Facts, GateVerdict, ReachedCap, TemplateFacts};
+use beadle_gate::{Category, Circumstances, Draft, Facts, GateVerdict, MessagingLimitFacts, ReachedCap, TemplateFacts};
 use beadle_model::effect::{Outreach, PriceKey};
 use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
 use beadle_model::time::{DAY_MS, HOUR_MS};
-use beadle_model::{ConversationView, GateTrace, Outgoing, PluginNo, TemplateDefinition, Timestamp};
+use beadle_model::{ContactId, ConversationView, GateTrace, Outgoing, PluginNo, TemplateDefinition, Timestamp};
 use beadle_store::{KnownTemplates, MarketingSends, OutreachHold, Reader, StoreError, TemplateFilter};
 use budgets::Budgets;
+use messaging_limit::MessagingLimits;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tier::Tiers;
 
 /// Maximum number of templates that a plugin is offered.
 const CANDIDATES: usize = 50;
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Gatekeeper {
 struct Inner {
     reader: Reader,
     policy: RwLock<Arc<Policy>>,
-    tiers: Mutex<Tiers>,
+    messaging_limits: Mutex<MessagingLimits>,
     budgets: Budgets,
     holds: Mutex<BTreeMap<String, OutreachHold>>,
 }
@@ -87,8 +87,8 @@ impl Gatekeeper {
     /// With the operator's settings.
     pub fn new(reader: Reader, policy: Policy) -> Self {
         let policy = RwLock::new(Arc::new(policy));
-        let (budgets, (tiers, holds)) = (Budgets::new(reader.clone()), Default::default());
-        Self(Arc::new(Inner { reader, policy, tiers, budgets, holds }))
+        let (budgets, (messaging_limits, holds)) = (Budgets::new(reader.clone()), Default::default());
+        Self(Arc::new(Inner { reader, policy, messaging_limits, budgets, holds }))
     }
 
     /// Takes over the holds that were kept before a restart.
@@ -172,11 +172,12 @@ impl Gatekeeper {
         let (mut verdict, mut trace) = beadle_gate::decide(draft, &facts);
         // Counted before it is sent, because other messages are checked in the meantime. Another message may have used the
         // last place, so the gate is asked again.
-        if verdict == GateVerdict::Send && draft.message.is_some() && counts_for_tier(draft.body, &facts) {
-            let limit = facts.circumstances.tier.as_ref().map(|tier| tier.limit);
+        if verdict == GateVerdict::Send && draft.message.is_some() && counts_for_messaging_limit(draft.body, &facts) {
+            let limit = facts.circumstances.messaging_limit.as_ref().map(|facts| facts.limit);
             let portfolio = policy.portfolio(&to.channel);
-            let tier = self.0.tiers.lock().take(&portfolio, to.contact.id, limit.unwrap_or(u64::MAX), now);
-            facts.circumstances.tier = limit.map(|_| tier);
+            let limit_facts =
+                self.0.messaging_limits.lock().take(&portfolio, to.contact.id, limit.unwrap_or(u64::MAX), now);
+            facts.circumstances.messaging_limit = limit.map(|_| limit_facts);
             (verdict, trace) = beadle_gate::decide(draft, &facts);
         }
         if let (GateVerdict::Send, Some(message), Some(price), true) = (&verdict, draft.message, &price, is_budgeted) {
@@ -224,8 +225,8 @@ impl Gatekeeper {
     /// # Errors
     /// If the store cannot be read.
     pub fn messaging_limit(&self, channel: &str, now: Timestamp) -> Result<Option<(u64, u64)>, StoreError> {
-        let tier = self.tier(&self.policy(), channel, beadle_model::ContactId(0), now)?;
-        Ok(tier.map(|tier| (tier.used, tier.limit)))
+        let facts = self.messaging_limit_facts(&self.policy(), channel, ContactId(0), now)?;
+        Ok(facts.map(|facts| (facts.used, facts.limit)))
     }
 
     /// The configured channels.
@@ -252,8 +253,9 @@ impl Gatekeeper {
         }
         let mut facts = self.personal_facts(facts, &policy, draft)?;
         facts.circumstances.over_budget = self.0.budgets.exceeded(&policy, draft, by, &facts)?;
-        if counts_for_tier(draft.body, &facts) {
-            facts.circumstances.tier = self.tier(&policy, &to.channel, to.contact.id, now)?;
+        if counts_for_messaging_limit(draft.body, &facts) {
+            facts.circumstances.messaging_limit =
+                self.messaging_limit_facts(&policy, &to.channel, to.contact.id, now)?;
         }
         Ok(facts)
     }
@@ -331,23 +333,23 @@ impl Gatekeeper {
         Ok(None)
     }
 
-    fn tier(
+    fn messaging_limit_facts(
         &self,
         policy: &Policy,
         channel: &str,
-        contact: beadle_model::ContactId,
+        contact: ContactId,
         now: Timestamp,
-    ) -> Result<Option<beadle_gate::TierFacts>, StoreError> {
+    ) -> Result<Option<MessagingLimitFacts>, StoreError> {
         let Some(limit) = self.0.reader.messaging_limit(channel)?.filter(|limit| *limit > 0) else {
             return Ok(None);
         };
         let portfolio = policy.portfolio(channel);
-        let mut tiers = self.0.tiers.lock();
-        if !tiers.is_loaded() {
+        let mut limits = self.0.messaging_limits.lock();
+        if !limits.is_loaded() {
             let sent = self.0.reader.outreach_since(now.plus_ms(-DAY_MS))?;
-            tiers.load(sent.into_iter().map(|(channel, contact, at)| (policy.portfolio(&channel), contact, at)));
+            limits.load(sent.into_iter().map(|(channel, contact, at)| (policy.portfolio(&channel), contact, at)));
         }
-        Ok(Some(tiers.facts(&portfolio, contact, limit, now)))
+        Ok(Some(limits.facts(&portfolio, contact, limit, now)))
     }
 
     /// Holds templates and Direct Send of a channel for an hour, doubling to a day with each refusal (131048). Returns the hold,
@@ -484,7 +486,7 @@ fn topic(body: &Outgoing) -> Option<&str> {
 }
 
 /// Whether the messaging limit counts it.
-fn counts_for_tier(body: &Outgoing, facts: &Facts<'_>) -> bool {
+fn counts_for_messaging_limit(body: &Outgoing, facts: &Facts<'_>) -> bool {
     body.is_outreach() && facts.conversation.group.is_none() && !facts.has_open_window()
 }
 

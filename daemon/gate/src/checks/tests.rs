@@ -1,7 +1,7 @@
 //! The rules, one by one and in their order.
 
 use super::*;
-use crate::facts::{Circumstances, ReachedBudget, ReachedCap, TierFacts, WINDOW_MARGIN_MS};
+use crate::facts::{Circumstances, MessagingLimitFacts, ReachedBudget, ReachedCap, WINDOW_MARGIN_MS};
 use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
 use beadle_model::{
     Alias, AliasKind, Consents, Contact, ContactId, ConversationId, ConversationView, MessageId, Profile, Purpose,
@@ -423,7 +423,8 @@ fn each_circumstance_has_its_check() {
         ),
         (
             |circumstances| {
-                circumstances.tier = Some(TierFacts { limit: 1, used: 1, free_at: Some(NOW.plus_ms(60_000)) })
+                circumstances.messaging_limit =
+                    Some(MessagingLimitFacts { limit: 1, used: 1, free_at: Some(NOW.plus_ms(60_000)) })
             },
             "later by messaging-limit",
             "later by messaging-limit",
@@ -510,7 +511,7 @@ mod properties {
                 quiet_until,
                 capped: flags[3].then(|| ReachedCap { received: "1".into(), limit: "per_day = 1".into(), until: NOW }),
                 over_budget: None,
-                tier: free_at.map(|at| TierFacts { limit: 1, used: 1, free_at: Some(at) }),
+                messaging_limit: free_at.map(|at| MessagingLimitFacts { limit: 1, used: 1, free_at: Some(at) }),
                 pair_free_at,
                 throughput_free_at,
                 sent_before: flags[4].then_some(beadle_model::MessageId(1)),

@@ -2,13 +2,13 @@
 //!
 //! Kept in memory, because a campaign asks for each of its recipients; loaded once from the store.
 
-use beadle_gate::TierFacts;
+use beadle_gate::MessagingLimitFacts;
 use beadle_model::time::DAY_MS;
 use beadle_model::{ContactId, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 #[derive(Default)]
-pub(crate) struct Tiers {
+pub(crate) struct MessagingLimits {
     portfolios: Option<BTreeMap<String, People>>,
 }
 
@@ -39,7 +39,7 @@ impl People {
     }
 }
 
-impl Tiers {
+impl MessagingLimits {
     pub(crate) fn is_loaded(&self) -> bool {
         self.portfolios.is_some()
     }
@@ -54,7 +54,13 @@ impl Tiers {
 
     /// Counts a message to this person, if the limit permits it. Before `load`, nothing is counted here: `load` reads it from
     /// the store.
-    pub(crate) fn take(&mut self, portfolio: &str, contact: ContactId, limit: u64, now: Timestamp) -> TierFacts {
+    pub(crate) fn take(
+        &mut self,
+        portfolio: &str,
+        contact: ContactId,
+        limit: u64,
+        now: Timestamp,
+    ) -> MessagingLimitFacts {
         let facts = self.facts(portfolio, contact, limit, now);
         if let (None, Some(portfolios)) = (facts.free_at, &mut self.portfolios) {
             portfolios.entry(portfolio.to_owned()).or_default().add(contact, now);
@@ -63,14 +69,20 @@ impl Tiers {
     }
 
     /// The use of a limit, for one more message to this person.
-    pub(crate) fn facts(&mut self, portfolio: &str, contact: ContactId, limit: u64, now: Timestamp) -> TierFacts {
+    pub(crate) fn facts(
+        &mut self,
+        portfolio: &str,
+        contact: ContactId,
+        limit: u64,
+        now: Timestamp,
+    ) -> MessagingLimitFacts {
         let people = self.portfolios.as_mut().and_then(|portfolios| portfolios.get_mut(portfolio));
-        let Some(people) = people else { return TierFacts { limit, used: 0, free_at: None } };
+        let Some(people) = people else { return MessagingLimitFacts { limit, used: 0, free_at: None } };
         people.forget_before(now.plus_ms(-DAY_MS));
         let used = people.last.len() as u64;
         let is_over = used >= limit && !people.last.contains_key(&contact);
         let oldest = people.order.front().map_or(now, |(at, _)| *at);
-        TierFacts { limit, used, free_at: is_over.then(|| oldest.plus_ms(DAY_MS + 1)) }
+        MessagingLimitFacts { limit, used, free_at: is_over.then(|| oldest.plus_ms(DAY_MS + 1)) }
     }
 }
 
@@ -82,16 +94,16 @@ mod tests {
 
     #[test]
     fn people_count_once_for_a_day_after_the_last_message() {
-        let mut tiers = Tiers::default();
-        tiers.load(std::iter::empty());
-        let mut take = |contact, at_ms| tiers.take("main", ContactId(contact), 2, NOW.plus_ms(at_ms)).free_at;
+        let mut limits = MessagingLimits::default();
+        limits.load(std::iter::empty());
+        let mut take = |contact, at_ms| limits.take("main", ContactId(contact), 2, NOW.plus_ms(at_ms)).free_at;
         assert_eq!((take(1, 0), take(2, 1000), take(1, 5000)), (None, None, None));
         assert!(take(3, 6000).is_some(), "not counted");
-        let mut facts = |contact, at_ms| tiers.facts("main", ContactId(contact), 2, NOW.plus_ms(at_ms));
+        let mut facts = |contact, at_ms| limits.facts("main", ContactId(contact), 2, NOW.plus_ms(at_ms));
         assert_eq!(facts(3, 6000).used, 2);
         assert_eq!(facts(2, 6000).free_at, None, "one of them");
         assert_eq!(facts(3, 6000).free_at, Some(NOW.plus_ms(1000 + DAY_MS + 1)), "person 1 was written to again");
         assert_eq!(facts(3, 1000 + DAY_MS + 1).free_at, None);
-        assert_eq!(tiers.facts("other", ContactId(3), 2, NOW).used, 0);
+        assert_eq!(limits.facts("other", ContactId(3), 2, NOW).used, 0);
     }
 }
