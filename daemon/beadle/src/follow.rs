@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_invalid_url_is_an_error_at_once() {
+    async fn invalid_url_is_an_error_at_once() {
         let error = follow("not an address", "", &Tasks::default()).await.err().unwrap();
         assert!(error.to_string().starts_with("the clock at not an address cannot be read"), "{error}");
     }

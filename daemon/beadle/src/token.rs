@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_parsed_as_it_is_printed() {
+    fn hash_is_parsed_as_it_is_printed() {
         let hash = hash("beadle_1");
         assert_eq!(parse_hash(&hex(hash)), Some(hash));
         for text in ["", "0", &"g".repeat(64), &"0".repeat(63), &"0".repeat(66), &"é".repeat(32)] {

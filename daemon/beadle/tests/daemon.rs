@@ -232,7 +232,7 @@ async fn commands_end_with_documented_exit_codes() {
 }
 
 #[tokio::test]
-async fn a_killed_daemon_keeps_what_it_stored() {
+async fn killed_daemon_keeps_what_it_stored() {
     let setup = setup();
     let daemon = setup.start().await;
     send(&setup, "still here").await;
@@ -244,7 +244,7 @@ async fn a_killed_daemon_keeps_what_it_stored() {
 }
 
 #[tokio::test]
-async fn a_task_that_panics_is_restarted_and_works() {
+async fn task_that_panics_is_restarted_and_works() {
     let setup = setup();
     let daemon = setup.start().await;
     let all = daemon.status().await["tasks"].as_array().unwrap().clone();
@@ -280,7 +280,7 @@ async fn a_task_that_panics_is_restarted_and_works() {
 }
 
 #[tokio::test]
-async fn a_clock_follower_that_panics_is_restarted_and_follows() {
+async fn clock_follower_that_panics_is_restarted_and_follows() {
     // A simulator's clock: answers when its revision differs from the requested one.
     let (set_time, time) = watch::channel((1_790_000_000_000_i64, 1_u64));
     let answer = move |query: Query<BTreeMap<String, String>>| {
@@ -311,7 +311,7 @@ async fn a_clock_follower_that_panics_is_restarted_and_follows() {
 }
 
 #[tokio::test]
-async fn a_task_that_cannot_be_restarted_shuts_the_daemon_down() {
+async fn task_that_cannot_be_restarted_shuts_the_daemon_down() {
     for kind in ["store-writer", "dispatch", "outbox"] {
         let setup = setup();
         let mut daemon = setup.start().await;
@@ -359,7 +359,7 @@ async fn readiness_names_the_tasks_that_it_does_not_need() {
 }
 
 #[tokio::test]
-async fn a_silent_task_is_reported_everywhere() {
+async fn silent_task_is_reported_everywhere() {
     let setup = setup();
     let daemon = setup.start().await;
     inject(&daemon, "dispatch", "silence").await;
@@ -374,7 +374,7 @@ async fn a_silent_task_is_reported_everywhere() {
 }
 
 #[test]
-fn the_unit_file_is_valid_and_restrictive() {
+fn unit_file_is_valid_and_restrictive() {
     let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/beadle.service")).unwrap();
     for directive in [
         "LimitCORE=0",
@@ -410,7 +410,7 @@ async fn admin_statuses(lines: &str, token: Option<&str>) -> (u16, u16, u16) {
 }
 
 #[tokio::test]
-async fn the_admin_address_serves_health_only_unless_it_is_opened() {
+async fn admin_address_serves_health_only_unless_it_is_opened() {
     assert_eq!(admin_statuses("", None).await, (200, 401, 401));
     assert_eq!(admin_statuses("open_api = true", None).await, (200, 200, 200));
     let created = output_of(&setup(), &["token"]).await;
@@ -423,7 +423,7 @@ async fn the_admin_address_serves_health_only_unless_it_is_opened() {
 }
 
 #[tokio::test]
-async fn the_admin_address_can_be_switched_off() {
+async fn admin_address_can_be_switched_off() {
     let mut setup = setup();
     let address = std::mem::replace(&mut setup.admin, "off".into());
     let daemon = setup.start().await;

@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_day_is_in_its_period(number in -100_000i64..100_000, month in any::<bool>()) {
+        fn day_is_in_its_period(number in -100_000i64..100_000, month in any::<bool>()) {
             let period = if month { Period::Month } else { Period::Day };
             let (first, after) = period.around(Day(number));
             prop_assert!(first <= Day(number) && Day(number) < after);

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_ends_a_rest() {
+    fn clock_set_back_ends_a_rest() {
         let mut breaker = resting();
         assert!(breaker.acquire(NOW).is_err());
         assert_eq!(breaker.acquire(NOW.plus_ms(-3_600_000)), Ok(true));
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_keeps_failing_gets_one_try_per_event() {
+    fn lane_that_keeps_failing_gets_one_try_per_event() {
         let mut breaker = Breaker::default();
         for (count, poisoned) in [(1, false), (2, false), (3, true), (4, true)] {
             assert_eq!((breaker.gave_up(lane(1)), breaker.is_poisoned(lane(1))), (count, poisoned));

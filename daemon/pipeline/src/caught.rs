@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_after_a_wait_is_returned() {
+    async fn panic_after_a_wait_is_returned() {
         let failed = caught(async {
             tokio::task::yield_now().await;
             panic!("on purpose {}", 1);

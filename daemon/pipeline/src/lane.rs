@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panicking_job_does_not_end_its_lane() {
+    async fn panicking_job_does_not_end_its_lane() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         lanes.push(lane(1), async { panic!("on purpose") });
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_joined_lane_runs_before_later_jobs() {
+    async fn joined_lane_runs_before_later_jobs() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         let (go, gone) = oneshot::channel::<()>();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_lane_delays_no_other() {
+    async fn slow_lane_delays_no_other() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         lanes.push(lane(1), std::future::pending());

@@ -20,7 +20,7 @@ fn report(tasks: &Tasks, kind: TaskKind) -> TaskReport {
 }
 
 #[tokio::test]
-async fn a_task_that_panics_is_restarted() {
+async fn task_that_panics_is_restarted() {
     let tasks = Tasks::default();
     let runs = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&runs);
@@ -43,7 +43,7 @@ fn pauses_grow_up_to_a_minute() {
 }
 
 #[tokio::test]
-async fn a_task_in_its_pause_is_reported_with_its_error() {
+async fn task_in_its_pause_is_reported_with_its_error() {
     let tasks = Tasks::default();
     tasks.spawn(TaskKind::Retention, |_| async { Err::<(), _>("the disk is gone") });
     until(|| !tasks.problems().is_empty()).await;
@@ -54,7 +54,7 @@ async fn a_task_in_its_pause_is_reported_with_its_error() {
 }
 
 #[tokio::test]
-async fn a_failed_essential_task_shuts_the_daemon_down_with_its_reason() {
+async fn failed_essential_task_shuts_the_daemon_down_with_its_reason() {
     let tasks = Tasks::default();
     tasks.spawn_once(TaskKind::Dispatch, |_| async { fail("no lanes") });
     let failure = tasks.failure().await;
@@ -64,7 +64,7 @@ async fn a_failed_essential_task_shuts_the_daemon_down_with_its_reason() {
 }
 
 #[tokio::test]
-async fn the_first_failure_is_the_reason() {
+async fn first_failure_is_the_reason() {
     let tasks = Tasks::default();
     tasks.spawn_once(TaskKind::Dispatch, |_| async { Err::<(), _>("first") });
     tasks.failure().await;
@@ -74,7 +74,7 @@ async fn the_first_failure_is_the_reason() {
 }
 
 #[tokio::test]
-async fn a_factory_that_panics_counts_as_a_task_that_does() {
+async fn factory_that_panics_counts_as_a_task_that_does() {
     let tasks = Tasks::default();
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
@@ -87,7 +87,7 @@ async fn a_factory_that_panics_counts_as_a_task_that_does() {
 }
 
 #[tokio::test]
-async fn a_silent_task_is_stuck_unless_it_is_idle() {
+async fn silent_task_is_stuck_unless_it_is_idle() {
     let tasks = Tasks::default();
     let (go_on, gone_on) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
     let (waited_for, counted) = (Arc::clone(&go_on), Arc::clone(&gone_on));
@@ -111,7 +111,7 @@ async fn a_silent_task_is_stuck_unless_it_is_idle() {
 }
 
 #[tokio::test]
-async fn a_task_that_ends_as_asked_is_forgotten() {
+async fn task_that_ends_as_asked_is_forgotten() {
     let tasks = Tasks::default();
     tasks.spawn(TaskKind::Documents, |_| async {});
     until(|| tasks.reports().is_empty()).await;
@@ -146,7 +146,7 @@ async fn stop_returns_when_the_tasks_of_a_kind_have_ended() {
 }
 
 #[test]
-fn a_thread_that_panics_is_restarted() {
+fn thread_that_panics_is_restarted() {
     let tasks = Tasks::default();
     let mut runs = 0;
     let thread = tasks.thread(TaskKind::Checkpoint, "test", move |_| {
@@ -159,7 +159,7 @@ fn a_thread_that_panics_is_restarted() {
 }
 
 #[tokio::test]
-async fn a_thread_that_must_not_fail_shuts_the_daemon_down() {
+async fn thread_that_must_not_fail_shuts_the_daemon_down() {
     let tasks = Tasks::default();
     let thread = tasks.thread(TaskKind::StoreWriter, "test", |_| fail("no disk"));
     thread.unwrap().join().unwrap();
@@ -178,7 +178,7 @@ async fn faults_strike_idle_tasks_of_their_kind() {
 }
 
 #[tokio::test]
-async fn a_panic_hook_can_ask_which_task_runs() {
+async fn panic_hook_can_ask_which_task_runs() {
     let tasks = Tasks::default();
     let (kinds, mut received) = tokio::sync::mpsc::channel(1);
     tasks.spawn(TaskKind::Reload, move |_| {

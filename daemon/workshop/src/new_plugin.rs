@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_folder_is_complete_and_inherits_from_no_missing_workspace() {
+    fn new_folder_is_complete_and_inherits_from_no_missing_workspace() {
         let place = tempfile::tempdir().unwrap();
         let folder = create(place.path(), "say-hello").unwrap();
         for file in [
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_folder_is_not_changed() {
+    fn existing_folder_is_not_changed() {
         let place = tempfile::tempdir().unwrap();
         fs::create_dir(place.path().join("mine")).unwrap();
         assert!(create(place.path(), "mine").unwrap_err().to_string().contains("already exists"));

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_a_plugin_is_an_error_that_says_what_to_do() {
+    fn folder_that_is_not_a_plugin_is_an_error_that_says_what_to_do() {
         let error = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &described("lib")).unwrap_err();
         assert!(error.to_string().contains("crate-type = [\"cdylib\"]"), "{error}");
         let error = Project::read("/y".into(), Path::new("/y/Cargo.toml"), &described("cdylib")).unwrap_err();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_changes_with_sources_and_not_with_build_results() {
+    fn fingerprint_changes_with_sources_and_not_with_build_results() {
         let folder = tempfile::tempdir().unwrap();
         let (source, built) = (folder.path().join("src"), folder.path().join("target"));
         for sub in [&source, &built] {

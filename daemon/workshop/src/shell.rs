@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_the_command_line() {
+    fn error_names_the_command_line() {
         let failure = run(Command::new("false").args(["--seed", "a b"])).unwrap_err();
         assert_eq!(failure.to_string(), "`false --seed 'a b'` ended with exit status: 1");
         assert!(run(&mut Command::new("no-such-program")).unwrap_err().to_string().contains("did not start"));

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_rustflags_are_removed() {
+    fn callers_rustflags_are_removed() {
         let command = Toolchain::Own.build();
         assert!(command.get_envs().any(|(key, value)| key == "RUSTFLAGS" && value.is_none()));
     }

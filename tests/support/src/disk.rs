@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_rejects_growing_writes() {
+    fn full_disk_rejects_growing_writes() {
         let disk = Disk::new();
         assert!(writes(&disk, "echo 12345678 > \"$1\""));
         disk.set_full(true);

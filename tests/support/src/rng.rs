@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_its_sequence() {
+    fn seed_repeats_its_sequence() {
         let numbers = |seed| {
             let mut rng = Rng::new(seed);
             [rng.next_u64(), rng.next_u64(), rng.below(10)]

@@ -146,7 +146,7 @@ async fn templates_are_fetched_and_checked_before_queueing() {
 }
 
 #[tokio::test]
-async fn webhooks_change_what_is_known() {
+async fn webhooks_update_templates() {
     let templates = [("order", "en", "UTILITY", json!([body("Your order is ready.")]))];
     let world = World::new(&templates, "").await;
     for (event, code) in
@@ -353,14 +353,25 @@ async fn marketing_that_the_platform_caps_is_not_repeated_for_a_day() {
     world.daemon.stop().await;
 }
 
-/// Consent is asked of the ledger when a plugin asks and again when the message is about to leave.
 #[tokio::test]
-async fn marketing_without_consent_is_refused_and_withdrawn_consent_stops_what_is_queued() {
+async fn marketing_without_consent_is_refused() {
     let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
-    let world = World::new(&templates, "[gate.quiet_hours]\nfrom = \"21:00\"\nto = \"08:00\"").await;
+    let world = World::new(&templates, "").await;
     world.say("Ana", "topic cats news en").await;
     let reply = world.last_text("Ana").await;
     assert!(reply.starts_with("not-opted-in") && reply.contains("marketing:cats"), "{reply}");
+    world.agree("marketing:cats").await;
+    world.say("Ana", "topic cats news en").await;
+    assert_eq!(world.received("Ana").await, ["news"]);
+    world.daemon.stop().await;
+}
+
+/// Consent is looked up again when a message is about to leave.
+#[tokio::test]
+async fn withdrawal_stops_queued_marketing() {
+    let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
+    let world = World::new(&templates, "[gate.quiet_hours]\nfrom = \"21:00\"\nto = \"08:00\"").await;
+    world.say("Ana", "hello").await;
     world.agree("marketing:cats").await;
     world.say("Ana", "topic cats news en").await;
     assert_eq!(world.received("Ana").await, ["news"]);

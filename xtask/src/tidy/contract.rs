@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_contract_invalidates_the_guide() {
+    fn changed_contract_invalidates_the_guide() {
         let wit = |text| file("plugin-api/wit/since-v0.1.0/types.wit", text);
         let mark = format!("<!-- describes wit/ as of {} -->", hash(&[wit("a")]));
         let document = || file(DOCUMENT, &format!("# Plugins\n{mark}\n"));

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outdated_page_is_found() {
+    fn outdated_page_is_found() {
         let page = || Page { path: "docs/reference/cli.md", text: "new".into() };
         let file = |text: &str| File { path: "docs/reference/cli.md".into(), text: text.into() };
         assert!(check(&[file("new")], &[page()]).is_empty());
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_the_plugin_as_it_is() {
+    fn readme_shows_the_plugin_as_it_is() {
         let files = |text: &str| {
             [("README.md", text), ("plugins/echo/src/lib.rs", "fn a() {}\n")]
                 .map(|(path, text)| File { path: path.into(), text: text.into() })

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_third_party_crate_stays_in_its_crate() {
+    fn third_party_crate_stays_in_its_crate() {
         assert!(messages("beadle-store", "[dependencies]\nrusqlite.workspace = true\n").is_empty());
         assert_eq!(messages("beadle-catalog", "[dependencies]\nrusqlite.workspace = true\n").len(), 1);
     }

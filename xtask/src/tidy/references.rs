@@ -252,7 +252,7 @@ mod tests {
     const DESIGN: (&str, &str) = ("docs/design.md", "# Design\n\n## Path of an event\n");
 
     #[test]
-    fn a_comment_refers_to_a_page_and_a_heading_that_exist() {
+    fn comment_refers_to_a_page_and_a_heading_that_exist() {
         let comment = |text| ("daemon/a/src/a.rs", text);
         assert!(messages(&[DESIGN, comment("//! See docs/design.md#path-of-an-event.\n")]).is_empty());
         assert!(messages(&[DESIGN, comment("//! See (docs/design.md).\n")]).is_empty());
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_outside_the_repository_is_found() {
+    fn document_outside_the_repository_is_found() {
         let old = ["DESIGN ", "section 3"].concat();
         assert_eq!(messages(&[("a.rs", &old)]).len(), 1);
         let numbered = ["whatsapp.md ", "5.1"].concat();

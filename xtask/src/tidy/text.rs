@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_a_comment_is_found() {
+    fn module_without_a_comment_is_found() {
         assert_eq!(lines("xtask/src/a.rs", "fn a() {}\n"), [1]);
         assert!(lines("xtask/src/a.rs", "#![no_std]\n//! Why.\nfn a() {}\n").is_empty());
     }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_one_machine_is_found() {
+    fn path_of_one_machine_is_found() {
         let home = ["/ho", "me/anna/x"].concat();
         assert_eq!(lines("README.md", &format!("see {home}\n")), [1]);
         assert!(lines("README.md", &format!("see https://example.org{home}\n")).is_empty());

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_just_changed_counts_as_changed() {
+    fn file_that_has_just_changed_counts_as_changed() {
         let folder = tempfile::tempdir().unwrap();
         let mut inputs = Inputs::default();
         inputs.note(folder.path(), Duration::from_secs(3600));

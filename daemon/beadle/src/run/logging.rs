@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_line() {
+    fn record_is_one_line() {
         let journal = logged(true, "one\ntwo\u{1b}[2J");
         assert_eq!(
             journal,
@@ -208,13 +208,13 @@ mod tests {
         assert_eq!(text.lines().count(), 1);
     }
     #[test]
-    fn a_record_cannot_reorder_or_hide_itself() {
+    fn record_cannot_reorder_or_hide_itself() {
         let text = logged(true, "\u{202e}gnp.\u{200b}\u{2028}exe \u{5d0}👩\u{200d}🌾");
         assert!(text.contains("text: \\u{202e}gnp.\\u{200b}\\u{2028}exe \u{5d0}👩\u{200d}🌾 plugin"), "{text}");
     }
 
     #[test]
-    fn a_record_has_a_limited_length() {
+    fn record_has_a_limited_length() {
         let text = logged(true, &"é".repeat(1_000_000));
         assert!(text.len() < MAX_BYTES + 200, "{}", text.len());
         assert!(text.ends_with("more bytes\n") && text.contains("éé"), "{}", text.len());

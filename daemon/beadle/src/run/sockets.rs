@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_held_for_a_moment_is_waited_for() {
+    async fn address_that_is_held_for_a_moment_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("beadle.sock");
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_over_the_limit_is_refused_whether_announced_or_not() {
+    async fn body_over_the_limit_is_refused_whether_announced_or_not() {
         let budget = BodyBudget::new(1 << 20);
         for body in [Body::from("12345"), chunks(&[2, 2, 1])] {
             assert_eq!(budget.read(body, 4, LONG).await.unwrap_err(), BodyError::TooLarge);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_does_not_arrive_is_given_up() {
+    async fn body_that_does_not_arrive_is_given_up() {
         let budget = BodyBudget::new(1 << 20);
         let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
         assert_eq!(budget.read(never, 4, Duration::from_millis(10)).await.unwrap_err(), BodyError::TimedOut);

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_over_the_limit_waits_until_one_is_closed() {
+    async fn connection_over_the_limit_waits_until_one_is_closed() {
         let server = serve(Limits { connections: 1, head_within: LONG, write_within: LONG }).await;
         let mut first = TcpStream::connect(server.address).await.unwrap();
         let mut second = TcpStream::connect(server.address).await.unwrap();
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_does_not_read_is_disconnected() {
+    async fn peer_that_does_not_read_is_disconnected() {
         let server = serve(Limits { connections: 1, head_within: LONG, write_within: SHORT }).await;
         let mut client = TcpStream::connect(server.address).await.unwrap();
         ask(&mut client, "/large").await;
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_closes_idle_connections_and_the_listener() {
+    async fn stop_closes_idle_connections_and_the_listener() {
         let server = serve(Limits { connections: 8, head_within: LONG, write_within: LONG }).await;
         let mut client = TcpStream::connect(server.address).await.unwrap();
         ask(&mut client, "/").await;

@@ -253,7 +253,7 @@ mod tests {
     use beadle_store::step::SendState;
 
     #[test]
-    fn a_message_in_a_final_state_has_no_attempts_to_come() {
+    fn message_in_a_final_state_has_no_attempts_to_come() {
         for (state, attempts, text) in [
             (SendState::Queued, 0, "queued"),
             (SendState::Queued, 1, "queued, 1 attempt"),

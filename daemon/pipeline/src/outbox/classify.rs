@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transient_refusal_is_retried_a_limited_number_of_times() {
+    fn transient_refusal_is_retried_a_limited_number_of_times() {
         let retry = Advice::Retry { attempts: 4 };
         for (attempts, pause_ms, blocks) in [(0, 1000, true), (1, 4000, true), (2, 16_000, false)] {
             let verdict = classify(refuse(retry), &text(), attempts);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_recipient_waits_as_the_platform_advises() {
+    fn slow_recipient_waits_as_the_platform_advises() {
         for (attempts, pause_ms) in [(0, 1000), (1, 4000), (2, 16_000), (3, 64_000), (4, 256_000), (8, 256_000)] {
             let verdict = classify(refuse(Advice::SlowRecipient), &text(), attempts);
             assert_eq!(verdict, SendVerdict::Retry { after_ms: pause_ms, counted: true, blocks: true });
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typing_indicator_is_not_retried() {
+    fn typing_indicator_is_not_retried() {
         let typing = Outgoing::Typing { to: "wamid.x".into() };
         let verdict = classify(refuse(Advice::Retry { attempts: 4 }), &typing, 0);
         assert_eq!(verdict, SendVerdict::Settle(SendOutcome::Dropped));
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_final_refusal_settles_the_message() {
+    fn final_refusal_settles_the_message() {
         let verdict = classify(refuse(Advice::Fail), &text(), 0);
         assert!(matches!(verdict, SendVerdict::Settle(SendOutcome::Failed(_))));
     }
 
     #[test]
-    fn a_refusal_that_is_not_about_the_message_pauses_the_channel() {
+    fn refusal_that_is_not_about_the_message_pauses_the_channel() {
         let classify = |response| classify(response, &text(), 0);
         assert!(matches!(classify(refuse(Advice::StopChannel)), SendVerdict::Pause(ChannelPause::Stopped(_))));
         assert!(matches!(classify(refuse(Advice::StopApp)), SendVerdict::PauseApp(ChannelPause::Stopped(_))));

@@ -135,7 +135,7 @@ fn messages_of_one_conversation_leave_one_at_a_time() {
 }
 
 #[test]
-fn a_free_channel_is_used_at_once() {
+fn free_channel_is_used_at_once() {
     let mut queue = queue(settings(FREE, 1));
     let now = Timestamp(1000);
     let first = pending(1, 1);
@@ -146,7 +146,7 @@ fn a_free_channel_is_used_at_once() {
 }
 
 #[test]
-fn the_pair_rate_delays_one_contact_only() {
+fn pair_rate_delays_one_contact_only() {
     let pace = Pace { messages_per_second: 1_000_000, contact_seconds: 6, contact_burst: 2 };
     let mut queue = queue(settings(pace, 10));
     for message in 1..=4 {
@@ -172,7 +172,7 @@ fn the_pair_rate_delays_one_contact_only() {
 }
 
 #[test]
-fn a_failing_channel_is_tried_with_one_message_after_each_pause() {
+fn failing_channel_is_tried_with_one_message_after_each_pause() {
     let (mut queue, mut disk) = (queue(settings(FREE, 10)), Disk::default());
     let channel = Arc::from("shop");
     (1..=5).for_each(|n| disk.commit(&mut queue, pending(n, n)));
@@ -195,7 +195,7 @@ fn a_failing_channel_is_tried_with_one_message_after_each_pause() {
 }
 
 #[test]
-fn a_success_resumes_what_was_stopped_with_the_app() {
+fn success_resumes_what_was_stopped_with_the_app() {
     let mut queue = queue(settings(FREE, 10));
     let [shop, club, bar] = ["shop", "club", "bar"].map(Arc::<str>::from);
     let (expired, locked) =
@@ -215,7 +215,7 @@ fn a_success_resumes_what_was_stopped_with_the_app() {
 }
 
 #[test]
-fn a_receipt_stops_a_channel_until_a_receipt_shows_that_it_works() {
+fn receipt_stops_a_channel_until_a_receipt_shows_that_it_works() {
     let (mut queue, mut disk) = (queue(settings(FREE, 10)), Disk::default());
     let channel = Arc::from("shop");
     let payment = ChannelPause::Stopped(problem("131042", "", ""));
@@ -256,7 +256,7 @@ fn receipts_slow_a_channel_once_per_pause() {
 }
 
 #[test]
-fn a_receipt_slows_one_recipient_alone() {
+fn receipt_slows_one_recipient_alone() {
     let mut queue = queue(settings(FREE, 10));
     let channel = Arc::from("shop");
     let now = Timestamp(1000);
@@ -268,7 +268,7 @@ fn a_receipt_slows_one_recipient_alone() {
 }
 
 #[test]
-fn a_requeued_message_leaves_first_at_its_time() {
+fn requeued_message_leaves_first_at_its_time() {
     let mut queue = queue(settings(FREE, 10));
     queue.arrive(pending(1, 1));
     queue.arrive(pending(2, 1));
@@ -282,7 +282,7 @@ fn a_requeued_message_leaves_first_at_its_time() {
 }
 
 #[test]
-fn a_paused_channel_leaves_the_others_their_share() {
+fn paused_channel_leaves_the_others_their_share() {
     let (mut queue, mut disk) = (queue(settings(FREE, 10)), Disk::default());
     let now = Timestamp(1000);
     let shop = Arc::from("shop");
@@ -317,7 +317,7 @@ fn a_paused_channel_leaves_the_others_their_share() {
 }
 
 #[test]
-fn a_share_is_bounded_by_bytes() {
+fn share_is_bounded_by_bytes() {
     let (mut queue, mut disk) = (queue(settings(FREE, 10)), Disk::default());
     for n in 1..=100 {
         let mut large = pending(n, n);
@@ -346,7 +346,7 @@ fn rows_of_before_a_start_go_first() {
 }
 
 #[test]
-fn a_rescan_during_a_lookup_repeats_it() {
+fn rescan_during_a_lookup_repeats_it() {
     let (mut queue, mut disk) = (Queue::new(settings(FREE, 10)), Disk::default());
     assert!(queue.begin_lookup());
     // Committed after the lookup's snapshot, unknown to the queue.
@@ -360,7 +360,7 @@ fn a_rescan_during_a_lookup_repeats_it() {
 }
 
 #[test]
-fn a_deferred_row_is_read_when_it_is_due() {
+fn deferred_row_is_read_when_it_is_due() {
     let (mut queue, mut disk) = (queue(settings(FREE, 10)), Disk::default());
     let now = Timestamp(1000);
     let mut deferred = pending(1, 1);
@@ -377,7 +377,7 @@ fn a_deferred_row_is_read_when_it_is_due() {
 }
 
 #[test]
-fn a_clock_set_back_does_not_hold_a_deferred_row() {
+fn clock_set_back_does_not_hold_a_deferred_row() {
     let mut queue = queue(settings(FREE, 10));
     let (now, earlier) = (Timestamp(10_000_000_000), Timestamp(1000));
     queue.defer(&Arc::from("shop"), MessageId(1), now.plus_ms(16_000));

@@ -45,7 +45,7 @@ async fn events_of_before_a_start_are_kept_once_the_store_writes() {
 }
 
 #[tokio::test]
-async fn an_event_without_subscribers_is_finished_once_the_store_writes() {
+async fn event_without_subscribers_is_finished_once_the_store_writes() {
     let (dir, clock, manual) = store_with(&["one"]).await;
     let store = open(dir.path(), &clock);
     // The list of no subscribers is known, so that only the event's end has to be written.
@@ -90,7 +90,7 @@ async fn deferred_events_are_read_once_the_store_reads() {
 }
 
 #[tokio::test]
-async fn a_message_is_tried_again_once_its_outcome_is_on_disk() {
+async fn message_is_tried_again_once_its_outcome_is_on_disk() {
     let mut env = TestEnv::new();
     env.pipeline.publish(beadle_pipeline::Subscriptions::new(vec![]));
     let event = env.receive_text("31612345678", "hello").await;
@@ -139,7 +139,7 @@ fn sending(env: &TestEnv) -> usize {
 }
 
 #[tokio::test]
-async fn an_unreadable_conversation_holds_up_no_other() {
+async fn unreadable_conversation_holds_up_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let (clock, manual) = Clock::manual(NOW);
     let store = open(dir.path(), &clock);
@@ -170,7 +170,7 @@ async fn an_unreadable_conversation_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_handling_makes_a_dead_letter() {
+async fn panic_in_a_handling_makes_a_dead_letter() {
     let env = TestEnv::new();
     let plugin = env.store.plugin_no("plugin").await.unwrap();
     env.pipeline.publish(vacant(plugin, Stage::Observe, &[EventKind::Message]));
@@ -202,7 +202,7 @@ async fn with_observer(kind: EventKind) -> (TestEnv, PluginNo) {
 }
 
 #[tokio::test]
-async fn an_event_whose_chain_panics_is_tried_again() {
+async fn event_whose_chain_panics_is_tried_again() {
     for point in [PanicPoint::Chain, PanicPoint::Finish] {
         let (env, plugin) = with_observer(EventKind::Message).await;
         env.pipeline.inject_panics(point, 2);
@@ -214,7 +214,7 @@ async fn an_event_whose_chain_panics_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_event_whose_chain_panics_each_time_becomes_a_dead_letter() {
+async fn event_whose_chain_panics_each_time_becomes_a_dead_letter() {
     use PanicPoint::{Chain, Finish};
     for (point, kind) in [(Chain, EventKind::Message), (Finish, EventKind::Message), (Finish, EventKind::Timer)] {
         let (env, _) = with_observer(kind).await;
@@ -230,7 +230,7 @@ async fn an_event_whose_chain_panics_each_time_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_question_that_is_delivered_late_gets_no_answer() {
+async fn question_that_is_delivered_late_gets_no_answer() {
     let env = TestEnv::new();
     let plugin = env.store.plugin_no("plugin").await.unwrap();
     env.pipeline.publish(vacant(plugin, Stage::Guard, &[EventKind::Message]));
@@ -245,7 +245,7 @@ async fn a_question_that_is_delivered_late_gets_no_answer() {
 }
 
 #[tokio::test]
-async fn a_status_that_comes_during_a_start_reaches_its_plugin() {
+async fn status_that_comes_during_a_start_reaches_its_plugin() {
     let env = TestEnv::new();
     let plugin = env.store.plugin_no("plugin").await.unwrap();
     let event = env.receive_text("31612345678", "hello").await;

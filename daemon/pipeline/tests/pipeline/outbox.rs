@@ -33,7 +33,7 @@ async fn events_in_a_response_reach_subscribers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_channel_holds_up_no_other() {
+async fn stopped_channel_holds_up_no_other() {
     let mut env = TestEnv::new();
     env.pipeline.publish(beadle_pipeline::Subscriptions::new(vec![]));
     env.store.plugin_no("plugin").await.unwrap();
@@ -81,7 +81,7 @@ async fn a_stopped_channel_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_clock_set_back_prolongs_no_pause() {
+async fn clock_set_back_prolongs_no_pause() {
     let mut env = TestEnv::new();
     env.pipeline.publish(beadle_pipeline::Subscriptions::new(vec![]));
     env.store.plugin_no("plugin").await.unwrap();

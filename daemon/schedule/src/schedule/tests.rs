@@ -56,7 +56,7 @@ fn excluded_days_are_days_in_its_zone() {
 }
 
 #[test]
-fn a_schedule_that_matches_excluded_days_only_never_fires() {
+fn schedule_that_matches_excluded_days_only_never_fires() {
     let zone = Zone::utc();
     let mut christmas = schedule("0 9 25 12 *", &zone);
     let file = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20001225\nRRULE:FREQ=YEARLY\nSUMMARY:Christmas\nEND:VEVENT\nEND:VCALENDAR";

@@ -71,7 +71,7 @@ async fn merged_contact_is_on_the_lists_of_both() {
 }
 
 #[tokio::test]
-async fn facts_are_read_in_pages_with_what_is_wanted_only() {
+async fn pages_of_facts_contain_only_wanted_facts() {
     let env = env().await;
     env.store.create_list("a", None).await.unwrap();
     env.store.edit_list("a", vec![PEOPLE[0], PEOPLE[2]], vec![]).await.unwrap();

@@ -163,7 +163,7 @@ async fn marketing_is_counted_until_it_fails() {
 }
 
 #[tokio::test]
-async fn what_the_gate_decided_is_kept_and_replaced_by_what_stopped_the_message() {
+async fn gate_trace_is_replaced_by_a_later_one() {
     let env = TestEnv::new();
     let event = env.append_one(from("31600000001", "a")).await;
     let conversation = event.conversation.as_ref().unwrap().id;
