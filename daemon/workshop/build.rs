@@ -1,5 +1,6 @@
-//! Embeds the SDK and the contract in the crate, for `beadle plugins new`: all files of `plugin-api/sdk` and
-//! `plugin-api/wit`. The files are found at build time, so there is no list to maintain.
+//! Embeds the SDK and the contract in the crate, for `beadle plugins new`: all files of
+//! `plugin-api/sdk` and `plugin-api/wit`. The files are found at build time, so there is no list to
+//! maintain.
 
 #![expect(clippy::panic, reason = "a build script that cannot read its sources has nothing else to say")]
 
@@ -10,8 +11,8 @@ use std::{env, fs};
 /// The folder of the plugin API, and the folders in it that we embed.
 const API: &str = "../../plugin-api";
 const FOLDERS: [&str; 2] = ["sdk", "wit"];
-/// Other embedded files, by their paths from the repository's root: the manifest from which the SDK's inherits, the lock
-/// file, and the example of the SDK's first page.
+/// Other embedded files, by their paths from the repository's root: the manifest from which the
+/// SDK's inherits, the lock file, and the example of the SDK's first page.
 const FILES: [&str; 3] = ["plugins/Cargo.toml", "plugins/Cargo.lock", "plugins/echo/src/lib.rs"];
 
 fn main() {
@@ -38,7 +39,8 @@ fn main() {
     fs::write(&out, code).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
 }
 
-/// Adds all files of a folder, by their paths below the API, without build results and hidden files.
+/// Adds all files of a folder, by their paths below the API, without build results and hidden
+/// files.
 fn walk(folder: &Path, name: &str, found: &mut Vec<(String, PathBuf)>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for entry in entries.flatten() {

@@ -1,6 +1,8 @@
-//! The business account: restrictions, costs, and the messaging limit (docs/whatsapp.md#limits and docs/whatsapp.md#prices).
+//! The business account: restrictions, costs, and the messaging limit (docs/whatsapp.md#limits and
+//! docs/whatsapp.md#prices).
 //!
-//! Costs are estimates from a dated file, for the chat page. A status carries the category and type, never an amount.
+//! Costs are estimates from a dated file, for the chat page. A status carries the category and
+//! type, never an amount.
 
 use crate::calendar::month;
 use crate::faults::Faults;
@@ -195,7 +197,8 @@ pub(crate) fn currency() -> &'static str {
     rates().map_or("EUR", |rates| rates.currency.as_str())
 }
 
-/// The rate in millionths, by the country at the start of the user id; 0 before the first date of the file.
+/// The rate in millionths, by the country at the start of the user id; 0 before the first date of
+/// the file.
 fn rate(category: &str, person: &Person, now_ms: i64) -> u64 {
     let dated = rates().and_then(|rates| rates.from.iter().rev().find(|dated| dated.date_ms <= now_ms));
     let country = person.user_id.split('.').next().unwrap_or("*");

@@ -1,5 +1,6 @@
-//! What the platform does by itself when its time comes. An action names the objects that it concerns and nothing else, so
-//! that it can be saved and performed after a restart. `scheduled` performs it.
+//! What the platform does by itself when its time comes. An action names the objects that it
+//! concerns and nothing else, so that it can be saved and performed after a restart. `scheduled`
+//! performs it.
 
 use crate::groups::GroupNo;
 use crate::messages::MessageState;

@@ -1,19 +1,21 @@
 //! The simulator's clock: the system clock, or a virtual one that tests control.
 //!
-//! The simulator owns virtual time and the daemon follows it (`beadle run --clock URL` long-polls `/control/clock`).
-//! `clock_control` advances it. The clock determines time stamps, the 24-hour window, retry delays, delayed receipts and
-//! webhooks, the pair rate and throughput. Slow and missing responses, reordering and delivery time-outs use real time,
-//! whatever the clock says.
+//! The simulator owns virtual time and the daemon follows it (`beadle run --clock URL` long-polls
+//! `/control/clock`). `clock_control` advances it. The clock determines time stamps, the 24-hour
+//! window, retry delays, delayed receipts and webhooks, the pair rate and throughput. Slow and
+//! missing responses, reordering and delivery time-outs use real time, whatever the clock says.
 
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// Maximum real sleep before the system clock is read again, so that a changed system clock is noticed.
+/// Maximum real sleep before the system clock is read again, so that a changed system clock is
+/// noticed.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
-/// Where a virtual clock starts by default: Monday 2026-11-23, 09:00 UTC. Most scenarios need a weekday morning.
+/// Where a virtual clock starts by default: Monday 2026-11-23, 09:00 UTC. Most scenarios need a
+/// weekday morning.
 const VIRTUAL_START_MS: i64 = 1_795_424_400_000;
 
 /// The kind of clock: `real`, `virtual`, `virtual:now` or `virtual:START_MS`.
@@ -106,11 +108,12 @@ impl Clock {
         })
     }
 
-    /// The state as soon as its revision differs from `after`, or after `timeout` of real time. A follower may know the
-    /// revision of an earlier run, so any other revision counts.
+    /// The state as soon as its revision differs from `after`, or after `timeout` of real time. A
+    /// follower may know the revision of an earlier run, so any other revision counts.
     pub(crate) async fn changed_after(&self, after: u64, timeout: Duration) -> ClockState {
         let mut changes = self.state.subscribe();
-        // After a time-out the result is the current state. The channel cannot close, because we hold its sender.
+        // After a time-out the result is the current state. The channel cannot close, because we
+        // hold its sender.
         let _ = tokio::time::timeout(timeout, changes.wait_for(|state| state.rev != after)).await;
         self.state()
     }

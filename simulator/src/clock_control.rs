@@ -1,9 +1,11 @@
-//! Advances the virtual clock in steps, from one due time to the next, of the simulator's own tasks and of the daemon's.
+//! Advances the virtual clock in steps, from one due time to the next, of the simulator's own tasks
+//! and of the daemon's.
 //!
-//! Everything that is due at nine must be finished on both sides before the clock reaches ten. Advancing therefore goes to
-//! the earliest due time, waits until both sides are idle, and continues from there. With its first poll the daemon says
-//! where its state can be queried (`GET …?turn=REV`, its `/api/v1/clock`); without a follower only the simulator's own
-//! tasks are awaited. One operation runs at a time.
+//! Everything that is due at nine must be finished on both sides before the clock reaches ten.
+//! Advancing therefore goes to the earliest due time, waits until both sides are idle, and
+//! continues from there. With its first poll the daemon says where its state can be queried
+//! (`GET …?turn=REV`, its `/api/v1/clock`); without a follower only the simulator's own tasks are
+//! awaited. One operation runs at a time.
 
 use crate::hub::Hub;
 use serde::Deserialize;
@@ -12,8 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// Real time that both sides may take to become idle after one step; longer than the time-out of a webhook or a hanging
-/// request.
+/// Real time that both sides may take to become idle after one step; longer than the time-out of a
+/// webhook or a hanging request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a clock with a speed is advanced, in real time. The page shows whole seconds.
 const TICK: Duration = Duration::from_millis(250);
@@ -72,8 +74,8 @@ pub(crate) async fn run(hub: Arc<Hub>) {
         }
         let _guard = hub.clock_lock.lock().await;
         owed_ms += elapsed_ms * state.speed;
-        // In real time no steps are needed, as with the system clock. A faster clock advances by whole seconds, the
-        // resolution of the platform's time stamps.
+        // In real time no steps are needed, as with the system clock. A faster clock advances by
+        // whole seconds, the resolution of the platform's time stamps.
         let fast = state.speed > 1.0;
         let by_ms = if fast { owed_ms - owed_ms % 1000.0 } else { owed_ms.floor() };
         owed_ms -= by_ms;
@@ -98,7 +100,8 @@ async fn step_to(hub: &Hub, to_ms: i64) -> Result<(), ClockError> {
     }
 }
 
-/// Waits until both sides are idle and no traffic passed between them meanwhile. Returns the next due time of either.
+/// Waits until both sides are idle and no traffic passed between them meanwhile. Returns the next
+/// due time of either.
 async fn wait_idle(hub: &Hub) -> Result<Option<i64>, ClockError> {
     let deadline = Instant::now() + IDLE_TIMEOUT;
     let not_idle = |program| ClockError::NotIdle { program, now_ms: hub.clock.now_ms() };
@@ -132,8 +135,8 @@ async fn wait_sender_idle(hub: &Hub, deadline: Instant) -> Option<()> {
     timeout(deadline.saturating_duration_since(Instant::now()), idle).await.ok()
 }
 
-/// Waits until the daemon has finished everything that the clock made due; returns its next due time. `None` if the
-/// deadline passes.
+/// Waits until the daemon has finished everything that the clock made due; returns its next due
+/// time. `None` if the deadline passes.
 async fn wait_follower_idle(hub: &Hub, deadline: Instant) -> Option<Option<i64>> {
     let Some(follower) = hub.follower() else { return Some(None) };
     let Ok(mut url) = reqwest::Url::parse(&follower) else { return Some(None) };

@@ -1,4 +1,5 @@
-//! Connections that a handler can close without a response, for the faults `send_drop_before` and `send_drop_after`.
+//! Connections that a handler can close without a response, for the faults `send_drop_before` and
+//! `send_drop_after`.
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};

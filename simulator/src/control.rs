@@ -1,7 +1,7 @@
 //! The control API, for tests, the demo and the chat page. README.md documents it.
 //!
-//! It has no authentication and is meant for the local machine. A web page of another site could reach it through the
-//! browser, so requests that the browser marks as cross-site are refused.
+//! It has no authentication and is meant for the local machine. A web page of another site could
+//! reach it through the browser, so requests that the browser marks as cross-site are refused.
 
 mod account;
 mod answer;
@@ -57,7 +57,8 @@ pub(crate) fn routes() -> Router<Arc<Hub>> {
         .layer(from_fn(refuse_cross_site))
 }
 
-/// Refuses requests that a browser sends for a page of another site. Other clients do not send the header.
+/// Refuses requests that a browser sends for a page of another site. Other clients do not send the
+/// header.
 async fn refuse_cross_site(request: Request, next: Next) -> Response {
     let site = request.headers().get("sec-fetch-site").map(|site| site.as_bytes());
     match site {

@@ -1,5 +1,5 @@
-//! The tasks that deliver webhooks: the handshake, one task per lane that packs, signs and posts updates, and one that
-//! performs what the clock makes due.
+//! The tasks that deliver webhooks: the handshake, one task per lane that packs, signs and posts
+//! updates, and one that performs what the clock makes due.
 
 use crate::envelope::Update;
 use crate::hub::Hub;
@@ -90,8 +90,8 @@ async fn run_timers(hub: Arc<Hub>) {
                     hub.webhook_sender.send(lane, Queued { epoch, content });
                 }
                 TimedTask::Perform(action, immediate) => {
-                    // Updates that the action makes are counted before the action itself is settled, so that the sender
-                    // never appears idle in between.
+                    // Updates that the action makes are counted before the action itself is
+                    // settled, so that the sender never appears idle in between.
                     if hub.webhook_sender.status().epoch == epoch {
                         scheduled::perform(&hub, action);
                     }
@@ -141,7 +141,8 @@ async fn run_lane(hub: Arc<Hub>, number: usize, mut lane: UnboundedReceiver<Queu
     }
 }
 
-/// Collects the updates for one body: those that are queued or arrive within `batch_wait_ms`, up to the limits.
+/// Collects the updates for one body: those that are queued or arrive within `batch_wait_ms`, up to
+/// the limits.
 async fn gather(
     hub: &Hub,
     epoch: u64,

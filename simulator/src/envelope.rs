@@ -1,6 +1,7 @@
 //! Updates, and the webhook bodies that carry them (docs/whatsapp.md#envelope).
 //!
-//! An update is kept as the JSON text that goes on the wire, so that delivering it again in another body costs one copy.
+//! An update is kept as the JSON text that goes on the wire, so that delivering it again in another
+//! body costs one copy.
 
 use crate::messages::MessageState;
 use crate::rng::Rng;
@@ -58,8 +59,9 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Packs updates into one body. A single update makes the plain envelope of Meta's examples; several are distributed
-    /// randomly over values, changes and entries, because a receiver must process all of them.
+    /// Packs updates into one body. A single update makes the plain envelope of Meta's examples;
+    /// several are distributed randomly over values, changes and entries, because a receiver must
+    /// process all of them.
     pub(crate) fn pack(&self, updates: &[Update], now_ms: i64, rng: &mut Rng) -> String {
         let mut body = String::with_capacity(512 + updates.iter().map(|u| u.json.len() + 160).sum::<usize>());
         body.push_str(r#"{"object":"whatsapp_business_account","entry":["#);

@@ -1,8 +1,9 @@
-//! Injected faults, and the settings of the simulated platform; both are changed with `POST /control/faults`.
+//! Injected faults, and the settings of the simulated platform; both are changed with
+//! `POST /control/faults`.
 //!
-//! A fault occurs with a probability, for the next `next` times, or both. `next` takes precedence and draws no random
-//! number, so that a test that needs exactly three failures gets exactly three. The effect of each fault and setting is
-//! documented here.
+//! A fault occurs with a probability, for the next `next` times, or both. `next` takes precedence
+//! and draws no random number, so that a test that needs exactly three failures gets exactly three.
+//! The effect of each fault and setting is documented here.
 
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,8 @@ macro_rules! faults {
 
 faults! {
     faults {
-        /// The response is an error (`code`, 131000 by default) with its JSON and status; nothing is accepted.
+        /// The response is an error (`code`, 131000 by default) with its JSON and status; nothing
+        /// is accepted.
         send_error,
         /// HTTP 500 without JSON; nothing is accepted.
         send_http_500,
@@ -110,16 +112,18 @@ faults! {
         send_timeout_after,
         /// The connection is closed; nothing is accepted.
         send_drop_before,
-        /// The connection is closed, but the message is accepted and delivered: the lost response that duplicates messages.
+        /// The connection is closed, but the message is accepted and delivered: the lost response
+        /// that duplicates messages.
         send_drop_after,
         /// The response takes `ms` (1,000) of real time.
         send_slow,
         /// Accepted, then a `failed` status with `code` (131026).
         send_async_failure,
-        /// Calls other than messages are answered with `code` (131000). `only`: media, templates, groups, account.
+        /// Calls other than messages are answered with `code` (131000). `only`: media, templates,
+        /// groups, account.
         call_error,
-        /// The asynchronous part of a group operation fails with `code` (131000). `only`: create, delete, settings, remove,
-        /// approve.
+        /// The asynchronous part of a group operation fails with `code` (131000). `only`: create,
+        /// delete, settings, remove, approve.
         group_async_failure,
         /// A marketing message is not delivered (131049).
         marketing_capped,
@@ -143,11 +147,13 @@ faults! {
     settings {
         /// Webhooks are not delivered but wait.
         webhooks_paused: bool = false,
-        /// Maximum number of updates in one POST, 1 to 1,000. More than one also mixes entries and changes.
+        /// Maximum number of updates in one POST, 1 to 1,000. More than one also mixes entries and
+        /// changes.
         max_batch_size: usize = 1,
         /// How long to collect updates for a batch, in real milliseconds.
         batch_wait_ms: u64 = 0,
-        /// Delay before the first retry of a delivery. It doubles with each retry. Meta publishes no schedule.
+        /// Delay before the first retry of a delivery. It doubles with each retry. Meta publishes
+        /// no schedule.
         retry_initial_ms: i64 = 500,
         /// Maximum delay before a retry.
         retry_max_ms: i64 = 600_000,
@@ -165,15 +171,16 @@ faults! {
         unknown_numbers: UnknownNumbers = UnknownNumbers::Undeliverable,
         /// Enforces one message per 6 s to one person, after a burst of 45 (131056).
         pair_rate: bool = false,
-        /// Maximum number of messages per second (130429); 0 is unlimited. Meta's limit is 80 at first, later 1,000.
+        /// Maximum number of messages per second (130429); 0 is unlimited. Meta's limit is 80 at
+        /// first, later 1,000.
         throughput_per_second: u32 = 0,
-        /// Maximum number of people to whom the business may write first within 24 hours; 0 is unlimited. Meta's limits are
-        /// 250, 2,000, 10,000 and 100,000.
+        /// Maximum number of people to whom the business may write first within 24 hours; 0 is
+        /// unlimited. Meta's limits are 250, 2,000, 10,000 and 100,000.
         messaging_limit: u32 = 0,
         /// The error code above that limit; Meta does not document one.
         messaging_limit_code: u32 = 131_048,
-        /// Names of templates that exist in addition to those created through the API. While there are neither, every name
-        /// is accepted.
+        /// Names of templates that exist in addition to those created through the API. While there
+        /// are neither, every name is accepted.
         templates: Vec<String> = Vec::new(),
         /// How template reviews end.
         template_review: Review = Review::Approve,
@@ -181,14 +188,16 @@ faults! {
         template_review_ms: i64 = 0,
         /// Template messages are held for quality assessment.
         template_hold: bool = false,
-        /// How long they are held. Then they are sent, or fail if the template was paused meanwhile.
+        /// How long they are held. Then they are sent, or fail if the template was paused
+        /// meanwhile.
         template_hold_ms: i64 = 60_000,
-        /// How marketing messages are refused to people who opted out (131050), to US numbers and under `marketing_capped`
-        /// (131049).
+        /// How marketing messages are refused to people who opted out (131050), to US numbers and
+        /// under `marketing_capped` (131049).
         marketing: WindowRule = WindowRule::Async,
         /// Length of a free entry point. It was 72 hours in the past.
         entry_point_hours: u32 = 168,
-        /// Whether the account has a payment method. Without one, service messages end with the free tier (131042).
+        /// Whether the account has a payment method. Without one, service messages end with the
+        /// free tier (131042).
         payment_method: bool = true,
         /// Messages may have a `category` and then need no template.
         direct_send: bool = false,
@@ -202,8 +211,8 @@ faults! {
         group_delay_ms: i64 = 0,
         /// Maximum number of group operations per minute (131208); 0 is unlimited.
         group_operations_per_minute: u32 = 0,
-        /// Group webhooks vary as Meta's documentation does: the spelling of the participant's key, the place of
-        /// `initiated_by`, numbers for strings.
+        /// Group webhooks vary as Meta's documentation does: the spelling of the participant's key,
+        /// the place of `initiated_by`, numbers for strings.
         group_variants: bool = false,
         /// Every status has a `conversation`, as before v24.
         conversation_objects: bool = false,

@@ -1,7 +1,9 @@
-//! Groups of the official API (docs/whatsapp.md#groups): at most eight people, invited by link, administered by the business.
+//! Groups of the official API (docs/whatsapp.md#groups): at most eight people, invited by link,
+//! administered by the business.
 //!
-//! This module holds membership; the requests are in `graph/groups.rs`, their effects in `scheduled`. The business does not
-//! count among the eight, as the participant count excludes it; Meta's documentation does not say.
+//! This module holds membership; the requests are in `graph/groups.rs`, their effects in
+//! `scheduled`. The business does not count among the eight, as the participant count excludes it;
+//! Meta's documentation does not say.
 
 use crate::people::PersonNo;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,9 @@
-//! The state that all parts of the simulator share: the world behind one lock, the clock, the webhook sender, the log, and
-//! the events for the chat page.
+//! The state that all parts of the simulator share: the world behind one lock, the clock, the
+//! webhook sender, the log, and the events for the chat page.
 //!
-//! One lock suffices, because it is held for microseconds; and it makes the order of changes the order in which they are
-//! reported. This module imports only what it holds; everything that acts on the hub imports it.
+//! One lock suffices, because it is held for microseconds; and it makes the order of changes the
+//! order in which they are reported. This module imports only what it holds; everything that acts
+//! on the hub imports it.
 
 use crate::Config;
 use crate::account::{Account, ChatTerms};
@@ -53,7 +54,8 @@ pub(crate) struct Hub {
 /// Valid access tokens. They are outside the world because secrets are not saved.
 struct Tokens {
     access: String,
-    /// The app's own token. The platform accepts it for subscriptions only; here it is accepted everywhere.
+    /// The app's own token. The platform accepts it for subscriptions only; here it is accepted
+    /// everywhere.
     app: String,
 }
 
@@ -211,7 +213,8 @@ impl Hub {
         self.events.subscribe()
     }
 
-    /// Queues an update for delivery, with the faults that affect it. Returns `false` if the backlog is full.
+    /// Queues an update for delivery, with the faults that affect it. Returns `false` if the
+    /// backlog is full.
     pub(crate) fn deliver(&self, world: &mut World, mut update: Update) -> bool {
         let fault = world.faults.webhook_fault(&mut world.rng);
         if world.faults.max_batch_size > 1 {
@@ -229,8 +232,9 @@ impl Hub {
         self.webhook_sender.enqueue(update, due_ms)
     }
 
-    /// Restores the initial state: people, messages, faults, the random sequence, and an empty delivery queue. The clock
-    /// and the handshake are kept, and ids continue, so that a daemon that keeps its data sees no duplicates.
+    /// Restores the initial state: people, messages, faults, the random sequence, and an empty
+    /// delivery queue. The clock and the handshake are kept, and ids continue, so that a daemon
+    /// that keeps its data sees no duplicates.
     pub(crate) fn reset(&self) {
         self.webhook_sender.discard_all();
         *self.world() = World::new(&self.config);

@@ -21,7 +21,8 @@ impl Ids {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A message id: `wamid.` and base64 of a structure that contains the other party's number, as in Meta's examples.
+    /// A message id: `wamid.` and base64 of a structure that contains the other party's number, as
+    /// in Meta's examples.
     pub(crate) fn message(&self, person: &str, from_person: bool) -> String {
         let length = u8::try_from(person.len()).unwrap_or(u8::MAX);
         let mut bytes = vec![0x1c, 0x18, length];
@@ -44,7 +45,8 @@ impl Ids {
         1_000_000_000_000_000 + (self.nonce % 1_000_000_000) * 1_000_000 + self.serial()
     }
 
-    /// A group id: base64 of a structure that contains the business's number, as in Meta's examples.
+    /// A group id: base64 of a structure that contains the business's number, as in Meta's
+    /// examples.
     pub(crate) fn group(&self, display_number: &str) -> String {
         let digits = self.nonce % 1_000_000 * 1_000_000 + self.serial() % 1_000_000;
         let mut bytes = format!("capi_group:{display_number}:120363{digits:012}").into_bytes();
@@ -74,13 +76,15 @@ impl Ids {
     }
 }
 
-/// A business-scoped user id: the country, and digits that are the same for the same number in every run.
+/// A business-scoped user id: the country, and digits that are the same for the same number in
+/// every run.
 pub(crate) fn user_id(number: Option<&str>, serial: u64) -> String {
     let digits = number.map_or_else(|| serial.to_string(), str::to_owned);
     format!("{}.1349120865{digits:0>10}", number.map_or("NL", country))
 }
 
-/// The id of a template that the platform makes of a message itself: sixteen digits, the same for the same text.
+/// The id of a template that the platform makes of a message itself: sixteen digits, the same for
+/// the same text.
 pub(crate) fn derived_template(text: &str) -> String {
     // FNV-1a; collisions are harmless here.
     let hash = text

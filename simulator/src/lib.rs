@@ -1,13 +1,14 @@
-//! A local WhatsApp: the Cloud API as docs/whatsapp.md describes it, simulated people who write and tap, receipts, virtual
-//! time, and fault injection.
+//! A local WhatsApp: the Cloud API as docs/whatsapp.md describes it, simulated people who write and
+//! tap, receipts, virtual time, and fault injection.
 //!
-//! It is a separate program and shares no type with the daemon; otherwise a misunderstanding that both share would pass
-//! every test. It has one business number, with people and groups. It checks what the platform checks, so that a daemon
-//! that works here is not refused there. It is not meant to be exposed to a network.
+//! It is a separate program and shares no type with the daemon; otherwise a misunderstanding that
+//! both share would pass every test. It has one business number, with people and groups. It checks
+//! what the platform checks, so that a daemon that works here is not refused there. It is not meant
+//! to be exposed to a network.
 //!
-//! `graph` handles requests of the business, `say` messages from people; `receipts`, `scheduled` and `say` make updates,
-//! `delivery` posts them to the callback, `faults` decides what goes wrong, `control` is the control API, `page` the chat
-//! page. `hub` holds the shared state.
+//! `graph` handles requests of the business, `say` messages from people; `receipts`, `scheduled`
+//! and `say` make updates, `delivery` posts them to the callback, `faults` decides what goes wrong,
+//! `control` is the control API, `page` the chat page. `hub` holds the shared state.
 
 mod account;
 mod action;

@@ -1,8 +1,9 @@
 //! Checks the form and the limits of messages that the business sends (docs/whatsapp.md#bodies).
 //!
-//! Lengths are counted in Unicode characters. Types that the chat page cannot show in full (flows, products and others) are
-//! checked as far as the platform documents them; unknown types are refused. What depends on the state of the platform
-//! (templates, files, windows) is checked by `graph::send`.
+//! Lengths are counted in Unicode characters. Types that the chat page cannot show in full (flows,
+//! products and others) are checked as far as the platform documents them; unknown types are
+//! refused. What depends on the state of the platform (templates, files, windows) is checked by
+//! `graph::send`.
 
 use crate::refusal::Refusal;
 use serde_json::Value;

@@ -1,13 +1,15 @@
 //! The most recent requests in both directions, with their bodies.
 //!
-//! A ring buffer with truncated bodies: 500 entries of two bodies of 16 KiB are at most 16 MiB. `--max-log-entries 0`
-//! disables it. It contains no tokens or secrets, because headers are not kept.
+//! A ring buffer with truncated bodies: 500 entries of two bodies of 16 KiB are at most 16 MiB.
+//! `--max-log-entries 0` disables it. It contains no tokens or secrets, because headers are not
+//! kept.
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::VecDeque;
 
-/// Maximum length of a logged body in bytes. Longer than any message; webhooks with a thousand updates are truncated.
+/// Maximum length of a logged body in bytes. Longer than any message; webhooks with a thousand
+/// updates are truncated.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 #[derive(Clone, Debug, Default, Serialize)]

@@ -5,7 +5,8 @@ use clap::Parser;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-/// Simulate WhatsApp's Cloud API locally: Graph API, signed webhooks, chat page, virtual time, fault injection
+/// Simulate WhatsApp's Cloud API locally: Graph API, signed webhooks, chat page, virtual time,
+/// fault injection
 #[derive(Parser)]
 #[command(name = "beadle-simulator", version)]
 struct Args {
@@ -21,13 +22,15 @@ struct Args {
     /// File with the app secret
     #[arg(long, hide_short_help = true)]
     app_secret_file: Option<String>,
-    /// Token of the webhook handshake [default: --verify-token-file, then BEADLE_SIMULATOR_VERIFY_TOKEN]
+    /// Token of the webhook handshake [default: --verify-token-file, then
+    /// BEADLE_SIMULATOR_VERIFY_TOKEN]
     #[arg(long)]
     verify_token: Option<String>,
     /// File with the verify token
     #[arg(long, hide_short_help = true)]
     verify_token_file: Option<String>,
-    /// Token required by the Graph API [default: --access-token-file, then BEADLE_SIMULATOR_ACCESS_TOKEN]
+    /// Token required by the Graph API [default: --access-token-file, then
+    /// BEADLE_SIMULATOR_ACCESS_TOKEN]
     #[arg(long)]
     access_token: Option<String>,
     /// File with the access token
@@ -54,7 +57,8 @@ struct Args {
     /// Start without the default people Ana, Bram and Kadri
     #[arg(long)]
     no_people: bool,
-    /// JSON file with an array of templates, as they are submitted, that are approved from the start
+    /// JSON file with an array of templates, as they are submitted, that are approved from the
+    /// start
     #[arg(long, value_name = "FILE")]
     templates: Option<String>,
     /// Maximum number of messages to keep
@@ -66,7 +70,8 @@ struct Args {
     /// Maximum number of concurrent webhook deliveries
     #[arg(long, default_value_t = 32)]
     concurrency: usize,
-    /// Exit when standard input is closed, so that the simulator ends with the program that started it
+    /// Exit when standard input is closed, so that the simulator ends with the program that started
+    /// it
     #[arg(long)]
     exit_on_stdin_close: bool,
 }

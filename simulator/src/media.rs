@@ -1,7 +1,8 @@
-//! Files that the business uploads and people send, with the platform's limits and expiry (docs/whatsapp.md#media).
+//! Files that the business uploads and people send, with the platform's limits and expiry
+//! (docs/whatsapp.md#media).
 //!
-//! Files are in memory, bounded by `MAX_BYTES`; the oldest are dropped. A download URL contains its expiry and a keyed hash,
-//! so that no state is needed to check it.
+//! Files are in memory, bounded by `MAX_BYTES`; the oldest are dropped. A download URL contains its
+//! expiry and a keyed hash, so that no state is needed to check it.
 
 use crate::refusal::Refusal;
 use crate::wire;
@@ -95,7 +96,8 @@ pub(crate) fn check(mime: &str, bytes: &[u8]) -> Result<(), Refusal> {
             |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b));
         token(kind) && token(sub)
     });
-    // Clients send `application/octet-stream` for unknown types, which the platform refuses. The text is Meta's.
+    // Clients send `application/octet-stream` for unknown types, which the platform refuses. The
+    // text is Meta's.
     if !well_formed || essence(mime) == "application/octet-stream" {
         return Err(Refusal::new(
             100,

@@ -1,8 +1,8 @@
 //! Messages in both directions, and their states.
 //!
-//! A ring buffer: the newest messages are kept, older ones are dropped and counted. The messages of a chat are linked
-//! backwards, so that marking earlier messages as read and finding the last message with a certain button visit only the
-//! messages of that chat.
+//! A ring buffer: the newest messages are kept, older ones are dropped and counted. The messages of
+//! a chat are linked backwards, so that marking earlier messages as read and finding the last
+//! message with a certain button visit only the messages of that chat.
 
 use crate::groups::GroupNo;
 use crate::people::PersonNo;
@@ -11,8 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// The state of a message, by the platform's names. A message from a person is `delivered` when the callback responded
-/// with 200, and `read` when the business marked it.
+/// The state of a message, by the platform's names. A message from a person is `delivered` when the
+/// callback responded with 200, and `read` when the business marked it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MessageState {

@@ -1,5 +1,5 @@
-//! The chat page: static files compiled into the program. Plain JavaScript modules and style sheets, without a framework or
-//! a build step.
+//! The chat page: static files compiled into the program. Plain JavaScript modules and style
+//! sheets, without a framework or a build step.
 
 use crate::hub::Hub;
 use axum::Router;

@@ -4,8 +4,8 @@ use crate::ids;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Maximum number of people. A person takes about 400 bytes including the maps, so this many take half a gigabyte; a
-/// benchmark with a million contacts fits.
+/// Maximum number of people. A person takes about 400 bytes including the maps, so this many take
+/// half a gigabyte; a benchmark with a million contacts fits.
 const MAX_PEOPLE: usize = 1_200_000;
 
 /// The customer service window: 24 hours from the last inbound message (docs/whatsapp.md#windows).
@@ -14,7 +14,8 @@ pub(crate) const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 /// The index of a person. It does not change until a reset.
 pub(crate) type PersonNo = usize;
 
-/// How long a hidden number remains visible after the business wrote to it (docs/whatsapp.md#identities).
+/// How long a hidden number remains visible after the business wrote to it
+/// (docs/whatsapp.md#identities).
 const NUMBER_KNOWN_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -203,7 +204,8 @@ impl People {
         if !self.names.contains_key(slug) {
             return slug.to_owned();
         }
-        // Starting at the number of people finds a free id immediately even among many people of the same name.
+        // Starting at the number of people finds a free id immediately even among many people of
+        // the same name.
         let taken = |n: &usize| self.names.contains_key(&format!("{slug}-{n}"));
         let first = if self.all.len() < 100 { 2 } else { self.all.len() };
         let free = (first..).find(|n| !taken(n)).unwrap_or(first);
@@ -222,7 +224,8 @@ pub(crate) fn check_username(username: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// The digits of a phone number, which may contain `+ - ( ) .` and spaces; `None` unless there are 5 to 15 (E.164).
+/// The digits of a phone number, which may contain `+ - ( ) .` and spaces; `None` unless there are
+/// 5 to 15 (E.164).
 pub(crate) fn digits(number: &str) -> Option<String> {
     let digits: String = number.chars().filter(|c| !matches!(c, '+' | '-' | '(' | ')' | ' ' | '.')).collect();
     let fits = (5..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());

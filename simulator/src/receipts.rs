@@ -1,4 +1,5 @@
-//! The states of messages, and the statuses that report them (docs/whatsapp.md#statuses and docs/whatsapp.md#group-statuses).
+//! The states of messages, and the statuses that report them (docs/whatsapp.md#statuses and
+//! docs/whatsapp.md#group-statuses).
 
 use crate::action::ScheduledAction;
 use crate::envelope::{Update, UpdateKind};
@@ -10,7 +11,8 @@ use crate::{account, view, wire};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// Advances a message of the business to a state and to the states that follow from it, and sends the statuses.
+/// Advances a message of the business to a state and to the states that follow from it, and sends
+/// the statuses.
 pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: MessageState) {
     let mut state = first;
     loop {
@@ -58,7 +60,8 @@ fn record_state(world: &mut World, seq: u64, state: MessageState, now_ms: i64) {
     }
 }
 
-/// Advances a group message to a state for some members. Their statuses share one webhook, as Meta aggregates them.
+/// Advances a group message to a state for some members. Their statuses share one webhook, as Meta
+/// aggregates them.
 pub(crate) fn reach_in_group(hub: &Hub, world: &mut World, seq: u64, members: &[PersonNo], state: MessageState) {
     let now_ms = hub.clock.now_ms();
     let Some(message) = world.messages.get_mut(seq) else { return };
@@ -86,7 +89,8 @@ pub(crate) fn reach_in_group(hub: &Hub, world: &mut World, seq: u64, members: &[
     }
 }
 
-/// A person reads a chat: the messages delivered to them up to `last` become read. Returns their number.
+/// A person reads a chat: the messages delivered to them up to `last` become read. Returns their
+/// number.
 pub(crate) fn read_by(hub: &Hub, world: &mut World, chat: Chat, reader: PersonNo, last: u64) -> usize {
     let unread = |message: &&Message| {
         message.from_business
@@ -142,7 +146,8 @@ pub(crate) fn mark_delivered(hub: &Hub, messages: &[u64]) {
     }
 }
 
-/// Sends the status of a message, with the faults that affect it. `members` are those of a group that it is about.
+/// Sends the status of a message, with the faults that affect it. `members` are those of a group
+/// that it is about.
 fn send_receipt(hub: &Hub, world: &mut World, seq: u64, state: MessageState, now_ms: i64, members: &[PersonNo]) {
     if state == MessageState::Accepted || !world.faults.receipts {
         return;
@@ -254,7 +259,8 @@ fn base(message: &Message, state: MessageState, now_ms: i64, recipient: &str) ->
     status
 }
 
-/// The `conversation`: since v24 only while a free entry point is open, before that with every message.
+/// The `conversation`: since v24 only while a free entry point is open, before that with every
+/// message.
 fn conversation(world: &World, message: &Message, person: &Person, state: MessageState, now_ms: i64) -> Option<Value> {
     let pricing = message.pricing.as_ref().filter(|_| matches!(state, MessageState::Sent | MessageState::Delivered))?;
     let is_free_entry = pricing.r#type == "free_entry_point";

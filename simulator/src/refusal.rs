@@ -1,7 +1,8 @@
 //! The platform's errors (docs/whatsapp.md#errors) and their JSON.
 //!
-//! Titles are Meta's where they are documented, otherwise in the same style; clients should branch on `code` and `details`.
-//! The HTTP status is the documented one, which is 400 even for throttling.
+//! Titles are Meta's where they are documented, otherwise in the same style; clients should branch
+//! on `code` and `details`. The HTTP status is the documented one, which is 400 even for
+//! throttling.
 
 use axum::http::Method;
 use serde_json::{Value, json};

@@ -1,8 +1,10 @@
-//! What happens to every request before it is routed: the `Host` header is checked, and Graph paths are normalised.
+//! What happens to every request before it is routed: the `Host` header is checked, and Graph paths
+//! are normalised.
 //!
-//! The control API has no authentication and is reached from a browser. A page on the internet can make a browser send
-//! requests to a loopback address by resolving its own name to it (DNS rebinding); such requests carry that name in
-//! `Host`. Accepted are therefore addresses, `localhost`, and names without a dot, which cannot be public.
+//! The control API has no authentication and is reached from a browser. A page on the internet can
+//! make a browser send requests to a loopback address by resolving its own name to it (DNS
+//! rebinding); such requests carry that name in `Host`. Accepted are therefore addresses,
+//! `localhost`, and names without a dot, which cannot be public.
 
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
@@ -39,7 +41,8 @@ fn is_local(host: &str) -> bool {
     name.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
 }
 
-/// A Graph path without a slash at the end, and with the default version if it names none; `None` if nothing changes.
+/// A Graph path without a slash at the end, and with the default version if it names none; `None`
+/// if nothing changes.
 fn normalised(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     let trimmed = path.trim_end_matches('/');

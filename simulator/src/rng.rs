@@ -1,8 +1,8 @@
 //! A seeded random number generator: the same seed injects the same faults in the same order.
 //!
-//! SplitMix64 (Steele, Lea, Flood 2014) is short, passes BigCrush, and is sufficient here. Ids are not generated from it:
-//! they must differ between two runs with the same seed, or a daemon that keeps its data would treat the messages of the
-//! second run as duplicates.
+//! SplitMix64 (Steele, Lea, Flood 2014) is short, passes BigCrush, and is sufficient here. Ids are
+//! not generated from it: they must differ between two runs with the same seed, or a daemon that
+//! keeps its data would treat the messages of the second run as duplicates.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,8 @@ impl Rng {
         self.next_u64().checked_rem(end).unwrap_or(0)
     }
 
-    /// True with this probability. A probability of 0 draws no number, so that switching a fault off does not change the
-    /// rest of the sequence.
+    /// True with this probability. A probability of 0 draws no number, so that switching a fault
+    /// off does not change the rest of the sequence.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         if probability <= 0.0 {
             return false;

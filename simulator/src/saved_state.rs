@@ -1,9 +1,10 @@
-//! The whole state as one JSON document, to be restored later or elsewhere: the starting point of a demo or a scenario, or
-//! the reproduction of a bug.
+//! The whole state as one JSON document, to be restored later or elsewhere: the starting point of a
+//! demo or a scenario, or the reproduction of a bug.
 //!
-//! It contains people, groups, messages, files, templates, the account, faults and settings, the random sequence, the time,
-//! and everything that waits for the clock. It does not contain secrets, addresses, the log, or bodies that wait to be
-//! retried (they are signed). It can be saved only while nothing is in flight.
+//! It contains people, groups, messages, files, templates, the account, faults and settings, the
+//! random sequence, the time, and everything that waits for the clock. It does not contain secrets,
+//! addresses, the log, or bodies that wait to be retried (they are signed). It can be saved only
+//! while nothing is in flight.
 
 use crate::account::Account;
 use crate::faults::Faults;
@@ -75,7 +76,8 @@ pub(crate) fn save(hub: &Hub) -> Result<SavedState, String> {
     })
 }
 
-/// Replaces the whole state by a saved one. A virtual clock is set to the saved time; the system clock is unchanged.
+/// Replaces the whole state by a saved one. A virtual clock is set to the saved time; the system
+/// clock is unchanged.
 pub(crate) fn load(hub: &Hub, saved: SavedState) -> Result<(), String> {
     if saved.version != VERSION {
         return Err(format!("the state must have version {VERSION}, but has version {}", saved.version));

@@ -23,10 +23,11 @@ pub(crate) struct Say {
     pub tap: Option<String>,
     /// An emoji; an empty one removes the reaction.
     pub reaction: Option<String>,
-    /// A message object (docs/whatsapp.md#messages). If missing, `id`, `timestamp`, the sender, and the type, hash and URL of
-    /// a file are added.
+    /// A message object (docs/whatsapp.md#messages). If missing, `id`, `timestamp`, the sender, and
+    /// the type, hash and URL of a file are added.
     pub message: Option<Map<String, Value>>,
-    /// The id of the message that is tapped, reacted to or quoted; by default the newest that matches.
+    /// The id of the message that is tapped, reacted to or quoted; by default the newest that
+    /// matches.
     pub on: Option<String>,
 }
 
@@ -193,7 +194,8 @@ fn push(hub: &Hub, world: &mut World, speaker: Speaker, mut message: Map<String,
     seq
 }
 
-/// Opens the window. System messages do not. After a message from an ad, a reply will open a free entry point.
+/// Opens the window. System messages do not. After a message from an ad, a reply will open a free
+/// entry point.
 fn open_window(world: &mut World, speaker: Speaker, sent_ms: i64, kind: &str, from_ad: bool) {
     if kind == "system" {
         return;
@@ -235,7 +237,8 @@ fn message_in<'a>(world: &'a World, chat: Chat, id: &str) -> Result<&'a Message,
         .ok_or_else(|| SayError::NotFound(format!("message `{id}` is not in this chat or no longer kept")))
 }
 
-/// The candidates for a tap or a reaction: the message with this id, or all messages of the business, newest first.
+/// The candidates for a tap or a reaction: the message with this id, or all messages of the
+/// business, newest first.
 fn candidates<'a>(world: &'a World, chat: Chat, on: Option<&str>) -> Result<Vec<&'a Message>, SayError> {
     match on {
         Some(id) => Ok(vec![message_in(world, chat, id)?]),

@@ -1,5 +1,5 @@
-//! Performs scheduled actions: message states, template reviews, the end of pauses, and the asynchronous part of group
-//! operations; and sends the webhooks that report them.
+//! Performs scheduled actions: message states, template reviews, the end of pauses, and the
+//! asynchronous part of group operations; and sends the webhooks that report them.
 
 use crate::action::{GroupOperation, ScheduledAction};
 use crate::envelope::{Update, UpdateKind};
@@ -69,7 +69,8 @@ fn review(hub: &Hub, world: &mut World, id: &str) {
     send_field(hub, world, "message_template_status_update", &value);
 }
 
-/// Sends a webhook of a field other than `messages`. If the backlog is full, the sender counts it as dropped.
+/// Sends a webhook of a field other than `messages`. If the backlog is full, the sender counts it
+/// as dropped.
 pub(crate) fn send_field(hub: &Hub, world: &mut World, field: &str, value: &Value) {
     let update = Update { json: wire::to_json(value).into(), ..Update::new(0, UpdateKind::Field(field.to_owned())) };
     hub.deliver(world, update);
@@ -186,7 +187,8 @@ fn finish_group_operation(
     }
 }
 
-/// Changes a group's settings unless the operation failed; returns the members of the webhook event.
+/// Changes a group's settings unless the operation failed; returns the members of the webhook
+/// event.
 fn change_settings(
     group: &mut Group,
     subject: Option<String>,

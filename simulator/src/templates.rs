@@ -1,7 +1,8 @@
 //! Message templates and their states (docs/whatsapp.md#templates).
 //!
-//! PENDING → APPROVED or REJECTED; APPROVED ⇄ PAUSED, and the third pause disables. The outcome of a review is a setting or
-//! is decided through the control API. `draft` checks new templates, `fill` the parameters of a message.
+//! PENDING → APPROVED or REJECTED; APPROVED ⇄ PAUSED, and the third pause disables. The outcome of
+//! a review is a setting or is decided through the control API. `draft` checks new templates,
+//! `fill` the parameters of a message.
 
 pub(crate) mod draft;
 pub(crate) mod fill;
@@ -136,7 +137,8 @@ impl Template {
         value
     }
 
-    /// Pauses the template, or disables it the third time. Returns the event, and the end of the pause.
+    /// Pauses the template, or disables it the third time. Returns the event, and the end of the
+    /// pause.
     pub(crate) fn pause(&mut self, now_ms: i64) -> (&'static str, Option<i64>) {
         let duration = usize::try_from(self.pauses).ok().and_then(|n| PAUSES_MS.get(n));
         self.pauses += 1;

@@ -1,11 +1,13 @@
 //! Delivers updates to the callback: signed, concurrently, and retried until the response is 200.
 //!
-//! Each lane delivers one body at a time. Updates about one person share a lane and arrive in order while nothing fails;
-//! lanes run concurrently. A body that was not answered with 200 is retried after a delay with the same bytes; its order
-//! relative to later updates is not kept, as with Meta. After seven days it is abandoned.
+//! Each lane delivers one body at a time. Updates about one person share a lane and arrive in order
+//! while nothing fails; lanes run concurrently. A body that was not answered with 200 is retried
+//! after a delay with the same bytes; its order relative to later updates is not kept, as with
+//! Meta. After seven days it is abandoned.
 //!
-//! Nothing is delivered before the callback has echoed the challenge. `MAX_UPDATES` bounds everything that waits here. This
-//! module holds the queues and timers; `delivery` has the tasks that work on them.
+//! Nothing is delivered before the callback has echoed the challenge. `MAX_UPDATES` bounds
+//! everything that waits here. This module holds the queues and timers; `delivery` has the tasks
+//! that work on them.
 
 use crate::action::ScheduledAction;
 use crate::envelope::Update;
@@ -18,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 
-/// Maximum number of updates that wait in total. At about 1 KB each this is 200 MB, an outage of minutes under load.
+/// Maximum number of updates that wait in total. At about 1 KB each this is 200 MB, an outage of
+/// minutes under load.
 const MAX_UPDATES: usize = 200_000;
 
 /// Where webhooks are delivered, and the token of the handshake.
@@ -45,7 +48,8 @@ impl Callback {
 pub(crate) struct SenderStatus {
     /// Updates that are queued or being delivered.
     pub in_flight: usize,
-    /// Updates and actions that wait for the simulator's clock: retries, delayed receipts and webhooks.
+    /// Updates and actions that wait for the simulator's clock: retries, delayed receipts and
+    /// webhooks.
     pub waiting: usize,
     /// Deliveries answered with 200.
     pub deliveries: u64,
@@ -116,7 +120,8 @@ pub(crate) struct SignedBody {
 pub(crate) enum TimedTask {
     /// Deliver on this lane.
     Deliver(usize, Content),
-    /// Perform an action. The flag says that it was due immediately and therefore counts as in flight.
+    /// Perform an action. The flag says that it was due immediately and therefore counts as in
+    /// flight.
     Perform(ScheduledAction, bool),
 }
 
@@ -142,7 +147,8 @@ pub(crate) struct Lanes(pub Vec<UnboundedReceiver<Queued>>);
 impl WebhookSender {
     /// Creates a sender with this many lanes.
     pub(crate) fn new(lanes: usize, callback: Callback) -> (Self, Lanes) {
-        // The channels are bounded together by `MAX_UPDATES`, so that one full lane does not stop the others.
+        // The channels are bounded together by `MAX_UPDATES`, so that one full lane does not stop
+        // the others.
         let (lanes, ends) = (0..lanes.max(1)).map(|_| unbounded_channel()).unzip();
         let webhook_sender = Self {
             lanes,
@@ -177,8 +183,8 @@ impl WebhookSender {
         status.in_flight + status.waiting + updates <= MAX_UPDATES
     }
 
-    /// Queues an update for delivery, immediately or at a due time. Returns `false` if the backlog is full; the update is
-    /// then dropped and counted.
+    /// Queues an update for delivery, immediately or at a due time. Returns `false` if the backlog
+    /// is full; the update is then dropped and counted.
     pub(crate) fn enqueue(&self, update: Update, due_ms: Option<i64>) -> bool {
         let lane = update.lane;
         let Some(epoch) = self.admit(due_ms.is_some()) else { return false };
@@ -223,8 +229,8 @@ impl WebhookSender {
         self.status.send_modify(|status| status.handshake_done = true);
     }
 
-    /// Everything that waits for the clock. Retries are only counted: their bytes are signed, and belong to the callback
-    /// that did not accept them.
+    /// Everything that waits for the clock. Retries are only counted: their bytes are signed, and
+    /// belong to the callback that did not accept them.
     pub(crate) fn waiting(&self) -> WaitingForClock {
         let mut waiting = WaitingForClock::default();
         for ((due_ms, _), (_, task)) in &self.timers.lock().tasks {
@@ -265,7 +271,8 @@ impl WebhookSender {
         epoch
     }
 
-    /// Updates the status for an item of this epoch; items of an earlier epoch are no longer counted.
+    /// Updates the status for an item of this epoch; items of an earlier epoch are no longer
+    /// counted.
     pub(crate) fn settle(&self, epoch: u64, change: impl FnOnce(&mut SenderStatus)) {
         self.status.send_if_modified(|status| {
             let current = status.epoch == epoch;

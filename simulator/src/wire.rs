@@ -1,7 +1,8 @@
 //! Serialises and signs JSON as Meta does.
 //!
-//! The body is ASCII: `/` is written as `\/` and every non-ASCII character as `\uXXXX` in lower-case hex. The signature is
-//! over exactly those bytes, so a receiver that reserialises before verifying fails here as it would with Meta.
+//! The body is ASCII: `/` is written as `\/` and every non-ASCII character as `\uXXXX` in
+//! lower-case hex. The signature is over exactly those bytes, so a receiver that reserialises
+//! before verifying fails here as it would with Meta.
 
 use hmac::{Hmac, Mac};
 use serde::Serialize;

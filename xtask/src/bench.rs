@@ -1,7 +1,7 @@
 //! `cargo xtask bench [STEP…]`: runs `beadle-bench` in the release profile.
 //!
-//! It builds everything first, so that nothing compiles during a measurement, and writes the figures to `bench.json` in the
-//! target folder.
+//! It builds everything first, so that nothing compiles during a measurement, and writes the
+//! figures to `bench.json` in the target folder.
 
 use crate::clients;
 use crate::components;
@@ -11,7 +11,8 @@ use crate::shell::{self, Result, cargo, command, run as call};
 /// Builds and measures; the arguments are passed to the bench.
 pub fn run(words: &[String]) -> Result {
     eprintln!("building the daemon and the bench in the release profile: minutes the first time");
-    // In one build: another selection would resolve other features and compile wasmtime again (ADR 0012).
+    // In one build: another selection would resolve other features and compile wasmtime again
+    // (ADR 0012).
     call(cargo().args([
         "build",
         "--release",

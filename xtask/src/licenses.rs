@@ -1,5 +1,6 @@
-//! The licence texts of everything that is linked into our programs and plugins, for packages: their licences require that
-//! the texts come with the binaries. `deny.toml` says which licences are accepted.
+//! The licence texts of everything that is linked into our programs and plugins, for packages:
+//! their licences require that the texts come with the binaries. `deny.toml` says which licences
+//! are accepted.
 
 use crate::shell::{self, Failure, Result, cargo, output};
 use serde_json::Value;

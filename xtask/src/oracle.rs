@@ -1,4 +1,5 @@
-//! Schedules against an independent implementation: cronsim and Python's time zones, with the same tzdata release.
+//! Schedules against an independent implementation: cronsim and Python's time zones, with the same
+//! tzdata release.
 //!
 //! `tests/oracle/moments_test.py` says what is compared and where the two differ on purpose.
 

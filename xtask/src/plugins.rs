@@ -1,4 +1,5 @@
-//! `cargo xtask plugins [NAME…]`: builds the plugins of `plugins/` into the folder in which the demo and the tests look.
+//! `cargo xtask plugins [NAME…]`: builds the plugins of `plugins/` into the folder in which the
+//! demo and the tests look.
 //!
 //! The compiler and the conversion are beadle-workshop's, as for any author.
 
@@ -20,7 +21,8 @@ pub fn build(names: &[String]) -> Result<Vec<Built>> {
     build_in("plugins", names, "plugins")
 }
 
-/// Builds the plugins for scenarios and the bench into `test-plugins/` of the target folder, where the demo does not look.
+/// Builds the plugins for scenarios and the bench into `test-plugins/` of the target folder, where
+/// the demo does not look.
 pub fn build_for_tests() -> Result<Vec<Built>> {
     build_in("plugins/tests", &[], "test-plugins")
 }

@@ -1,6 +1,7 @@
 //! The test of `config/Caddyfile` in a real Caddy.
 //!
-//! Caddy is installed by apt if this runs as root. Where that is not possible, the stage is skipped, and says so.
+//! Caddy is installed by apt if this runs as root. Where that is not possible, the stage is
+//! skipped, and says so.
 
 use crate::shell::{self, Failure, Result, cargo, command, run as call};
 use crate::stages::Outcome;

@@ -1,10 +1,12 @@
-//! Packages from PyPI for tests, in a virtual environment below the target folder, in exact versions and by hash.
+//! Packages from PyPI for tests, in a virtual environment below the target folder, in exact
+//! versions and by hash.
 
 use crate::shell::{self, Failure, Result, command, run as call};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The Python of an environment with these requirements. `purpose` names the package that needs it in errors.
+/// The Python of an environment with these requirements. `purpose` names the package that needs it
+/// in errors.
 pub fn environment(name: &str, requirements: &Path, purpose: &str) -> Result<PathBuf> {
     if !shell::have("python3") {
         let message = format!("{purpose} needs Python 3.10 or newer: install python3 with its venv module");

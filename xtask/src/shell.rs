@@ -17,8 +17,9 @@ pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The cargo that runs this program, without what it told this program about its own package: build scripts of dependencies
-/// would see a change, so that half of the workspace would be compiled again after every cargo that was called directly.
+/// The cargo that runs this program, without what it told this program about its own package: build
+/// scripts of dependencies would see a change, so that half of the workspace would be compiled
+/// again after every cargo that was called directly.
 pub fn cargo() -> Command {
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let of_package = |name: &OsString| {
@@ -31,8 +32,8 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// A seed that is different in each run. At most nine digits, because a person may repeat it and libFuzzer reads 32 bits;
-/// not 0, which is a random one for libFuzzer.
+/// A seed that is different in each run. At most nine digits, because a person may repeat it and
+/// libFuzzer reads 32 bits; not 0, which is a random one for libFuzzer.
 pub fn random_seed() -> u64 {
     // The state of a map's hasher is the only source of random numbers in the standard library.
     RandomState::new().build_hasher().finish() % 999_999_999 + 1

@@ -1,7 +1,8 @@
-//! A task in stages: each is announced, timed and watched, and a failure names the command that repeats it.
+//! A task in stages: each is announced, timed and watched, and a failure names the command that
+//! repeats it.
 //!
-//! The first failure ends the task, so that its message is the last thing printed. A stage that could not run says why, in
-//! the summary too; whether that is a failure is up to the caller.
+//! The first failure ends the task, so that its message is the last thing printed. A stage that
+//! could not run says why, in the summary too; whether that is a failure is up to the caller.
 
 use crate::shell::{Failure, Result};
 use std::sync::mpsc;

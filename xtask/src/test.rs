@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must pass, cheapest checks first.
 //!
-//! It installs what it needs and says so. The first stage that fails ends it with the command that repeats that stage. It
-//! prints the time of each stage and asserts none. A stage that cannot run here is skipped and said to be; `--no-skip`, for
-//! CI, makes that a failure.
+//! It installs what it needs and says so. The first stage that fails ends it with the command that
+//! repeats that stage. It prints the time of each stage and asserts none. A stage that cannot run
+//! here is skipped and said to be; `--no-skip`, for CI, makes that a failure.
 
 use crate::shell::{self, Failure, Result, cargo, run as call};
 use crate::stages::{Outcome, Stages};
@@ -16,7 +16,8 @@ struct Options {
     long: bool,
     /// A stage that cannot run here is a failure.
     no_skip: bool,
-    /// The seed of their random numbers. A long run chooses one; without either, a scenario that fails prints its own.
+    /// The seed of their random numbers. A long run chooses one; without either, a scenario that
+    /// fails prints its own.
     seed: Option<u64>,
     /// Only these stages; all where empty.
     only: Vec<String>,
@@ -25,8 +26,8 @@ struct Options {
 /// A stage: name and function.
 type Stage = (&'static str, fn(&Options) -> Result<Outcome>);
 
-/// The stages in order: what needs no compiler, then what needs the build of the workspace, then what needs plugins too; in
-/// each, the shortest first.
+/// The stages in order: what needs no compiler, then what needs the build of the workspace, then
+/// what needs plugins too; in each, the shortest first.
 const STAGES: &[Stage] = &[
     ("tools", |_| passed(tools::check())),
     ("fmt", |_| {
@@ -39,7 +40,8 @@ const STAGES: &[Stage] = &[
     ("clippy", |_| {
         passed(call(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])))
     }),
-    // Always the whole workspace: a part of it would resolve other features and compile wasmtime again (ADR 0012).
+    // Always the whole workspace: a part of it would resolve other features and compile wasmtime
+    // again (ADR 0012).
     ("build", |_| passed(call(cargo().args(["build", "--workspace", "--all-targets"])))),
     ("oracle", |options| passed(oracle::test(options.seed))),
     ("clients", |_| passed(clients::test())),
@@ -62,7 +64,8 @@ const STAGES: &[Stage] = &[
     (FUZZ, |options| passed(fuzz::fuzz(&fuzz::TARGETS, FUZZ_SECONDS, options.seed))),
 ];
 
-/// This stage has its own build and takes most of an hour, so it runs with `--long` or by its name only.
+/// This stage has its own build and takes most of an hour, so it runs with `--long` or by its name
+/// only.
 const FUZZ: &str = "fuzz";
 /// Real seconds for each fuzz target.
 const FUZZ_SECONDS: u64 = 300;
@@ -135,7 +138,8 @@ fn plugins_cargo() -> Command {
 /// Cases of each property test in a long run instead of 256: minutes in total.
 const LONG_CASES: u32 = 20_000;
 
-/// Cargo with the environment of the property tests. One that fails stores its smallest case next to the test.
+/// Cargo with the environment of the property tests. One that fails stores its smallest case next
+/// to the test.
 fn units(options: &Options) -> Command {
     let mut command = cargo();
     if options.long {

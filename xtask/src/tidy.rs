@@ -1,9 +1,9 @@
 //! `cargo xtask tidy`: invariants of the repository that text and manifests can show.
 //!
-//! The compiler and clippy (`clippy.toml`) check what they can; this checks the rest: layering, references, the contract's
-//! document, and a few rules about text. It knows no Rust syntax: a rule that needs a parser does not belong here. Every
-//! finding says where, what, and what to do. An exception stands on the line or the one before, with a reason:
-//! `// tidy: REASON`.
+//! The compiler and clippy (`clippy.toml`) check what they can; this checks the rest: layering,
+//! references, the contract's document, and a few rules about text. It knows no Rust syntax: a rule
+//! that needs a parser does not belong here. Every finding says where, what, and what to do. An
+//! exception stands on the line or the one before, with a reason: `// tidy: REASON`.
 
 mod circles;
 mod contract;

@@ -1,5 +1,5 @@
-//! What the tests need besides Rust, looked for before anything is compiled: a missing Node is reported at once, not
-//! after half an hour.
+//! What the tests need besides Rust, looked for before anything is compiled: a missing Node is
+//! reported at once, not after half an hour.
 
 use crate::shell::{self, Failure, Result, command};
 use beadle_workshop::Toolchain;

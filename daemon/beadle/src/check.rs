@@ -1,7 +1,8 @@
 //! `beadle check`: reads the configuration as `run` does and reports every error in it.
 //!
-//! It changes nothing, so it can be used while a daemon runs and before a file is installed. If a daemon runs at the
-//! configuration's socket, it lists what a reload would change and what needs a restart.
+//! It changes nothing, so it can be used while a daemon runs and before a file is installed. If a
+//! daemon runs at the configuration's socket, it lists what a reload would change and what needs a
+//! restart.
 
 use crate::cli::Client;
 use crate::config::{self, Diagnostic, Environment, Loaded, Span, changes};
@@ -93,7 +94,8 @@ fn schedule_place(loaded: &Loaded, schedule: &str, keys: &[&str]) -> Option<Span
     key.or_else(|| loaded.places.get(&format!("schedule.{schedule}"))).cloned()
 }
 
-/// The warnings of `beadle schedules show`, without the zones of members, which only a daemon knows.
+/// The warnings of `beadle schedules show`, without the zones of members, which only a daemon
+/// knows.
 fn schedule_warnings(schedule: &Schedule, loaded: &Loaded) -> Vec<Diagnostic> {
     let zones = [schedule.zones.home().clone()];
     let place = schedule_place(loaded, &schedule.name, &[schedule.source.0]);

@@ -1,11 +1,12 @@
 //! `beadle demo`: a simulator, a daemon and a chat page, without setup and without leftovers.
 //!
-//! The simulator is the program next to this one. The daemon runs in this process with a configuration in a temporary
-//! directory, which is deleted when the demo ends. Secrets are generated for each demo. Time is the simulator's: it runs
-//! like the machine's and can be advanced on the chat page.
+//! The simulator is the program next to this one. The daemon runs in this process with a
+//! configuration in a temporary directory, which is deleted when the demo ends. Secrets are
+//! generated for each demo. Time is the simulator's: it runs like the machine's and can be advanced
+//! on the chat page.
 //!
-//! Plugin authors work in it: files in the demo's own plugin folder run before the installed plugins, and `--watch`
-//! builds a plugin's sources into that folder.
+//! Plugin authors work in it: files in the demo's own plugin folder run before the installed
+//! plugins, and `--watch` builds a plugin's sources into that folder.
 
 use crate::author::BuildLoop;
 use crate::cli::DemoArgs;
@@ -138,7 +139,8 @@ fn stems(folder: &Path) -> Vec<String> {
     stems
 }
 
-/// The projects to build while the demo runs, and the toolchain; errors are reported before anything starts.
+/// The projects to build while the demo runs, and the toolchain; errors are reported before
+/// anything starts.
 fn watched(args: &DemoArgs) -> Result<(Vec<Project>, Option<Toolchain>), Failure> {
     let projects = args.watch.iter().map(|folder| Project::find(folder)).collect::<Result<Vec<_>, _>>()?;
     let toolchain = if projects.is_empty() { None } else { Some(Toolchain::find()?) };
@@ -159,7 +161,8 @@ fn secret() -> Result<String, DemoError> {
 
 /// The demo's own plugin folder, relative to its scratch folder.
 const OWN: &str = "plugins";
-/// The order of installed plugins: those of an author come first, because `echo` answers everything.
+/// The order of installed plugins: those of an author come first, because `echo` answers
+/// everything.
 const LAST: i32 = 10;
 
 /// An update for `community-updates`.
@@ -175,7 +178,8 @@ purpose = "We help each other out in the neighbourhood."
 rules = "1. Be kind.\n2. No advertising.\n3. What is said here stays here."
 "#;
 
-/// `reminder` observes windows that are about to close; advance the clock on the chat page to see it.
+/// `reminder` observes windows that are about to close; advance the clock on the chat page to see
+/// it.
 const REMINDER: &str = r#"
 [plugins.reminder]
 stage = "observe"
@@ -194,9 +198,9 @@ const TEMPLATES: &str = r#"[
   ]}
 ]"#;
 
-/// `community-updates` sends a document of the demo each evening, to members whose window is closed by a template if
-/// they have agreed with the word NEWS. Advance the clock on the chat page by a day to see it; `beadle gate explain` says why
-/// others get none.
+/// `community-updates` sends a document of the demo each evening, to members whose window is closed
+/// by a template if they have agreed with the word NEWS. Advance the clock on the chat page by a
+/// day to see it; `beadle gate explain` says why others get none.
 const UPDATES: &str = r#"
 [plugins.community-updates]
 order = -20

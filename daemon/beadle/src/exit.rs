@@ -22,7 +22,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Writes to standard output. `Err` holds the exit code; a reader that stopped reading (`head`) is no failure.
+/// Writes to standard output. `Err` holds the exit code; a reader that stopped reading (`head`) is
+/// no failure.
 pub fn print(text: &str) -> Result<(), Exit> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {

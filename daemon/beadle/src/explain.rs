@@ -1,8 +1,8 @@
-//! `beadle explain [CODE]`: a page for every code that an error, a refusal, a warning or a dead letter
-//! can carry.
+//! `beadle explain [CODE]`: a page for every code that an error, a refusal, a warning or a dead
+//! letter can carry.
 //!
-//! The pages are compiled in, so that they are available when nothing else is. Tests check that every
-//! code of every crate has exactly one page, and that all pages have the same sections.
+//! The pages are compiled in, so that they are available when nothing else is. Tests check that
+//! every code of every crate has exactly one page, and that all pages have the same sections.
 
 use crate::cli::table::cut;
 use crate::exit::{Exit, print};

@@ -1,10 +1,10 @@
 //! A clock that follows a simulator's: `beadle run --clock URL`.
 //!
-//! `GET URL?after=REV&follower=OURS` answers `{"now_ms", "rev"}` once its revision differs from REV, or
-//! after a while with the same one. The daemon's civil time is set to the answer. OURS is the address at
-//! which the simulator asks whether everything that its last step set off is done, and when the next
-//! thing is due here (`GET /api/v1/clock`); so it advances from due moment to due moment of both. While
-//! the simulator does not answer, time stands still.
+//! `GET URL?after=REV&follower=OURS` answers `{"now_ms", "rev"}` once its revision differs from
+//! REV, or after a while with the same one. The daemon's civil time is set to the answer. OURS is
+//! the address at which the simulator asks whether everything that its last step set off is done,
+//! and when the next thing is due here (`GET /api/v1/clock`); so it advances from due moment to due
+//! moment of both. While the simulator does not answer, time stands still.
 
 use beadle_clock::{Activity, Clock, ManualClock};
 use beadle_model::Timestamp;
@@ -43,7 +43,8 @@ pub struct FollowedClock {
 }
 
 impl FollowedClock {
-    /// Waits until everything that revision `rev` (or a later one) set off is done; at most `patience`.
+    /// Waits until everything that revision `rev` (or a later one) set off is done; at most
+    /// `patience`.
     pub async fn settled(&self, rev: u64, patience: Duration) -> Activity {
         let mut revisions = self.rev.clone();
         let settled = async {
@@ -60,8 +61,8 @@ impl FollowedClock {
     }
 }
 
-/// A clock that shows what the one at `url` shows, from its first answer until the process ends. `follower` is where the
-/// simulator can ask about this daemon.
+/// A clock that shows what the one at `url` shows, from its first answer until the process ends.
+/// `follower` is where the simulator can ask about this daemon.
 pub async fn follow(url: &str, follower: &str, tasks: &Tasks) -> Result<(Clock, FollowedClock), ClockUnreadable> {
     let unreadable = |error: String| ClockUnreadable { url: url.to_owned(), error };
     let mut url = reqwest::Url::parse(url).map_err(|error| unreadable(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! `beadle`: the daemon and its command line.
 //!
-//! This crate assembles the others: configuration, command line, HTTP, lifecycle. It makes no decisions about events and
-//! messages; the crates below do.
+//! This crate assembles the others: configuration, command line, HTTP, lifecycle. It makes no
+//! decisions about events and messages; the crates below do.
 
 mod api;
 mod author;
@@ -52,7 +52,8 @@ fn on(mut builder: Builder, work: impl Future<Output = Exit>) -> Exit {
     match builder.enable_all().build() {
         Ok(runtime) => {
             let exit = runtime.block_on(work);
-            // Whatever still blocks a thread has nothing left to save; it must not keep the process alive.
+            // Whatever still blocks a thread has nothing left to save; it must not keep the process
+            // alive.
             runtime.shutdown_background();
             exit
         }

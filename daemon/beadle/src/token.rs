@@ -1,6 +1,7 @@
 //! `beadle token`: tokens for `/api/v1` on `[admin] listen`.
 //!
-//! A token has 256 random bits, so its SHA-256 hash, which is all that the configuration holds, does not reveal it.
+//! A token has 256 random bits, so its SHA-256 hash, which is all that the configuration holds,
+//! does not reveal it.
 
 use crate::exit::{Exit, print};
 use beadle_model::text::{from_hex, hex};

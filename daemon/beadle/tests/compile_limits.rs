@@ -1,4 +1,5 @@
-//! The compiler process: a plugin that exceeds one of its limits is rejected with a reason, whatever the limit.
+//! The compiler process: a plugin that exceeds one of its limits is rejected with a reason,
+//! whatever the limit.
 
 use beadle_catalog::compile::{CompileLimits, Compiler};
 use beadle_test_support::guest::{guest, heavy_with};

@@ -250,9 +250,9 @@ async fn task_that_panics_is_restarted_and_works() {
     let all = daemon.status().await["tasks"].as_array().unwrap().clone();
     let names: Vec<_> = all.iter().map(|task| task["name"].as_str().unwrap()).collect();
     let shutting_down = ["store-writer", "dispatch", "outbox"];
-    // What only follows a simulator's clock has a test of its own. What creates conversations for channels ends when it
-    // has, before a test can reach it (docs/adr/0068-supervised-tasks.md). A kind that nothing starts would be
-    // untested.
+    // What only follows a simulator's clock has a test of its own. What creates conversations for
+    // channels ends when it has, before a test can reach it (docs/adr/0068-supervised-tasks.md). A
+    // kind that nothing starts would be untested.
     let elsewhere = [TaskKind::ClockFollower, TaskKind::ChannelSetup].map(TaskKind::name);
     let untested = TaskKind::ALL.iter().map(|kind| kind.name()).filter(|name| !names.contains(name));
     assert_eq!(untested.filter(|name| !elsewhere.contains(name)).collect::<Vec<_>>(), [""; 0]);
@@ -318,7 +318,8 @@ async fn task_that_cannot_be_restarted_shuts_the_daemon_down() {
         send(&setup, "before").await;
         inject(&daemon, kind, "panic").await;
         let body = webhook::text_message(SENDER, "wamid.after", 1_790_000_001, "after");
-        // Wakes the writer; whether it is stored does not matter, since the platform sends it again.
+        // Wakes the writer; whether it is stored does not matter, since the platform sends it
+        // again.
         let wake = async { Connection::tcp(&setup.http).await?.exchange(&webhook::signed_request(&body)).await };
         let _ = tokio::time::timeout(Duration::from_secs(10), wake).await;
         assert_eq!(daemon.program.wait().await.code(), Some(1), "{kind}");

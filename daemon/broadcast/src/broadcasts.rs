@@ -127,8 +127,8 @@ impl Broadcasts {
         commands::create(&self.0, author, by, definition).await
     }
 
-    /// Sends the message to some people now, whatever the state of the broadcast; it counts for no recipient. The gate is
-    /// asked as for every message.
+    /// Sends the message to some people now, whatever the state of the broadcast; it counts for no
+    /// recipient. The gate is asked as for every message.
     ///
     /// # Errors
     /// If one of them cannot get it.
@@ -147,13 +147,14 @@ impl Broadcasts {
     /// Begins to send a planned broadcast.
     ///
     /// # Errors
-    /// If it is not planned, needs approval, has no recipients, or a template changed since planning.
+    /// If it is not planned, needs approval, has no recipients, or a template changed since
+    /// planning.
     pub async fn start(&self, id: BroadcastId) -> Result<BroadcastRow, BroadcastError> {
         commands::start(&self.0, id).await
     }
 
-    /// Goes on with a paused broadcast. With `failed`, those whose message failed get it again, also after it has finished.
-    /// Returns how many of them.
+    /// Goes on with a paused broadcast. With `failed`, those whose message failed get it again,
+    /// also after it has finished. Returns how many of them.
     ///
     /// # Errors
     /// As [`Broadcasts::start`].

@@ -63,8 +63,8 @@ pub(crate) fn check(context: &Context, definition: &mut BroadcastDefinition) -> 
     Ok(())
 }
 
-/// Sends the message to some people now, whatever the state of the broadcast; it counts for no recipient. The gate is
-/// asked as for every message.
+/// Sends the message to some people now, whatever the state of the broadcast; it counts for no
+/// recipient. The gate is asked as for every message.
 ///
 /// # Errors
 /// If one of them cannot get it.
@@ -148,8 +148,8 @@ pub(crate) async fn start(context: &Context, id: BroadcastId) -> Result<Broadcas
     begin(context, row, BroadcastCommand::Start, "started").await
 }
 
-/// Goes on with a paused broadcast. With `failed`, those whose message failed get it again, also after it has finished.
-/// Returns how many of them.
+/// Goes on with a paused broadcast. With `failed`, those whose message failed get it again, also
+/// after it has finished. Returns how many of them.
 ///
 /// # Errors
 /// As [`Broadcasts::start`].

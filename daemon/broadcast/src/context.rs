@@ -1,4 +1,5 @@
-//! What the parts of this crate share: the store, the gate, the outbox, the settings, and what is kept in memory.
+//! What the parts of this crate share: the store, the gate, the outbox, the settings, and what is
+//! kept in memory.
 
 use crate::error::BroadcastError;
 use crate::plan::Plan;

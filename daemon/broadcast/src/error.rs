@@ -3,7 +3,8 @@
 use beadle_model::{Blame, BroadcastId, BroadcastState, Coded};
 use beadle_store::StoreError;
 
-/// Every code of this crate besides those of the store: of errors, and of reasons why a broadcast pauses.
+/// Every code of this crate besides those of the store: of errors, and of reasons why a broadcast
+/// pauses.
 pub const CODES: [&str; 13] = [
     "broadcast-invalid",
     "broadcast-exists",

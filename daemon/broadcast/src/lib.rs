@@ -1,12 +1,15 @@
-//! Broadcasts: one message to many people, each of whom gets it at most once, at an operator's or a plugin's command.
+//! Broadcasts: one message to many people, each of whom gets it at most once, at an operator's or a
+//! plugin's command.
 //!
-//! A definition becomes a plan (`planner`): who gets it, in which language, with which values, and what that would cost.
-//! What was planned is frozen. Then a task (`sender`) hands messages to the outbox in small batches, in the transaction that
-//! marks the recipient, so that no crash sends one twice; slowly enough that live traffic keeps at least half of the
-//! throughput; and pauses when too many fail or withdraw (`rules`).
+//! A definition becomes a plan (`planner`): who gets it, in which language, with which values, and
+//! what that would cost. What was planned is frozen. Then a task (`sender`) hands messages to the
+//! outbox in small batches, in the transaction that marks the recipient, so that no crash sends one
+//! twice; slowly enough that live traffic keeps at least half of the throughput; and pauses when
+//! too many fail or withdraw (`rules`).
 //!
-//! The gate is asked three times: when it is planned, when a message is handed over, and when it leaves. It knows no SQL
-//! (`store`), sends nothing itself (`pipeline`), and reads no configuration.
+//! The gate is asked three times: when it is planned, when a message is handed over, and when it
+//! leaves. It knows no SQL (`store`), sends nothing itself (`pipeline`), and reads no
+//! configuration.
 
 mod broadcasts;
 mod commands;

@@ -1,7 +1,9 @@
-//! Planning: who gets a broadcast, in which language and with which values, and what that would cost.
+//! Planning: who gets a broadcast, in which language and with which values, and what that would
+//! cost.
 //!
-//! People are read in pages and written in chunks, so that the writer serves live traffic between two of them. Until the
-//! last chunk is written the broadcast counts as not planned, so that a crash in the middle starts nothing.
+//! People are read in pages and written in chunks, so that the writer serves live traffic between
+//! two of them. Until the last chunk is written the broadcast counts as not planned, so that a
+//! crash in the middle starts nothing.
 
 use crate::context::Context;
 use crate::error::BroadcastError;

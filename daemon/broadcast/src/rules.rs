@@ -70,7 +70,8 @@ pub fn pause(settings: &Settings, since: Tally) -> Option<BroadcastReason> {
     None
 }
 
-/// The time for which messages are handed to the outbox in advance: what a live message waits for at most.
+/// The time for which messages are handed to the outbox in advance: what a live message waits for
+/// at most.
 const AHEAD_MS: u64 = 250;
 /// At least as many, so that a slow number is not slower still.
 const LEAST_AHEAD: u64 = 4;
@@ -152,8 +153,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the live traffic does, broadcasts get at most half of the throughput while it waits, and never more
-        /// than the throughput.
+        /// Whatever the live traffic does, broadcasts get at most half of the throughput while it
+        /// waits, and never more than the throughput.
         #[test]
         fn live_traffic_keeps_half(per_second in 1..2000u64, steps in prop::collection::vec((1..400i64, any::<bool>()), 1..200)) {
             let (mut pace, mut now, mut handed) = (Pace::default(), 0i64, 0u64);

@@ -1,4 +1,5 @@
-//! The task that sends: it hands messages to the outbox, as fast as the channel allows and live traffic leaves room for.
+//! The task that sends: it hands messages to the outbox, as fast as the channel allows and live
+//! traffic leaves room for.
 
 use crate::commands::{self, new_send, template_problem};
 use crate::context::{Context, Loaded, Wait, reason_of};
@@ -152,7 +153,8 @@ async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -
         let mut memory = context.sending.lock();
         memory.paces.entry(row.channel.clone()).or_default().available(load, monotonic.0)
     };
-    // What is handed over beyond the messaging limit would wait in the outbox; one shows until when.
+    // What is handed over beyond the messaging limit would wait in the outbox; one shows until
+    // when.
     let (gatekeeper, channel) = (context.gatekeeper.clone(), row.channel.clone());
     let limit = context.store.read(move |_| gatekeeper.messaging_limit(&channel, now)).await?;
     let left = limit.map_or(u64::MAX, |(used, limit)| limit.saturating_sub(used + own).max(1));

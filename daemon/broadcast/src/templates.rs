@@ -1,4 +1,5 @@
-//! The definitions of a broadcast's template: which one a person gets, and whether it is still what was planned.
+//! The definitions of a broadcast's template: which one a person gets, and whether it is still what
+//! was planned.
 
 use crate::error::BroadcastError;
 use crate::plan::Plan;
@@ -45,8 +46,8 @@ impl Templates {
         found.map_or_else(|| asked.to_owned(), |it| it.language.clone())
     }
 
-    /// The message for a person in a language as it would leave now, and the definition of its template: the text where the
-    /// window is open, else the template.
+    /// The message for a person in a language as it would leave now, and the definition of its
+    /// template: the text where the window is open, else the template.
     ///
     /// # Errors
     /// The code of the reason why there is none.
@@ -58,7 +59,8 @@ impl Templates {
         (language, values): (&str, &[String]),
         now: Timestamp,
     ) -> Result<(Outgoing, TemplateFacts), &'static str> {
-        // Of a text and of a utility template the gate does not know that they are for this purpose.
+        // Of a text and of a utility template the gate does not know that they are for this
+        // purpose.
         if *purpose != Purpose::Service && to.contact.consent_for(purpose).state != ConsentState::Granted {
             return Err(if to.contact.opted_out_since.is_some() { "opted-out" } else { "not-opted-in" });
         }

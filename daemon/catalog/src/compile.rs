@@ -1,9 +1,10 @@
 //! Compiles a plugin in a child process with limits, before the daemon loads it.
 //!
-//! A small file can make the compiler run for days or use all memory, and a thread cannot be stopped. So the daemon starts
-//! its own program again, which compiles the file into an empty folder and exits ([`child`]). The daemon seals the result
-//! and adds it to its cache of compiled code, where the load finds it. A child that exceeds its limits is killed, and the
-//! revision is rejected. The child ends when the daemon does: it watches its standard input.
+//! A small file can make the compiler run for days or use all memory, and a thread cannot be
+//! stopped. So the daemon starts its own program again, which compiles the file into an empty
+//! folder and exits ([`child`]). The daemon seals the result and adds it to its cache of compiled
+//! code, where the load finds it. A child that exceeds its limits is killed, and the revision is
+//! rejected. The child ends when the daemon does: it watches its standard input.
 //!
 //! An error in the file itself is not reported from here; the load finds the same one.
 
@@ -19,7 +20,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
-/// The argument with which the program becomes a child that compiles; the folder and the limits follow.
+/// The argument with which the program becomes a child that compiles; the folder and the limits
+/// follow.
 pub const CHILD: &str = "compile-plugin";
 /// The code of a revision whose compilation exceeds the limits.
 pub(crate) const COMPILE_LIMIT: &str = "plugin-compile-limit";
@@ -80,8 +82,8 @@ impl Compiler {
         Self { program, limits }
     }
 
-    /// Compiles a file, unless the cache holds its code already. If no process can be started, the daemon compiles the
-    /// file itself.
+    /// Compiles a file, unless the cache holds its code already. If no process can be started, the
+    /// daemon compiles the file itself.
     pub(crate) async fn compile(&self, cache: &Arc<CodeCache>, revision: &str, bytes: &[u8]) -> Result<(), StepError> {
         let (held, known) = (Arc::clone(cache), revision.to_owned());
         if blocking(move || Ok(held.holds(&known))).await? {
@@ -177,7 +179,8 @@ async fn feed(child: &mut Child, bytes: &[u8]) -> io::Result<ExitStatus> {
     status
 }
 
-/// The child's side: compiles the file on its standard input into a folder, if the program was started for it.
+/// The child's side: compiles the file on its standard input into a folder, if the program was
+/// started for it.
 pub fn child() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(CHILD)) {

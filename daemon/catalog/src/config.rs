@@ -61,7 +61,8 @@ pub struct Config {
     pub folder_grace_ms: i64,
     /// How long a start waits for its plugins, in milliseconds of real time.
     pub startup_timeout_ms: i64,
-    /// How long the state, timers and events of a removed plugin are kept, in milliseconds of civil time.
+    /// How long the state, timers and events of a removed plugin are kept, in milliseconds of civil
+    /// time.
     pub keep_removed_ms: i64,
 }
 
@@ -79,7 +80,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A lost notification delays a change by this. Network file systems send none, so there it is the reaction time.
+    /// A lost notification delays a change by this. Network file systems send none, so there it is
+    /// the reaction time.
     pub const POLL_INTERVAL_MS: i64 = 30_000;
     /// A folder that is moved, mounted or installed again is back within this time.
     pub const FOLDER_GRACE_MS: i64 = 10 * 60 * 1000;

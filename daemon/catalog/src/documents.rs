@@ -1,12 +1,15 @@
-//! Keeps the store's copy of each plugin's documents in line with the plugin's folder of text files.
+//! Keeps the store's copy of each plugin's documents in line with the plugin's folder of text
+//! files.
 //!
-//! A file is read once its writer is done with it: after it was closed or renamed into place, or was unchanged for a
-//! second. A missing file must be missing for as long, since editors write by renaming. While a file of a folder is not
-//! settled, its other changes wait for a while, so that files saved together arrive together. A settled change and the
-//! event for the plugin are one transaction.
+//! A file is read once its writer is done with it: after it was closed or renamed into place, or
+//! was unchanged for a second. A missing file must be missing for as long, since editors write by
+//! renaming. While a file of a folder is not settled, its other changes wait for a while, so that
+//! files saved together arrive together. A settled change and the event for the plugin are one
+//! transaction.
 //!
-//! Only folders of plugins that get events are copied; others catch up later. What is not accepted, or not readable,
-//! leaves the copy as it was and is reported. The content is not parsed; that is the plugin's business.
+//! Only folders of plugins that get events are copied; others catch up later. What is not accepted,
+//! or not readable, leaves the copy as it was and is reported. The content is not parsed; that is
+//! the plugin's business.
 
 mod folder;
 
@@ -24,7 +27,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::sync::watch as channel;
 
-/// A file without a hint is complete after it was unchanged for this long, and a missing one is gone. Real time.
+/// A file without a hint is complete after it was unchanged for this long, and a missing one is
+/// gone. Real time.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long settled files wait for others that are not. Real time.
 const MAX_GATHER: Duration = Duration::from_secs(5);

@@ -1,8 +1,10 @@
-//! The dry run: gives the same recent events to the active and the new revision, compares their effects, and discards them.
+//! The dry run: gives the same recent events to the active and the new revision, compares their
+//! effects, and discards them.
 //!
-//! Both get the same event, state, time and random seed. The new revision is rejected only for a trap or limit that the
-//! active one does not hit on the same event. Different effects are the purpose of a new revision; they are reported. No
-//! effect is committed: the instances are dropped with their effects.
+//! Both get the same event, state, time and random seed. The new revision is rejected only for a
+//! trap or limit that the active one does not hit on the same event. Different effects are the
+//! purpose of a new revision; they are reported. No effect is committed: the instances are dropped
+//! with their effects.
 
 use beadle_clock::Clock;
 use beadle_model::{Disposition, Effects, Event, Timestamp};
@@ -85,7 +87,8 @@ async fn recent(before: &Arc<Plugin>, after: &Arc<Plugin>, reader: &Reader) -> R
     tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Ok(Vec::new()))
 }
 
-/// Returns the decision and the effects, or `None` if the plugin returned a failure. `Err`: a trap or a limit.
+/// Returns the decision and the effects, or `None` if the plugin returned a failure. `Err`: a trap
+/// or a limit.
 async fn try_event(
     plugin: &Arc<Plugin>,
     event: &Arc<Event>,

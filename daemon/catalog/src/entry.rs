@@ -37,12 +37,14 @@ pub struct Entry {
 /// A step of a load and its time.
 pub type StepTime = (&'static str, Duration);
 
-/// How far a plugin was loaded. Whether a loaded one is called, only its slot knows ([`Availability`]).
+/// How far a plugin was loaded. Whether a loaded one is called, only its slot knows
+/// ([`Availability`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadState {
     /// It is being loaded for the first time.
     Loading,
-    /// Nothing is left to load: its slot has a revision or keeps its events for one, or a person disabled it.
+    /// Nothing is left to load: its slot has a revision or keeps its events for one, or a person
+    /// disabled it.
     Loaded,
     /// It requests capabilities that are not granted.
     Pending {
@@ -118,8 +120,8 @@ impl Entry {
         }
     }
 
-    /// The code of the problem, and the problem and what to do without a full stop, if the plugin should get events and
-    /// does not.
+    /// The code of the problem, and the problem and what to do without a full stop, if the plugin
+    /// should get events and does not.
     pub fn problem(&self) -> Option<(String, String)> {
         let name = &self.name;
         match (&self.load, self.availability()) {
@@ -142,7 +144,8 @@ impl Entry {
         }
     }
 
-    /// The code and text of the problem with the revision in the folder, if an earlier one is active instead.
+    /// The code and text of the problem with the revision in the folder, if an earlier one is
+    /// active instead.
     pub fn blocked_problem(&self) -> Option<(String, String)> {
         let BlockedRevision { code, reason, .. } = self.blocked.as_ref()?;
         let active = self.slot.as_ref().and_then(|slot| slot.active());

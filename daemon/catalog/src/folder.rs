@@ -1,15 +1,16 @@
 //! Lists the plugin folders. A plugin's name is its file's stem; the first folder that has it wins.
 //!
-//! Files in the first folder (the operator's) are always loaded, files in the others (the packages') if the configuration
-//! names them. Subfolders, hidden files and editor backups are ignored. Contents are not read: a change is detected by the
-//! file's *stamp*, its metadata.
+//! Files in the first folder (the operator's) are always loaded, files in the others (the
+//! packages') if the configuration names them. Subfolders, hidden files and editor backups are
+//! ignored. Contents are not read: a change is detected by the file's *stamp*, its metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Detects a change of a file. It includes the change time, which unlike the modification time no program can set back.
+/// Detects a change of a file. It includes the change time, which unlike the modification time no
+/// program can set back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -75,7 +76,8 @@ pub struct Listing {
     pub warnings: BTreeSet<String>,
 }
 
-/// The maximum number of entries that are listed; a folder with more (a home directory) is an error.
+/// The maximum number of entries that are listed; a folder with more (a home directory) is an
+/// error.
 const MAX_ENTRIES: usize = 1000;
 
 /// Lists the folders in order. `named` are the plugins that the configuration names.

@@ -1,7 +1,7 @@
 //! Capabilities: which plugins may have, and what each allows.
 //!
-//! A plugin requests capabilities by its imports. It has the default ones, those granted in TOML (`grant = […]`) and those
-//! granted by `beadle plugins grant`.
+//! A plugin requests capabilities by its imports. It has the default ones, those granted in TOML
+//! (`grant = […]`) and those granted by `beadle plugins grant`.
 
 use std::collections::BTreeSet;
 

@@ -1,13 +1,15 @@
 //! The catalog: which plugins there are, which revision of each is active, and why others are not.
 //!
-//! It keeps the running plugins in line with the plugin folders and the configuration. `watch` reports changes, `folder`
-//! lists files, `plan` decides (pure), `transaction` loads a revision or rejects it, and `reconciler` is the one loop that
-//! owns all plugins, so that no two changes of one plugin overlap. A plugin that cannot run is an entry with a reason,
-//! never an error of the daemon. `documents` keeps copies of the plugins' text files in a loop of its own.
+//! It keeps the running plugins in line with the plugin folders and the configuration. `watch`
+//! reports changes, `folder` lists files, `plan` decides (pure), `transaction` loads a revision or
+//! rejects it, and `reconciler` is the one loop that owns all plugins, so that no two changes of
+//! one plugin overlap. A plugin that cannot run is an entry with a reason, never an error of the
+//! daemon. `documents` keeps copies of the plugins' text files in a loop of its own.
 //!
 //! Bounds: a thousand files per folder, two loads at a time, four saved revisions per plugin.
 //!
-//! Code is compiled and run in `sandbox`; the order of events across a change of revisions is kept by the pipeline's slots.
+//! Code is compiled and run in `sandbox`; the order of events across a change of revisions is kept
+//! by the pipeline's slots.
 
 mod command;
 pub mod compile;
@@ -107,7 +109,8 @@ pub struct Parts {
     pub tasks: Tasks,
 }
 
-/// The handle of the running catalog. Cheap to clone; the catalog ends when the last clone is dropped.
+/// The handle of the running catalog. Cheap to clone; the catalog ends when the last clone is
+/// dropped.
 #[derive(Clone)]
 pub struct Catalog {
     sandbox: Sandbox,
@@ -172,8 +175,8 @@ impl Catalog {
         }
     }
 
-    /// Waits until every plugin that was there at the start was loaded or rejected, those that are active are subscribed,
-    /// and their documents were read.
+    /// Waits until every plugin that was there at the start was loaded or rejected, those that are
+    /// active are subscribed, and their documents were read.
     pub async fn started(&self) {
         // An error means that the reconciler has ended.
         let _ = self.published.clone().wait_for(|published| published.started).await;
@@ -215,8 +218,8 @@ impl Catalog {
         self.sandbox.code_cache().map_or(0, |cache| cache.discarded())
     }
 
-    /// Replaces the configuration. What it changes is applied like a changed file; plugins that it leaves alone are not
-    /// touched.
+    /// Replaces the configuration. What it changes is applied like a changed file; plugins that it
+    /// leaves alone are not touched.
     pub fn configure(&self, config: Config) {
         self.config.send_if_modified(|current| {
             let differs = *current != config;

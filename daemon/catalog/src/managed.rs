@@ -1,7 +1,8 @@
-//! One plugin as the reconciler manages it: its file, its slot, its record, and the result of the last load.
+//! One plugin as the reconciler manages it: its file, its slot, its record, and the result of the
+//! last load.
 //!
-//! It holds the transitions between states. It reads no files, writes no store and starts no loads; what must be
-//! written is returned or left in `record`.
+//! It holds the transitions between states. It reads no files, writes no store and starts no loads;
+//! what must be written is returned or left in `record`.
 
 use crate::config::{Config, PluginConfig};
 use crate::entry::{BlockedRevision, Entry, LoadState, StepTime, describe_missing};
@@ -91,8 +92,8 @@ impl ManagedPlugin {
         self.config.grant.iter().chain(&self.record.granted).cloned().collect()
     }
 
-    /// The capabilities that its active revision, or the one that waits for capabilities, requests; `None` if neither
-    /// exists.
+    /// The capabilities that its active revision, or the one that waits for capabilities, requests;
+    /// `None` if neither exists.
     pub fn requested(&self) -> Option<BTreeSet<&'static str>> {
         let active = self.slot.as_ref().and_then(|slot| slot.active()).map(|active| active.plugin);
         let plugin = self.candidate.clone().or(active)?;
@@ -147,7 +148,8 @@ impl ManagedPlugin {
         self.load = load;
     }
 
-    /// Ends its subscription because a person disabled it, which `record` says. Running calls finish.
+    /// Ends its subscription because a person disabled it, which `record` says. Running calls
+    /// finish.
     pub fn disable(&mut self) {
         if let Some(slot) = &self.slot {
             // Unlike other events for it, those dispatched already are not handled either.
@@ -156,7 +158,8 @@ impl ManagedPlugin {
         self.deactivate(LoadState::Loaded);
     }
 
-    /// Suspends it without loading it. Its events wait in a vacant slot, as far as it is known which events it exports.
+    /// Suspends it without loading it. Its events wait in a vacant slot, as far as it is known
+    /// which events it exports.
     pub fn suspend_unloaded(&mut self, name: &str, suspension: Suspension, changed: &Arc<Notify>) {
         let events = self.record.exported_events();
         self.slot = Some(Arc::new(PluginSlot::vacant(name, self.no, events, suspension, Arc::clone(changed))));
@@ -246,7 +249,8 @@ impl ManagedPlugin {
         }
     }
 
-    /// Ends the probation of the active revision: it passed, it is rolled back, or, after a migration, suspended.
+    /// Ends the probation of the active revision: it passed, it is rolled back, or, after a
+    /// migration, suspended.
     pub fn review_probation(&mut self, name: &str, now: Timestamp) -> ProbationChange {
         if self.is_loading() {
             // The running load replaces the revision.
@@ -292,7 +296,8 @@ impl ManagedPlugin {
         self.probation_since = None;
     }
 
-    /// Copies a suspension by the pipeline into the record, so that it survives a restart. Returns whether it changed.
+    /// Copies a suspension by the pipeline into the record, so that it survives a restart. Returns
+    /// whether it changed.
     pub fn record_suspension(&mut self) -> bool {
         if self.is_loading() {
             return false;
@@ -339,8 +344,8 @@ impl ManagedPlugin {
     }
 }
 
-/// A revision that migrated state is not rolled back automatically, because that would lose state. Its probation ends,
-/// so that a person can enable it again.
+/// A revision that migrated state is not rolled back automatically, because that would lose state.
+/// Its probation ends, so that a person can enable it again.
 fn suspend_migrated(name: &str, slot: &PluginSlot, plugin: &Plugin, probation: &Probation, at: Timestamp) {
     let reason = format!(
         "it migrated its state to version {} and failed {} events since; a rollback would lose state, so it is not automatic: `beadle plugins rollback {name}` shows what would be lost",

@@ -1,9 +1,10 @@
 //! Migrates a plugin's state to the version that a new revision reads.
 //!
-//! It works on a copy: the current state is copied in slices, then the plugin changes the copy page by page in its
-//! `migration` export, so that other writers are not blocked and no limit is exceeded. Nothing is visible before the caller
-//! takes the copy in one transaction. A trial's copy serves the dry run and is then discarded; for the real migration the
-//! caller pauses the plugin slot first, so that the copy is complete.
+//! It works on a copy: the current state is copied in slices, then the plugin changes the copy page
+//! by page in its `migration` export, so that other writers are not blocked and no limit is
+//! exceeded. Nothing is visible before the caller takes the copy in one transaction. A trial's copy
+//! serves the dry run and is then discarded; for the real migration the caller pauses the plugin
+//! slot first, so that the copy is complete.
 
 use crate::step::{StepError, blocking};
 use beadle_clock::Clock;
@@ -14,13 +15,13 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A page has the number of effects per event divided by this many values; the sandbox lets each value be written four
-/// times.
+/// A page has the number of effects per event divided by this many values; the sandbox lets each
+/// value be written four times.
 const EFFECTS_PER_VALUE: usize = 2;
 /// The maximum size of a page: as much as any host call may return.
 const PAGE_BYTES: usize = 1 << 20;
-/// A migration that takes longer is rejected, because the plugin's events wait meanwhile. 64 MiB of small values take a
-/// minute on a slow machine. Real time.
+/// A migration that takes longer is rejected, because the plugin's events wait meanwhile. 64 MiB of
+/// small values take a minute on a slow machine. Real time.
 const MAX_DURATION: Duration = Duration::from_secs(300);
 
 /// How the version that a revision reads compares with the stored one.
@@ -50,8 +51,9 @@ pub(crate) struct MigratedCopy {
     pub values: usize,
 }
 
-/// Makes a migrated copy of `from`; the plugin reads and writes the copy from then on. `step` names the step in errors. On
-/// an error the copy is discarded and the plugin uses its previous state again.
+/// Makes a migrated copy of `from`; the plugin reads and writes the copy from then on. `step` names
+/// the step in errors. On an error the copy is discarded and the plugin uses its previous state
+/// again.
 pub(crate) async fn migrate(
     store: &Store,
     clock: &Clock,
@@ -151,8 +153,8 @@ impl Migration<'_> {
         self.read(move |reader| reader.state_page(from, after.as_ref(), (len, PAGE_BYTES), now)).await
     }
 
-    /// Checks the quota. During the migration old and new values may exist together; afterwards a state above the quota
-    /// would make every event fail.
+    /// Checks the quota. During the migration old and new values may exist together; afterwards a
+    /// state above the quota would make every event fail.
     async fn check_size(&self) -> Result<(), StepError> {
         let state = self.state;
         let bytes = self.read(move |reader| reader.state_bytes(state)).await?;
@@ -186,7 +188,8 @@ impl Migration<'_> {
     }
 }
 
-/// Describes what going back to a revision that reads an earlier version would lose, and what would return.
+/// Describes what going back to a revision that reads an earlier version would lose, and what would
+/// return.
 pub(crate) fn describe_loss(name: &str, reads: u32, current: &StateInfo, previous: Option<&StateInfo>) -> String {
     let size = |state: &StateInfo| format!("{} values, {} KiB", state.values, state.bytes.div_ceil(1024));
     let kept = previous.filter(|previous| previous.version == reads);

@@ -1,7 +1,7 @@
 //! Decides what to do about one plugin, from what is observed and what is known. Pure.
 //!
-//! Times are given as elapsed durations. It keeps no state, so observing twice is harmless, and a change that was missed
-//! is found by the next observation.
+//! Times are given as elapsed durations. It keeps no state, so observing twice is harmless, and a
+//! change that was missed is found by the next observation.
 
 use crate::config::LoadConfig;
 use crate::folder::Stamp;
@@ -9,11 +9,11 @@ use crate::watch::Hint;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A file without a hint is complete after it was unchanged for this long, and a missing one is gone. Tools that replace a
-/// file in two steps take less.
+/// A file without a hint is complete after it was unchanged for this long, and a missing one is
+/// gone. Tools that replace a file in two steps take less.
 const SETTLE: Duration = Duration::from_secs(1);
-/// The same for a file that is known to be open for writing: a copy over a slow line pauses, and a writer that died with
-/// the file open must not block the plugin for ever.
+/// The same for a file that is known to be open for writing: a copy over a slow line pauses, and a
+/// writer that died with the file open must not block the plugin for ever.
 const SETTLE_WHILE_OPEN: Duration = Duration::from_secs(10);
 
 /// A plugin's file as observed.

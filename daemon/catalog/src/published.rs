@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// Documents that were not accepted and the reasons, by plugin and name. An empty name stands for the folder.
+/// Documents that were not accepted and the reasons, by plugin and name. An empty name stands for
+/// the folder.
 pub type RejectedDocuments = BTreeMap<(String, String), String>;
 
 /// A warning about plugin folders and their files.

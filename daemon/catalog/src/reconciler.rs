@@ -1,12 +1,13 @@
 //! Keeps the running plugins in line with the plugin folders and the configuration.
 //!
-//! One loop owns all plugins. Whatever wakes it (a file change, the configuration, a command, the end of a load, a
-//! slot's health, the poll interval), it does the same: observe the folders, decide for each plugin (`plan`), and start
-//! what is to be done. A load (`transaction`) runs as a separate task, one per plugin at a time; its end wakes the loop
-//! again. So no two changes of one plugin overlap, and a change that was missed is found by the next observation.
+//! One loop owns all plugins. Whatever wakes it (a file change, the configuration, a command, the
+//! end of a load, a slot's health, the poll interval), it does the same: observe the folders,
+//! decide for each plugin (`plan`), and start what is to be done. A load (`transaction`) runs as a
+//! separate task, one per plugin at a time; its end wakes the loop again. So no two changes of one
+//! plugin overlap, and a change that was missed is found by the next observation.
 //!
-//! Dispatch begins when everything that can be loaded is, so that no event misses a plugin because of a restart
-//! (`startup`).
+//! Dispatch begins when everything that can be loaded is, so that no event misses a plugin because
+//! of a restart (`startup`).
 
 use crate::command::{Answer, Command, CommandError, PendingCommand};
 use crate::config::Config;
@@ -124,7 +125,8 @@ impl Reconciler {
         }
     }
 
-    /// Runs until the catalog is dropped. After a panic it can be run again: it observes everything anew.
+    /// Runs until the catalog is dropped. After a panic it can be run again: it observes everything
+    /// anew.
     pub async fn run(&mut self, heartbeat: &Heartbeat) {
         if !self.has_records {
             self.read_records().await;
@@ -171,8 +173,8 @@ impl Reconciler {
         }
     }
 
-    /// Isolates the plugin that was being loaded alone when the previous process died; others become suspects. Suspends
-    /// a plugin that was running too often when a process died.
+    /// Isolates the plugin that was being loaded alone when the previous process died; others
+    /// become suspects. Suspends a plugin that was running too often when a process died.
     async fn examine_last_start(&mut self) {
         for (name, loading) in self.context.crash_markers.take() {
             if !loading.alone {
@@ -208,7 +210,8 @@ impl Reconciler {
         }
     }
 
-    /// When dispatch begins, plugins that are still being loaded are suspended, so that their events wait.
+    /// When dispatch begins, plugins that are still being loaded are suspended, so that their
+    /// events wait.
     fn suspend_unloaded(&mut self) {
         let at = self.context.clock.now();
         let is_unloaded = |plugin: &ManagedPlugin| plugin.load == LoadState::Loading && plugin.slot.is_none();
@@ -263,7 +266,8 @@ impl Reconciler {
         true
     }
 
-    /// Observes the folders, decides for each plugin, and starts what is to be done. Returns when to check again.
+    /// Observes the folders, decides for each plugin, and starts what is to be done. Returns when
+    /// to check again.
     async fn reconcile(&mut self) -> Duration {
         let dirs = self.config.dirs.clone();
         self.watch.set(&dirs);
@@ -371,7 +375,8 @@ impl Reconciler {
 
     // Loads
 
-    /// Loads that count against the limit. A load that takes longer than the startup timeout no longer does.
+    /// Loads that count against the limit. A load that takes longer than the startup timeout no
+    /// longer does.
     fn running_loads(&self, now: Instant) -> usize {
         let timeout = self.startup_timeout();
         let began = self.plugins.values().filter_map(|plugin| plugin.loading_since);
@@ -425,7 +430,8 @@ impl Reconciler {
         self.load_names.insert(load.id(), load_name);
     }
 
-    /// A load that panicked is a bug of ours. It is repeated after a while, like other transient failures.
+    /// A load that panicked is a bug of ours. It is repeated after a while, like other transient
+    /// failures.
     fn note_panic(&mut self, error: &JoinError) {
         let Some(name) = self.load_names.remove(&error.id()) else { return };
         tracing::error!(plugin = name, %error, "plugin load panicked, will retry");
@@ -521,7 +527,8 @@ impl Reconciler {
         self.publish_subscriptions();
     }
 
-    /// Publishes which plugins subscribe to what: the one value that pipeline, schedules, windows and downloads follow.
+    /// Publishes which plugins subscribe to what: the one value that pipeline, schedules, windows
+    /// and downloads follow.
     fn publish_subscriptions(&self) {
         if self.startup.is_finished() {
             let subscriptions = self.plugins.values().filter_map(ManagedPlugin::subscription).collect();
@@ -710,8 +717,9 @@ impl Reconciler {
         }
     }
 
-    /// Whether an empty folder is probably the mount point of a file system that is not mounted: its plugins are
-    /// remembered, and it was empty since the start or is on another device than before.
+    /// Whether an empty folder is probably the mount point of a file system that is not mounted:
+    /// its plugins are remembered, and it was empty since the start or is on another device than
+    /// before.
     fn is_unmounted(&self, folder: &Path) -> bool {
         let is_remembered = |plugin: &ManagedPlugin| {
             plugin.folder() == Some(folder) && plugin.record.gone_since.is_none() && plugin.record.active().is_some()

@@ -1,6 +1,7 @@
 //! What is remembered of a plugin across restarts: a JSON record in the store.
 //!
-//! Fields are only added, each with a default, and never renamed, so that the next version reads what this one wrote.
+//! Fields are only added, each with a default, and never renamed, so that the next version reads
+//! what this one wrote.
 
 use beadle_model::{EventKind, PluginNo, Timestamp};
 use beadle_pipeline::Suspension;
@@ -13,8 +14,8 @@ const MAX_REVISIONS: usize = 4;
 
 /// The code of a plugin that is suspended because the daemon died while it ran.
 pub(crate) const CRASH: &str = "plugin-crash";
-/// Deaths of the daemon in a first call of one revision, within [`CRASH_SPAN_MS`], after which it is suspended. One or
-/// two may be a power failure or an operator's kill at that moment.
+/// Deaths of the daemon in a first call of one revision, within [`CRASH_SPAN_MS`], after which it
+/// is suspended. One or two may be a power failure or an operator's kill at that moment.
 const MAX_CRASHES: usize = 3;
 const CRASH_SPAN_MS: i64 = 60 * 60 * 1000;
 
@@ -36,7 +37,8 @@ pub struct Record {
     pub suspended: Option<SuspendedRevision>,
     /// A revision that is not loaded.
     pub isolated: Option<IsolatedRevision>,
-    /// When the daemon died lately while a fresh instance of the active revision ran its first call (civil time).
+    /// When the daemon died lately while a fresh instance of the active revision ran its first call
+    /// (civil time).
     pub crashes: Vec<Timestamp>,
     /// The folder of the file that was last loaded.
     pub folder: Option<String>,
@@ -102,8 +104,8 @@ impl Record {
         self.gone_since = None;
     }
 
-    /// Notes that the daemon died in a first call of the active revision. Returns whether that happened too often: then
-    /// it is suspended, with this suspension.
+    /// Notes that the daemon died in a first call of the active revision. Returns whether that
+    /// happened too often: then it is suspended, with this suspension.
     pub fn note_crash(&mut self, name: &str, at: Timestamp) -> bool {
         self.crashes.retain(|before| (0..CRASH_SPAN_MS).contains(&at.since_ms(*before)));
         self.crashes.push(at);
@@ -130,7 +132,8 @@ impl Record {
         EventKind::ALL.into_iter().filter(is_exported).collect()
     }
 
-    /// Goes back to the earlier revision. The file in the folder is still the first one that was rolled back.
+    /// Goes back to the earlier revision. The file in the folder is still the first one that was
+    /// rolled back.
     pub fn roll_back(&mut self) {
         let last = self.revisions.pop();
         self.rolled_back = self.rolled_back.take().or(last);

@@ -1,7 +1,8 @@
-//! The saved bytes of active and earlier revisions, by content hash. `rollback` goes back to them, and a start uses them
-//! until the file in the folder has passed.
+//! The saved bytes of active and earlier revisions, by content hash. `rollback` goes back to them,
+//! and a start uses them until the file in the folder has passed.
 //!
-//! They are checked against their hash when read, so that a damaged file is an error and never another plugin.
+//! They are checked against their hash when read, so that a damaged file is an error and never
+//! another plugin.
 
 use beadle_sandbox::revision;
 use std::collections::BTreeSet;

@@ -1,12 +1,14 @@
 //! Bounds what validating settings against a plugin's JSON Schema can cost. Pure.
 //!
-//! The schema comes from the plugin and is not trusted. Validation takes time in proportion to the number of subschemas
-//! that are evaluated, which references can make exponential in the size of the schema. [`check`] counts the evaluations
-//! for the settings at hand, with a budget, and bounds the patterns. It accepts only references within the document.
+//! The schema comes from the plugin and is not trusted. Validation takes time in proportion to the
+//! number of subschemas that are evaluated, which references can make exponential in the size of
+//! the schema. [`check`] counts the evaluations for the settings at hand, with a budget, and bounds
+//! the patterns. It accepts only references within the document.
 
 use serde_json::Value;
 
-/// Subschemas that may be evaluated for one value of the settings. Schemas of real plugins need some hundreds.
+/// Subschemas that may be evaluated for one value of the settings. Schemas of real plugins need
+/// some hundreds.
 const MAX_EVALUATIONS: usize = 20_000;
 /// Patterns of a schema, each compiled to an automaton.
 const MAX_PATTERNS: usize = 32;

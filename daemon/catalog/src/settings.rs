@@ -1,8 +1,8 @@
 //! Validates a plugin's settings against the JSON Schema in its `about`.
 //!
-//! The schema comes from the plugin and is not trusted: it may not refer to other documents, its patterns run in an
-//! engine with linear time, and `schema` bounds what it can cost. What remains takes milliseconds, on a blocking
-//! thread.
+//! The schema comes from the plugin and is not trusted: it may not refer to other documents, its
+//! patterns run in an engine with linear time, and `schema` bounds what it can cost. What remains
+//! takes milliseconds, on a blocking thread.
 
 use crate::schema;
 use crate::step::{StepError, blocking};
@@ -26,12 +26,14 @@ impl UrlLoader for NoLoader {
     }
 }
 
-/// Returns the errors of the settings, or of the schema itself, without blocking the caller's thread.
+/// Returns the errors of the settings, or of the schema itself, without blocking the caller's
+/// thread.
 pub(crate) async fn check(about: Option<About>, settings: Value) -> Result<Vec<String>, StepError> {
     blocking(move || Ok(errors(about.as_ref(), &settings))).await
 }
 
-/// Returns the errors of the settings, or of the schema itself. A plugin without a schema accepts any settings.
+/// Returns the errors of the settings, or of the schema itself. A plugin without a schema accepts
+/// any settings.
 pub(crate) fn errors(about: Option<&About>, settings: &Value) -> Vec<String> {
     let Some(schema) = about.and_then(|about| about.settings_schema.clone()) else { return Vec::new() };
     if let Err(reason) = schema::check(&schema, settings) {

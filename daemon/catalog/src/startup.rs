@@ -1,14 +1,15 @@
-//! A start that survives its plugins: one that kills the daemon while it is loaded or while it runs, and one that takes too
-//! long.
+//! A start that survives its plugins: one that kills the daemon while it is loaded or while it
+//! runs, and one that takes too long.
 //!
-//! A crash marker is a file that exists while a plugin is being loaded. A marker found at the start means that the
-//! previous process died during that load. The plugin is then a suspect and is loaded last and alone; if the daemon dies
-//! during its load again, it is isolated. In service a marker says whether a fresh instance runs its first call: a plugin whose
-//! marker says so at three deaths within an hour is suspended. Dispatch begins when all plugins are loaded or after
+//! A crash marker is a file that exists while a plugin is being loaded. A marker found at the start
+//! means that the previous process died during that load. The plugin is then a suspect and is
+//! loaded last and alone; if the daemon dies during its load again, it is isolated. In service a
+//! marker says whether a fresh instance runs its first call: a plugin whose marker says so at three
+//! deaths within an hour is suspended. Dispatch begins when all plugins are loaded or after
 //! `startup_timeout`.
 //!
-//! A marker that cannot be written disables the protection for that plugin and nothing else. Markers are not synced: they
-//! report the death of a process, which keeps what was written.
+//! A marker that cannot be written disables the protection for that plugin and nothing else.
+//! Markers are not synced: they report the death of a process, which keeps what was written.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Loads at a time. Compilation uses all cores already; the second keeps a long load from delaying all others.
+/// Loads at a time. Compilation uses all cores already; the second keeps a long load from delaying
+/// all others.
 const MAX_CONCURRENT_LOADS: usize = 2;
 
 /// The content of a crash marker.
@@ -62,8 +64,8 @@ impl CrashMarkers {
         CrashMarker(path)
     }
 
-    /// Returns and removes what was being loaded when the previous process died, by plugin name. An unreadable marker was
-    /// being written, before anything was loaded.
+    /// Returns and removes what was being loaded when the previous process died, by plugin name. An
+    /// unreadable marker was being written, before anything was loaded.
     pub fn take(&self) -> BTreeMap<String, Loading> {
         let mut found = BTreeMap::new();
         for path in std::fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.path()) {
@@ -103,7 +105,8 @@ impl ServiceMarkers {
         Self(folder)
     }
 
-    /// The report of first calls of a plugin's revision, which keeps a marker. Writing it takes a microsecond.
+    /// The report of first calls of a plugin's revision, which keeps a marker. Writing it takes a
+    /// microsecond.
     pub fn report(&self, name: &str, revision: &str) -> Option<Arc<dyn Fn(bool) + Send + Sync>> {
         // A revision may be loaded again while it runs.
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -128,8 +131,8 @@ impl ServiceMarkers {
         }
     }
 
-    /// Returns the revisions whose first call was running when the previous process died, by plugin name, and removes
-    /// all markers.
+    /// Returns the revisions whose first call was running when the previous process died, by plugin
+    /// name, and removes all markers.
     pub fn take(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         for path in std::fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.path()) {

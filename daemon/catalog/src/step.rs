@@ -1,4 +1,5 @@
-//! The error of one step of a load. It names the step and carries a code, for `beadle status` and `beadle explain`.
+//! The error of one step of a load. It names the step and carries a code, for `beadle status` and
+//! `beadle explain`.
 
 use beadle_model::{Blame, Coded};
 use beadle_sandbox::LoadError;
@@ -44,7 +45,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
     let ended = tokio::task::spawn_blocking(work).await;
-    // The work reads and writes files; a panic there is a bug of ours and says nothing about the plugin.
+    // The work reads and writes files; a panic there is a bug of ours and says nothing about the
+    // plugin.
     ended.unwrap_or_else(|error| Err(StepError::transient("read", "plugin-unreadable", error.to_string())))
 }
 

@@ -1,15 +1,16 @@
 //! Loads one revision of a plugin and makes it active, or rejects it and changes nothing.
 //!
-//! The steps in order: read, compile (in a child process), parse, exports and imports, load code, link, `about`,
-//! settings, capabilities, state, trial migration, dry run, save, and activate (or migration and activation in one
-//! commit). Waiting until the file is complete comes before, in `plan`; probation comes after, in `managed`. Compiling
-//! to `about` is the sandbox's work.
+//! The steps in order: read, compile (in a child process), parse, exports and imports, load code,
+//! link, `about`, settings, capabilities, state, trial migration, dry run, save, and activate (or
+//! migration and activation in one commit). Waiting until the file is complete comes before, in
+//! `plan`; probation comes after, in `managed`. Compiling to `about` is the sandbox's work.
 //!
-//! Without a change of the state's version nothing pauses: running attempts finish on the revision that they began
-//! with. With one, the plugin slot is paused, and code and state change in one commit (`docs/design.md#reload`).
+//! Without a change of the state's version nothing pauses: running attempts finish on the revision
+//! that they began with. With one, the plugin slot is paused, and code and state change in one
+//! commit (`docs/design.md#reload`).
 //!
-//! It runs as a separate task, at most one per plugin at a time, and touches nothing that the reconciler owns: it is
-//! given a [`LoadRequest`] and returns a [`LoadResult`].
+//! It runs as a separate task, at most one per plugin at a time, and touches nothing that the
+//! reconciler owns: it is given a [`LoadRequest`] and returns a [`LoadResult`].
 
 use crate::compile::Compiler;
 use crate::config::PluginConfig;
@@ -37,10 +38,11 @@ use tokio::sync::Notify;
 
 /// Successful attempts that end a probation.
 pub(crate) const PROBATION_SUCCESSES: u32 = 100;
-/// Failures on probation, not shared by the earlier revision, after which a revision is rolled back. One may be a
-/// coincidence.
+/// Failures on probation, not shared by the earlier revision, after which a revision is rolled
+/// back. One may be a coincidence.
 pub(crate) const PROBATION_FAILURES: u32 = 3;
-/// A revision that gets few events passes its probation after this time. Real time: the virtual clock proves nothing.
+/// A revision that gets few events passes its probation after this time. Real time: the virtual
+/// clock proves nothing.
 pub(crate) const PROBATION_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// The code of a revision whose loading killed the daemon.
@@ -65,7 +67,8 @@ pub(crate) struct Context {
 pub(crate) enum Source {
     /// A file in a plugin folder, with the stamp that it had when it was complete.
     File(PathBuf, Stamp),
-    /// An earlier revision that a person goes back to. It was active before: no dry run, no probation.
+    /// An earlier revision that a person goes back to. It was active before: no dry run, no
+    /// probation.
     Rollback(String),
     /// The last active revision, because its folder is missing at a start.
     Resume(String),
@@ -112,7 +115,8 @@ pub(crate) enum LoadOutcome {
     Activated,
     /// The revision is not loaded because loading it killed the daemon, and no other is active.
     Isolated(Suspension),
-    /// The revision requests capabilities that are not granted. `revoked`: it is the active revision.
+    /// The revision requests capabilities that are not granted. `revoked`: it is the active
+    /// revision.
     Pending { plugin: Arc<Plugin>, missing: Vec<String>, revoked: bool },
     /// A step rejected the revision. `transient`: a repetition may succeed without a change.
     Rejected { blocked: BlockedRevision, transient: bool },
@@ -188,8 +192,8 @@ impl Transaction {
             return Ok(LoadOutcome::Pending { plugin, missing, revoked: is_active });
         }
         let change = self.state_change(&plugin).await?;
-        // A revision that was active before, or is the only one, has nothing to be compared with; and one that kills
-        // the daemon is not called again.
+        // A revision that was active before, or is the only one, has nothing to be compared with;
+        // and one that kills the daemon is not called again.
         let before = before.filter(|_| !is_rollback && !self.is_suspended_for_a_crash());
         if let Some(before) = &before {
             self.try_out(&before.plugin, &plugin, &change).await?;
@@ -246,7 +250,8 @@ impl Transaction {
         self.steps.clear();
     }
 
-    /// A revision whose loading killed the daemon: the active one stays; if none is active, events wait.
+    /// A revision whose loading killed the daemon: the active one stays; if none is active, events
+    /// wait.
     fn isolate(&mut self, has_active: bool) -> Result<LoadOutcome, StepError> {
         let LoadRequest { name, no, record, .. } = &self.request;
         let reason = format!(
@@ -356,8 +361,8 @@ impl Transaction {
         }
     }
 
-    /// Runs the new revision on recent events; if it migrates state, on a trial copy of that. The effects are
-    /// discarded.
+    /// Runs the new revision on recent events; if it migrates state, on a trial copy of that. The
+    /// effects are discarded.
     async fn try_out(
         &mut self,
         before: &Arc<Plugin>,
@@ -432,8 +437,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Migrates the state with the slot paused, and makes state and revision active in one commit. There is no fallback
-    /// from here on: going back would lose state.
+    /// Migrates the state with the slot paused, and makes state and revision active in one commit.
+    /// There is no fallback from here on: going back would lose state.
     async fn migrate(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateInfo) -> Result<(), StepError> {
         let began = Instant::now();
         let migrated = self.migrate_paused(plugin, hash, from).await;
@@ -507,13 +512,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// The record once the revision is active, and its suspension if it was suspended before a restart.
+    /// The record once the revision is active, and its suspension if it was suspended before a
+    /// restart.
     fn next_record(&self, plugin: &Plugin, hash: &str) -> (Record, Option<SuspendedRevision>) {
         let mut record = self.request.record.clone();
         match self.request.source {
             Source::Rollback(_) => record.roll_back(),
             Source::Resume(_) => {}
-            // A revision that a person went back to, loaded with other settings: the rollback stays in effect.
+            // A revision that a person went back to, loaded with other settings: the rollback stays
+            // in effect.
             Source::File(..) if record.active() == Some(hash) => record.gone_since = None,
             Source::File(..) => record.activate(hash),
         }
@@ -548,8 +555,8 @@ impl Transaction {
     }
 }
 
-/// Reads a file that must still have this stamp. After a rollback, the same file stands for the revision that was gone
-/// back to, until its content changes.
+/// Reads a file that must still have this stamp. After a rollback, the same file stands for the
+/// revision that was gone back to, until its content changes.
 fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) -> Result<Option<Vec<u8>>, StepError> {
     let is_unchanged = || Stamp::of(path).ok() == Some(stamp);
     if !is_unchanged() {

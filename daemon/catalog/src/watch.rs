@@ -1,9 +1,11 @@
-//! Reports changes in folders: one `notify` watcher for all folders of plugins, documents and configuration.
+//! Reports changes in folders: one `notify` watcher for all folders of plugins, documents and
+//! configuration.
 //!
-//! It only wakes its users, who then look at the folders themselves and also poll them at `poll_interval`; a lost event
-//! delays a change but never loses it. An event carries a [`Hint`] whether the file's writer is done, which on Linux comes
-//! from inotify's close-after-write. A folder that is missing, replaced, or reached through symbolic links that are
-//! switched to another target is followed. If the system refuses watches (inotify limits), [`Watcher::problem`] says so
+//! It only wakes its users, who then look at the folders themselves and also poll them at
+//! `poll_interval`; a lost event delays a change but never loses it. An event carries a [`Hint`]
+//! whether the file's writer is done, which on Linux comes from inotify's close-after-write. A
+//! folder that is missing, replaced, or reached through symbolic links that are switched to another
+//! target is followed. If the system refuses watches (inotify limits), [`Watcher::problem`] says so
 //! and polling is what remains.
 //!
 //! It watches folders, not their subfolders, and keeps no list of their files.
@@ -24,11 +26,13 @@ use tokio::sync::Notify;
 pub enum Hint {
     /// The file was created or is being written.
     Busy,
-    /// The file was closed by its writer, renamed to this name, or reached through a link that was switched.
+    /// The file was closed by its writer, renamed to this name, or reached through a link that was
+    /// switched.
     Whole,
 }
 
-/// Hints kept for a user who does not fetch them. Beyond this only the fact that something changed is kept.
+/// Hints kept for a user who does not fetch them. Beyond this only the fact that something changed
+/// is kept.
 const MAX_PENDING: usize = 4096;
 /// Links followed on the way to a folder, as in Linux's `MAXSYMLINKS`.
 const MAX_LINKS: usize = 40;
@@ -71,7 +75,8 @@ struct User {
 enum Point {
     /// The user asked for it, under this path.
     Folder(PathBuf),
-    /// It has this entry on the way to the user's folder: a symbolic link, or a name that is missing.
+    /// It has this entry on the way to the user's folder: a symbolic link, or a name that is
+    /// missing.
     Entry(OsString),
 }
 
@@ -99,8 +104,8 @@ impl Watcher {
 }
 
 impl Watch {
-    /// Watches these folders, as they are now; the previous ones are no longer watched. Call it again before each look, so
-    /// that folders that were created or replaced are found.
+    /// Watches these folders, as they are now; the previous ones are no longer watched. Call it
+    /// again before each look, so that folders that were created or replaced are found.
     pub fn set(&mut self, folders: &[PathBuf]) {
         let mut points: HashMap<PathBuf, Vec<Point>> = HashMap::new();
         for folder in folders {
@@ -118,8 +123,8 @@ impl Watch {
         self.shared.backend.lock().set(&self.shared, self.user, wanted);
     }
 
-    /// Waits for a change in one of the folders. Returns the files concerned in order; none if a folder appeared or
-    /// disappeared, or if events were lost. Dropping the future loses nothing.
+    /// Waits for a change in one of the folders. Returns the files concerned in order; none if a
+    /// folder appeared or disappeared, or if events were lost. Dropping the future loses nothing.
     pub async fn changed(&mut self) -> Vec<(PathBuf, Hint)> {
         loop {
             if let Some(user) = self.shared.users.lock().get_mut(&self.user)
@@ -278,8 +283,9 @@ impl User {
     }
 }
 
-/// If `path` is a link to a folder, the other links in its folder: those through it lead to other files now, and were switched at
-/// once. Kubernetes updates the files of a ConfigMap in this way (`..data`).
+/// If `path` is a link to a folder, the other links in its folder: those through it lead to other
+/// files now, and were switched at once. Kubernetes updates the files of a ConfigMap in this way
+/// (`..data`).
 fn switched(folder: &Path, path: &Path) -> Vec<PathBuf> {
     let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
     if !is_link(path) || !path.is_dir() {
@@ -290,8 +296,8 @@ fn switched(folder: &Path, path: &Path) -> Vec<PathBuf> {
     links.map(|entry| entry.path()).collect()
 }
 
-/// The folders to watch for a user's folder, by canonical path: the folder itself, those with a symbolic link on the way
-/// to it, and the last one that exists if it is missing.
+/// The folders to watch for a user's folder, by canonical path: the folder itself, those with a
+/// symbolic link on the way to it, and the last one that exists if it is missing.
 fn points_of(folder: &Path) -> Vec<(PathBuf, Point)> {
     let mut points = Vec::new();
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());

@@ -1,10 +1,10 @@
 //! An alarm: how a loop waits for its next due time, or until it is rung.
 //!
 //! A loop processes what is due and then calls [`Alarm::wait`] with the earliest time that it
-//! found. A caller that makes something due earlier rings it. Invariants: a ring is kept until the loop has
-//! seen it, so none is lost between two waits; under a manual clock the loop counts as busy from
-//! the ring on, not only from when it wakes (see [`crate::activity`]). [`Alarm::ring_before`]
-//! spares the loop a wake-up for what is due later than it waits for.
+//! found. A caller that makes something due earlier rings it. Invariants: a ring is kept until the
+//! loop has seen it, so none is lost between two waits; under a manual clock the loop counts as
+//! busy from the ring on, not only from when it wakes (see [`crate::activity`]).
+//! [`Alarm::ring_before`] spares the loop a wake-up for what is due later than it waits for.
 
 use crate::clock::Clock;
 use beadle_model::Timestamp;

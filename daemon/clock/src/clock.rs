@@ -61,9 +61,10 @@ impl Clock {
         }
     }
 
-    /// Monotonic time, for pauses, paces and everything else that measures how much time has passed: it counts from an
-    /// arbitrary start and does not go back when civil time is set. Under a manual clock it is the sum of all moves
-    /// forwards. Not to be compared with [`Clock::now`], nor to be stored.
+    /// Monotonic time, for pauses, paces and everything else that measures how much time has
+    /// passed: it counts from an arbitrary start and does not go back when civil time is set. Under
+    /// a manual clock it is the sum of all moves forwards. Not to be compared with [`Clock::now`],
+    /// nor to be stored.
     pub fn monotonic(&self) -> Timestamp {
         match &self.0 {
             Kind::Machine => Timestamp(i64::try_from(STARTED.elapsed().as_millis()).unwrap_or(i64::MAX)),
@@ -77,8 +78,8 @@ impl Clock {
         self.reach(at).await;
     }
 
-    /// Sleeps for `ms` of monotonic time. For a holder of a [`WorkGuard`]: while it sleeps, its work
-    /// does not count as busy.
+    /// Sleeps for `ms` of monotonic time. For a holder of a [`WorkGuard`]: while it sleeps, its
+    /// work does not count as busy.
     pub async fn sleep_in_work_ms(&self, ms: i64) {
         let end = self.monotonic().plus_ms(ms);
         loop {
@@ -102,8 +103,8 @@ impl Clock {
     /// Sleeps without being tracked, for housekeeping: an advancing manual clock does not stop at
     /// its end.
     ///
-    /// The wait is relative: it ends after `ms` of forward movement, so that a clock that is set back
-    /// does not prolong it.
+    /// The wait is relative: it ends after `ms` of forward movement, so that a clock that is set
+    /// back does not prolong it.
     pub async fn sleep_untracked_ms(&self, ms: i64) {
         let (mut last, mut left_ms) = (self.now(), ms);
         while left_ms > 0 {

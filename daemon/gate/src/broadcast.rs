@@ -1,8 +1,8 @@
 //! Placeholders: the parts of a broadcast that differ from person to person.
 //!
-//! `{first_name|there}` is the person's first name, or `there`. The text behind the bar is mandatory, so that nobody reads
-//! an empty place; `{{` and `}}` are braces. The values are read once, when the broadcast is planned; what is sent is made of
-//! those.
+//! `{first_name|there}` is the person's first name, or `there`. The text behind the bar is
+//! mandatory, so that nobody reads an empty place; `{{` and `}}` are braces. The values are read
+//! once, when the broadcast is planned; what is sent is made of those.
 
 use beadle_model::broadcast::{BroadcastDefinition, BroadcastFile, BroadcastTemplate, TemplateValues, Texts};
 use beadle_model::outgoing::{
@@ -98,8 +98,8 @@ impl Pattern {
 /// A text with placeholders in one language or several. Never empty.
 #[derive(Clone, Debug)]
 struct Patterns {
-    /// In order of language; the first is for languages without a text, unless the default language has one. A text for
-    /// everyone has no language.
+    /// In order of language; the first is for languages without a text, unless the default language
+    /// has one. A text for everyone has no language.
     texts: Vec<(String, Pattern)>,
     default: Option<String>,
 }

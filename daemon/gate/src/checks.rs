@@ -1,7 +1,8 @@
-//! The checks in their order. Each is a small pure function of the draft and the facts; all of them use one table, so that
-//! a trace explains what was done.
+//! The checks in their order. Each is a small pure function of the draft and the facts; all of them
+//! use one table, so that a trace explains what was done.
 //!
-//! The first refusal decides. Without one, a message that a check defers waits for the latest time of all such checks.
+//! The first refusal decides. Without one, a message that a check defers waits for the latest time
+//! of all such checks.
 
 use crate::facts::{Category, Draft, Facts, StopSwitch, TemplateFacts};
 use crate::templates;
@@ -23,7 +24,8 @@ pub enum Check {
     ContactState,
     /// The recipient has agreed to messages of this purpose, and has not opted out.
     Consent,
-    /// The recipient has not turned off marketing, and WhatsApp does not refuse marketing to them (131049).
+    /// The recipient has not turned off marketing, and WhatsApp does not refuse marketing to them
+    /// (131049).
     Marketing,
     /// No colleague has taken over the conversation.
     Handover,
@@ -130,9 +132,11 @@ const CHECKS: [(Check, CheckFn); 18] = [
     (Check::AlreadySent, already_sent),
 ];
 
-/// Checks a draft. The first refusal decides; without one, the latest time of the checks that defer it.
+/// Checks a draft. The first refusal decides; without one, the latest time of the checks that defer
+/// it.
 ///
-/// The trace has the result of every check that has something to say, in order, including those after a refusal.
+/// The trace has the result of every check that has something to say, in order, including those
+/// after a refusal.
 pub fn decide(draft: &Draft<'_>, facts: &Facts<'_>) -> (GateVerdict, GateTrace) {
     let mut refused: Option<GateVerdict> = None;
     let mut later: Option<(Timestamp, Check)> = None;
@@ -163,7 +167,8 @@ pub fn decide(draft: &Draft<'_>, facts: &Facts<'_>) -> (GateVerdict, GateTrace) 
     (refused.unwrap_or_else(deferred), trace)
 }
 
-/// Beadle's own replies and read marks are sent while everything else is stopped, so that STOP is confirmed.
+/// Beadle's own replies and read marks are sent while everything else is stopped, so that STOP is
+/// confirmed.
 fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let until = facts.now.plus_ms(STOP_RECHECK_MS);
     match facts.circumstances.stop {
@@ -208,7 +213,8 @@ fn erased(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// Refuses messages to banned people, and to those imported without a source of consent, except the question for it.
+/// Refuses messages to banned people, and to those imported without a source of consent, except the
+/// question for it.
 fn contact_state(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     if facts.conversation.group.is_some() || draft.is_own_reply() {
         return CheckResult::Nothing;
@@ -266,8 +272,8 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         let text = "The recipient left after this message had been queued.";
         return CheckResult::Refuse(Refusal::new("left", text).instead("Write to them when they have joined again."));
     }
-    // The next check refuses people who stopped marketing in WhatsApp, and `template` an unknown template; each with a better
-    // reason.
+    // The next check refuses people who stopped marketing in WhatsApp, and `template` an unknown
+    // template; each with a better reason.
     let has_own_refusal =
         contact.marketing_stopped_since.is_some() || matches!(facts.template, TemplateFacts::Missing { .. });
     if has_own_refusal || !facts.category(draft).may_be_marketing() {
@@ -286,8 +292,9 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// Refuses marketing to a recipient who turned it off on WhatsApp (131050), or to whom WhatsApp refuses it for a while
-/// (131049): attempts count against the number (`docs/whatsapp.md#templates`).
+/// Refuses marketing to a recipient who turned it off on WhatsApp (131050), or to whom WhatsApp
+/// refuses it for a while (131049): attempts count against the number
+/// (`docs/whatsapp.md#templates`).
 fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let category = facts.category(draft);
     if !category.may_be_marketing() {
@@ -439,7 +446,8 @@ fn template(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// The parameters of a utility template must not contain advertising: WhatsApp would recategorise it.
+/// The parameters of a utility template must not contain advertising: WhatsApp would recategorise
+/// it.
 fn advertising(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let Outgoing::Template(message) = draft.body else { return CheckResult::Nothing };
     if facts.category(draft) != Category::Utility {

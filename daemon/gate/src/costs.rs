@@ -1,8 +1,8 @@
 //! What messages cost, as an estimate, and the budgets that limit it (`docs/whatsapp.md#prices`).
 //!
-//! The platform reports for which messages it charges, not how much. An amount is the rate of the recipient's country, the
-//! category and the day, from a file that the operator keeps up to date. A rate that is not in the file is unknown: it is
-//! never replaced by a guess.
+//! The platform reports for which messages it charges, not how much. An amount is the rate of the
+//! recipient's country, the category and the day, from a file that the operator keeps up to date. A
+//! rate that is not in the file is unknown: it is never replaced by a guess.
 
 use beadle_model::effect::PriceKey;
 use beadle_model::event::Pricing;
@@ -168,7 +168,8 @@ pub enum WhenUsedUp {
 }
 
 impl Budget {
-    /// Whether it counts a message. `plugin` and `named`: the message's plugin, and the number of a plugin by its name.
+    /// Whether it counts a message. `plugin` and `named`: the message's plugin, and the number of a
+    /// plugin by its name.
     pub fn counts(
         &self,
         channel: &str,

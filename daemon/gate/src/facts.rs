@@ -1,4 +1,5 @@
-//! What the checks depend on: the draft, and the facts about its destination. The defaults restrict nothing.
+//! What the checks depend on: the draft, and the facts about its destination. The defaults restrict
+//! nothing.
 
 use beadle_model::{ConversationView, MessageId, Outgoing, Purpose, TemplateDefinition, Timestamp};
 
@@ -124,7 +125,8 @@ pub struct MessagingLimitFacts {
     pub limit: u64,
     /// The number of people who were written to.
     pub used: u64,
-    /// When one more person can be written to, if the limit is used up and the recipient is not one of them.
+    /// When one more person can be written to, if the limit is used up and the recipient is not one
+    /// of them.
     pub free_at: Option<Timestamp>,
 }
 
@@ -154,7 +156,8 @@ impl Category {
         }
     }
 
-    /// Whether rules about marketing apply. They do if nothing is known, because a message cannot be recalled.
+    /// Whether rules about marketing apply. They do if nothing is known, because a message cannot
+    /// be recalled.
     pub fn may_be_marketing(self) -> bool {
         matches!(self, Category::Marketing | Category::Unknown)
     }
@@ -177,7 +180,8 @@ impl<'a> Facts<'a> {
         Self { conversation, now, template: TemplateFacts::Unknown, circumstances: Circumstances::default() }
     }
 
-    /// The category of a draft: the registry's, which the platform decides, before what the sender says.
+    /// The category of a draft: the registry's, which the platform decides, before what the sender
+    /// says.
     pub fn category(&self, draft: &Draft<'_>) -> Category {
         match (draft.body, &self.template) {
             (Outgoing::Template(_), TemplateFacts::Defined(definition)) if !definition.category.is_empty() => {

@@ -1,11 +1,11 @@
 //! WhatsApp's rules, and the operator's, as pure functions.
 //!
 //! Every message passes [`decide`] when a plugin asks, so that it can react, and again before it is
-//! sent if the verdict is older than 15 s, if it is a template or Direct Send, or if someone withdrew
-//! or was banned since (ADR 0041). The first refusal decides; the trace explains every check for
-//! `beadle why`. [`limits`] checks a message by itself, [`pace`]
-//! the rate of messages, [`templates`] what a template needs, [`broadcast`] what a person gets
-//! of one message to many, [`costs`] what messages cost. See `docs/design.md#gate`.
+//! sent if the verdict is older than 15 s, if it is a template or Direct Send, or if someone
+//! withdrew or was banned since (ADR 0041). The first refusal decides; the trace explains every
+//! check for `beadle why`. [`limits`] checks a message by itself, [`pace`] the rate of messages,
+//! [`templates`] what a template needs, [`broadcast`] what a person gets of one message to many,
+//! [`costs`] what messages cost. See `docs/design.md#gate`.
 //!
 //! Invariant: no clock, no store, no configuration. The same facts give the same verdict at any
 //! time, which makes `beadle why` truthful.

@@ -35,8 +35,9 @@ impl Rate {
         Self { interval_us, ahead_us, paid_at_us: i64::MIN }
     }
 
-    /// The debt cannot exceed a full burst. If it does, the clock was set back: then nothing is known of the time that
-    /// passed, and the debt is forgiven. Capped relative to `now` instead, it would never be paid.
+    /// The debt cannot exceed a full burst. If it does, the clock was set back: then nothing is
+    /// known of the time that passed, and the debt is forgiven. Capped relative to `now` instead,
+    /// it would never be paid.
     fn paid_at_us(&self, now_us: i64) -> i64 {
         let highest = now_us.saturating_add(self.ahead_us).saturating_add(self.interval_us);
         if self.paid_at_us > highest { now_us } else { self.paid_at_us }

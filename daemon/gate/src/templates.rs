@@ -1,7 +1,9 @@
-//! Templates by their definition: which language is used, whether a message fits, and what it looks like.
+//! Templates by their definition: which language is used, whether a message fits, and what it looks
+//! like.
 //!
-//! The platform refuses a message whose parameters do not match with a number (132000, 132012); here the plugin's author
-//! gets a sentence before anything is queued. Components of a kind that this version does not know are not checked.
+//! The platform refuses a message whose parameters do not match with a number (132000, 132012);
+//! here the plugin's author gets a sentence before anything is queued. Components of a kind that
+//! this version does not know are not checked.
 
 mod lint;
 mod parameters;
@@ -17,8 +19,8 @@ use beadle_model::{Refusal, TemplateDefinition};
 use parts::{array, component, text};
 use serde_json::Value;
 
-/// The definition to use for a template that is asked for in `asked`: in this language, in its base language, or in
-/// `default`; of these the first that can be sent, else the first that exists.
+/// The definition to use for a template that is asked for in `asked`: in this language, in its base
+/// language, or in `default`; of these the first that can be sent, else the first that exists.
 pub fn choose<'a>(
     definitions: &'a [TemplateDefinition],
     asked: &str,
@@ -73,8 +75,8 @@ pub fn check_status(definition: &TemplateDefinition) -> Result<(), Refusal> {
     Err(Refusal::new(code, message).instead(instead))
 }
 
-/// The refusal of a template that the account does not have, in any of the languages that were tried. `languages`: those
-/// that it has.
+/// The refusal of a template that the account does not have, in any of the languages that were
+/// tried. `languages`: those that it has.
 pub fn unknown(name: &str, asked: &str, languages: &[String]) -> Refusal {
     let message = if languages.is_empty() {
         format!("The account has no template `{name}`.")
@@ -85,8 +87,9 @@ pub fn unknown(name: &str, asked: &str, languages: &[String]) -> Refusal {
         .instead("Use one of the account's templates; `beadle templates list` shows them.")
 }
 
-/// The names of a template's variables, for those who look for a template to send: of the header, the text and the
-/// buttons' addresses. The kind of a header that is a file stands for it: `header: image`.
+/// The names of a template's variables, for those who look for a template to send: of the header,
+/// the text and the buttons' addresses. The kind of a header that is a file stands for it:
+/// `header: image`.
 pub fn parameter_names(definition: &TemplateDefinition) -> Vec<String> {
     let components = &definition.components;
     let mut names = Vec::new();

@@ -1,9 +1,9 @@
 //! Budgets: what is used in the period, and whether one more message is within it.
 //!
-//! Used is what the platform charged, and an estimate of what has no price yet. When a plugin asks, everything queued
-//! counts; when a message is about to be sent, only what was sent before it. A message that the gate has passed is
-//! reserved: it counts from then on, also before the store has it as sent, so that messages sent at the same time cannot
-//! spend the same remaining amount.
+//! Used is what the platform charged, and an estimate of what has no price yet. When a plugin asks,
+//! everything queued counts; when a message is about to be sent, only what was sent before it. A
+//! message that the gate has passed is reserved: it counts from then on, also before the store has
+//! it as sent, so that messages sent at the same time cannot spend the same remaining amount.
 
 use crate::policy::Policy;
 use beadle_gate::Draft;
@@ -29,7 +29,8 @@ pub(crate) struct Budgets {
 struct Memory {
     /// Messages that the gate has passed and that the store may not have as sent.
     reserved: BTreeMap<MessageId, Reservation>,
-    /// Warnings that were logged: the budget, the first day of its period, and whether it was used up.
+    /// Warnings that were logged: the budget, the first day of its period, and whether it was used
+    /// up.
     warned: BTreeSet<(String, Day, bool)>,
 }
 
@@ -115,7 +116,8 @@ impl Budgets {
             pending: Money::default(),
             unpriced: 0,
         };
-        // Read before the charges: a message that gets its price in between counts twice rather than not at all.
+        // Read before the charges: a message that gets its price in between counts twice rather
+        // than not at all.
         for row in self.reader.pending_charges(from, last)? {
             if (queued || row.is_sent) && budget.counts(&row.channel, row.plugin, &row.price.category, named) {
                 match rates.rate(&row.price.country, &row.price.category, row.day) {
@@ -250,7 +252,8 @@ impl Budgets {
         if count > MANY_RESERVATIONS { self.release_sent() } else { Ok(()) }
     }
 
-    /// Removes the reservations of messages that the store has as sent, or that will not be charged.
+    /// Removes the reservations of messages that the store has as sent, or that will not be
+    /// charged.
     fn release_sent(&self) -> Result<(), StoreError> {
         let messages: Vec<MessageId> = self.memory.lock().reserved.keys().copied().collect();
         for message in messages {

@@ -1,8 +1,8 @@
-//! Collects the facts that the gate decides by, and asks it: when a plugin asks, before a message is sent, and for
-//! `beadle gate explain`.
+//! Collects the facts that the gate decides by, and asks it: when a plugin asks, before a message
+//! is sent, and for `beadle gate explain`.
 //!
-//! `gate` has the rules and the store has the rows; this crate reads the facts. A message inside an open window that uses
-//! no template needs no fact from the store.
+//! `gate` has the rules and the store has the rows; this crate reads the facts. A message inside an
+//! open window that uses no template needs no fact from the store.
 
 mod budgets;
 mod messaging_limit;
@@ -127,9 +127,9 @@ impl Gatekeeper {
         self.0.budgets.uses(&self.policy(), now)
     }
 
-    /// Chooses the language of a template: of those that its account has, the one that was asked for, its base language, or
-    /// the operator's. An empty language asks for the recipient's. If none exists, the language is unchanged and the gate
-    /// refuses the message.
+    /// Chooses the language of a template: of those that its account has, the one that was asked
+    /// for, its base language, or the operator's. An empty language asks for the recipient's. If
+    /// none exists, the language is unchanged and the gate refuses the message.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -170,8 +170,8 @@ impl Gatekeeper {
             price: price.clone(),
         });
         let (mut verdict, mut trace) = beadle_gate::decide(draft, &facts);
-        // Counted before it is sent, because other messages are checked in the meantime. Another message may have used the
-        // last place, so the gate is asked again.
+        // Counted before it is sent, because other messages are checked in the meantime. Another
+        // message may have used the last place, so the gate is asked again.
         if verdict == GateVerdict::Send && draft.message.is_some() && counts_for_messaging_limit(draft.body, &facts) {
             let limit = facts.circumstances.messaging_limit.as_ref().map(|facts| facts.limit);
             let portfolio = policy.portfolio(&to.channel);
@@ -200,9 +200,9 @@ impl Gatekeeper {
         Ok(beadle_gate::decide(draft, &self.facts(draft, by, to, now)?).1)
     }
 
-    /// What the gate says about one of many messages that are planned, and what its price depends on. `template`: its
-    /// definition, which is the same for many. What is limited for all of them together is not asked: budgets and the
-    /// messaging limit.
+    /// What the gate says about one of many messages that are planned, and what its price depends
+    /// on. `template`: its definition, which is the same for many. What is limited for all of them
+    /// together is not asked: budgets and the messaging limit.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -219,8 +219,8 @@ impl Gatekeeper {
         Ok((beadle_gate::decide(&draft, &facts).0, budgets::price_key(&draft, &facts)))
     }
 
-    /// The use of a channel's messaging limit: how many people were written to first in 24 hours, and how many may be.
-    /// `None`: no limit is known.
+    /// The use of a channel's messaging limit: how many people were written to first in 24 hours,
+    /// and how many may be. `None`: no limit is known.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -352,8 +352,9 @@ impl Gatekeeper {
         Ok(Some(limits.facts(&portfolio, contact, limit, now)))
     }
 
-    /// Holds templates and Direct Send of a channel for an hour, doubling to a day with each refusal (131048). Returns the hold,
-    /// and whether this call started it, so that the caller stores it.
+    /// Holds templates and Direct Send of a channel for an hour, doubling to a day with each
+    /// refusal (131048). Returns the hold, and whether this call started it, so that the caller
+    /// stores it.
     pub fn hold_outreach(&self, channel: &str, problem: &Problem, now: Timestamp) -> (OutreachHold, bool) {
         let mut holds = self.0.holds.lock();
         let before = holds.get(channel);
@@ -401,7 +402,8 @@ impl Gatekeeper {
         Ok(Ok(Allowed { any_until, templates: self.candidates(by, to, now)? }))
     }
 
-    /// The templates that a plugin can send to a recipient now, each in the language that fits best.
+    /// The templates that a plugin can send to a recipient now, each in the language that fits
+    /// best.
     ///
     /// # Errors
     /// If the store cannot be read.

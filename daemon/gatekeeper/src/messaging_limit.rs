@@ -52,8 +52,8 @@ impl MessagingLimits {
         }
     }
 
-    /// Counts a message to this person, if the limit permits it. Before `load`, nothing is counted here: `load` reads it from
-    /// the store.
+    /// Counts a message to this person, if the limit permits it. Before `load`, nothing is counted
+    /// here: `load` reads it from the store.
     pub(crate) fn take(
         &mut self,
         portfolio: &str,

@@ -28,7 +28,8 @@ pub struct Policy {
     pub budgets: Vec<Budget>,
     /// The zone of recipients whose zone is not known.
     pub timezone: String,
-    /// The app of each channel. The messaging limit is one for all numbers of a business, which has one app here.
+    /// The app of each channel. The messaging limit is one for all numbers of a business, which has
+    /// one app here.
     pub apps: BTreeMap<String, String>,
 }
 

@@ -23,7 +23,8 @@ pub struct QuietHours {
 }
 
 impl QuietHours {
-    /// When the quiet hours end that it is in now, in an IANA zone; `None` outside of them. An unknown zone is UTC.
+    /// When the quiet hours end that it is in now, in an IANA zone; `None` outside of them. An
+    /// unknown zone is UTC.
     pub fn end(&self, now: Timestamp, zone: &str) -> Option<Timestamp> {
         let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
         let instant = jiff::Timestamp::from_millisecond(now.as_ms()).ok()?;
@@ -38,9 +39,11 @@ impl QuietHours {
             return None;
         }
         let day = if ends_tomorrow { now.date().tomorrow().ok()? } else { now.date() };
-        // A time that a clock change skips is taken after the gap, one that it repeats the first time.
+        // A time that a clock change skips is taken after the gap, one that it repeats the first
+        // time.
         let end = zone.to_ambiguous_timestamp(day.to_datetime(to)).compatible().ok()?;
-        // In the repeated hour the quiet hours have ended already, although the clock shows a time before their end.
+        // In the repeated hour the quiet hours have ended already, although the clock shows a time
+        // before their end.
         (end > instant).then(|| Timestamp(end.as_millisecond()))
     }
 }

@@ -1,7 +1,7 @@
 //! Broadcasts: one message to many people, each of whom gets it at most once.
 //!
-//! A definition says to whom, what and for which purpose; it is what an operator writes in a file and
-//! what the store keeps. Planning freezes who gets it and with which values. Rules are in
+//! A definition says to whom, what and for which purpose; it is what an operator writes in a file
+//! and what the store keeps. Planning freezes who gets it and with which values. Rules are in
 //! `beadle-broadcast`, SQL in `store`.
 
 use crate::consent::Purpose;

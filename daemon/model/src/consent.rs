@@ -1,4 +1,5 @@
-//! Consent: what a person agreed to receive, as a ledger of entries and as the view derived from it.
+//! Consent: what a person agreed to receive, as a ledger of entries and as the view derived from
+//! it.
 //!
 //! The ledger is the source; the view ([`Consents`]) is what a look-up needs of it: per purpose the
 //! latest grant, withdrawal and question. It is a fold that does not depend on the order of the
@@ -390,7 +391,8 @@ impl Consents {
         ConsentDecision { state, by }
     }
 
-    /// When the person turned off marketing in WhatsApp, if they did and have not turned it on since.
+    /// When the person turned off marketing in WhatsApp, if they did and have not turned it on
+    /// since.
     pub fn platform_stop(&self) -> Option<ConsentMark> {
         self.platform.withdrawn.filter(|_| self.platform.withdrawn > self.platform.granted)
     }

@@ -1,7 +1,9 @@
-//! The country of a contact, from the prefix of the phone number or of the user id: the platform's prices depend on it.
+//! The country of a contact, from the prefix of the phone number or of the user id: the platform's
+//! prices depend on it.
 //!
-//! Calling codes are those of ITU-T E.164; countries are those of ISO 3166. Where several share a code and a prefix does
-//! not tell them apart, it is the largest of them. A person who moved abroad keeps the number, and its price.
+//! Calling codes are those of ITU-T E.164; countries are those of ISO 3166. Where several share a
+//! code and a prefix does not tell them apart, it is the largest of them. A person who moved abroad
+//! keeps the number, and its price.
 
 use crate::contact::{Alias, AliasKind};
 

@@ -184,7 +184,8 @@ pub struct SendEffect {
     /// Whether it answers the event in its own conversation (`replies`) instead of writing first
     /// (`messages`).
     pub reply: bool,
-    /// Whether it waits in the outbox until the gate is asked again: a check defers it, or a budget limits it.
+    /// Whether it waits in the outbox until the gate is asked again: a check defers it, or a budget
+    /// limits it.
     pub deferred: bool,
     /// What the gate decided.
     pub gate: GateTrace,
@@ -201,8 +202,8 @@ pub struct Outreach {
     pub topic: Option<String>,
     /// Whether no window was open.
     pub is_outside_window: bool,
-    /// What its price depends on. `None` if it costs nothing, or if it goes to a group, where the price is one for each
-    /// member and known only afterwards.
+    /// What its price depends on. `None` if it costs nothing, or if it goes to a group, where the
+    /// price is one for each member and known only afterwards.
     pub price: Option<PriceKey>,
 }
 

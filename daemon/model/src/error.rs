@@ -1,4 +1,5 @@
-//! What every error carries in addition to its text: a code, who can fix it, and whether Beadle retries.
+//! What every error carries in addition to its text: a code, who can fix it, and whether Beadle
+//! retries.
 //!
 //! The text says what happened and where; `beadle explain CODE` says more (a test of the binary
 //! ensures that each code has a page). Blame and retry are data, so that no caller has to parse a

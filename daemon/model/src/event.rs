@@ -260,7 +260,8 @@ impl EventBody {
     }
 }
 
-/// A person who is exported or erased, by every id under which a plugin may keep something about them.
+/// A person who is exported or erased, by every id under which a plugin may keep something about
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonIds {
     /// The contact.

@@ -24,7 +24,8 @@ pub struct TraceStep {
     pub check: Cow<'static, str>,
     /// What it says.
     pub outcome: CheckOutcome,
-    /// Why, as a sentence or the beginning of one that ends in `time`. For a refusal it is the refusal's message.
+    /// Why, as a sentence or the beginning of one that ends in `time`. For a refusal it is the
+    /// refusal's message.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub reason: Cow<'static, str>,
     /// The time at the end of the reason.
@@ -43,8 +44,8 @@ impl TraceStep {
     }
 }
 
-/// The results of all checks at one time. A check that has nothing to say, because nothing is restricted or the message is
-/// of another kind, is left out.
+/// The results of all checks at one time. A check that has nothing to say, because nothing is
+/// restricted or the message is of another kind, is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateTrace {
     /// When it was decided.

@@ -1,11 +1,11 @@
-//! Reserved words: STOP, START, LEAVE, JOIN, HELP, HUMAN, MYDATA and FORGETME, which work before any
-//! plugin and with every plugin broken.
+//! Reserved words: STOP, START, LEAVE, JOIN, HELP, HUMAN, MYDATA and FORGETME, which work before
+//! any plugin and with every plugin broken.
 //!
 //! A message is a reserved word if it consists of nothing else, apart from punctuation around it;
-//! in Dutch, German, Portuguese, Estonian or English, ignoring case and accents. A tapped button is one
-//! too. The operator's own words opt in to a topic ([`OwnWords`]). A word inside a
-//! sentence never counts: "please don't stop" stops nothing. This module only recognises the words;
-//! the store applies them (`docs/design.md#people`).
+//! in Dutch, German, Portuguese, Estonian or English, ignoring case and accents. A tapped button is
+//! one too. The operator's own words opt in to a topic ([`OwnWords`]). A word inside a sentence
+//! never counts: "please don't stop" stops nothing. This module only recognises the words; the
+//! store applies them (`docs/design.md#people`).
 
 use crate::outgoing::{Button, Outgoing};
 use serde::{Deserialize, Serialize};
@@ -72,8 +72,8 @@ const YES_AND_NO: [(Language, &str, &str); 5] = [
     (Language::Et, "Jah", "Ei"),
 ];
 
-/// A question of Beadle's own, with the buttons Yes and No. `subject` is what the buttons' ids name:
-/// `export`, `erase`, or `consent:` and the number of the ledger's entry.
+/// A question of Beadle's own, with the buttons Yes and No. `subject` is what the buttons' ids
+/// name: `export`, `erase`, or `consent:` and the number of the ledger's entry.
 pub fn question(body: String, subject: &str, language: Language) -> Outgoing {
     let titles = YES_AND_NO.iter().find(|(spoken, ..)| *spoken == language);
     let (yes, no) = titles.map_or(("Yes", "No"), |(_, yes, no)| (yes, no));
@@ -201,7 +201,8 @@ pub fn recognize(message: &str) -> Option<(Keyword, Option<Language>)> {
     KEYWORDS.iter().find(|(text, ..)| *text == folded).map(|(_, keyword, language)| (*keyword, *language))
 }
 
-/// A typed confirmation: `FORGETME YES`, `MIJNGEGEVENS JA`. The word, and its language if the spelling determines it.
+/// A typed confirmation: `FORGETME YES`, `MIJNGEGEVENS JA`. The word, and its language if the
+/// spelling determines it.
 pub fn recognize_confirmation(message: &str) -> Option<(Keyword, Option<Language>)> {
     if message.len() > MAX_BYTES {
         return None;
@@ -215,8 +216,8 @@ pub fn recognize_confirmation(message: &str) -> Option<(Keyword, Option<Language
     YES_AND_NO.iter().any(|(_, known, _)| fold(known) == yes).then_some((keyword, *language))
 }
 
-/// The reserved word of a tapped button: its title or its payload is the word. What START and JOIN say
-/// is also what a plugin's button may say, so these count only as a payload.
+/// The reserved word of a tapped button: its title or its payload is the word. What START and JOIN
+/// say is also what a plugin's button may say, so these count only as a payload.
 pub fn recognize_tap(title: &str, payload: &str) -> Option<(Keyword, Option<Language>)> {
     let is_of_plugins = |word: Keyword| matches!(word, Keyword::Start | Keyword::Join);
     recognize(payload).or_else(|| recognize(title).filter(|(word, _)| !is_of_plugins(*word)))

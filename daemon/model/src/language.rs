@@ -85,8 +85,9 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("98", "fa"),
 ];
 
-/// Whether it is a language, with a script, a region and variants if any, in their order (RFC 5646): `nl`, `pt-BR`,
-/// `zh-Hant-TW`, `de-CH-1996`. What plugins have no texts for (extensions, private use) is refused.
+/// Whether it is a language, with a script, a region and variants if any, in their order
+/// (RFC 5646): `nl`, `pt-BR`, `zh-Hant-TW`, `de-CH-1996`. What plugins have no texts for
+/// (extensions, private use) is refused.
 pub fn is_language_tag(tag: &str) -> bool {
     let is_alphabetic = |part: &str| part.bytes().all(|c| c.is_ascii_alphabetic());
     let is_script = |part: &str| part.len() == 4 && is_alphabetic(part);

@@ -1,8 +1,9 @@
 //! The part of a platform message id that identifies the message in every spelling of the id.
 //!
-//! A `wamid.…` is base64 of a small record: the other side's number or scoped id, flags, and a token of hexadecimal
-//! digits. The same message has different ids in different scopes, and only the token is the same in all of them
-//! (`docs/whatsapp.md#identities`). Ids of another form identify a message as a whole.
+//! A `wamid.…` is base64 of a small record: the other side's number or scoped id, flags, and a
+//! token of hexadecimal digits. The same message has different ids in different scopes, and only
+//! the token is the same in all of them (`docs/whatsapp.md#identities`). Ids of another form
+//! identify a message as a whole.
 
 use std::borrow::Cow;
 

@@ -5,8 +5,8 @@
 //! created while people and address books use the other, so one person appears under both. In no
 //! other country are two digit strings one number.
 
-/// A number as a person writes it (`+31 6 1234 5678`, `0031…`) as digits with country code; `None` if it
-/// is not an international number.
+/// A number as a person writes it (`+31 6 1234 5678`, `0031…`) as digits with country code; `None`
+/// if it is not an international number.
 pub fn parse_number(text: &str) -> Option<String> {
     let written = text.trim();
     let international = written.strip_prefix('+').or_else(|| written.strip_prefix("00")).unwrap_or(written);

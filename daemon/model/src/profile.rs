@@ -209,8 +209,8 @@ fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// Finds the declaration of an attribute and reads a value that a person typed. An empty text clears
-/// it.
+/// Finds the declaration of an attribute and reads a value that a person typed. An empty text
+/// clears it.
 pub fn parse_attribute(types: &AttributeTypes, name: &str, text: &str) -> Result<Option<AttributeValue>, ProfileError> {
     let declared = types.get(name).ok_or_else(|| ProfileError::Unknown(name.to_owned()))?;
     if text.trim().is_empty() {

@@ -1,6 +1,7 @@
 //! Templates as a business account has them on the platform, and what changes about them.
 //!
-//! A message that uses one is [`crate::outgoing::Template`]; here is the definition that it has to match.
+//! A message that uses one is [`crate::outgoing::Template`]; here is the definition that it has to
+//! match.
 
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,8 @@ pub struct TemplateDefinition {
     pub language: String,
     /// `marketing`, `utility` or `authentication`; the platform changes it after a review.
     pub category: String,
-    /// `approved`, `pending`, `rejected`, `paused`, `disabled`, `pending_deletion`, … in lower case.
+    /// `approved`, `pending`, `rejected`, `paused`, `disabled`, `pending_deletion`, … in lower
+    /// case.
     pub status: String,
     /// `green`, `yellow`, `red` or `unknown`.
     pub quality: Option<String>,

@@ -1,4 +1,5 @@
-//! Text for people and logs: hexadecimal, numbers of things, and foreign text as one line of visible characters.
+//! Text for people and logs: hexadecimal, numbers of things, and foreign text as one line of
+//! visible characters.
 //!
 //! Pure functions. How wide a text may be is decided by who prints it.
 
@@ -33,9 +34,9 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// The text as one line in which nothing moves the cursor, reorders the line or is invisible: line breaks
-/// and controls become spaces, format characters become `�`. Zero-width joiners and non-joiners stay,
-/// because emoji and several scripts need them.
+/// The text as one line in which nothing moves the cursor, reorders the line or is invisible: line
+/// breaks and controls become spaces, format characters become `�`. Zero-width joiners and
+/// non-joiners stay, because emoji and several scripts need them.
 pub fn one_line(text: &str) -> String {
     text.chars().map(visible).collect()
 }
@@ -54,9 +55,9 @@ fn visible(c: char) -> char {
     }
 }
 
-/// Unicode's format characters (general category Cf) and other default-ignorable code points that render
-/// as nothing: bidirectional controls, zero-width spaces, invisible operators, fillers and tags. Line and
-/// paragraph separators count too. Zero-width joiners and non-joiners do not.
+/// Unicode's format characters (general category Cf) and other default-ignorable code points that
+/// render as nothing: bidirectional controls, zero-width spaces, invisible operators, fillers and
+/// tags. Line and paragraph separators count too. Zero-width joiners and non-joiners do not.
 pub fn is_hidden(c: char) -> bool {
     matches!(
         c,

@@ -1,14 +1,15 @@
-//! Admission: how many events, with how many bytes, are in flight, and how much of that one conversation or one plugin may
-//! have.
+//! Admission: how many events, with how many bytes, are in flight, and how much of that one
+//! conversation or one plugin may have.
 //!
-//! An event in flight holds a ticket until every subscriber is done with it. Tickets bound memory: when all are out the
-//! feed is not read, and new events wait on disk. With that alone, one conversation that writes faster than its plugins
-//! answer, or one slow plugin, would soon hold every ticket. So each lane has a share, and so has each plugin of a chain.
-//! What comes beyond a share is *deferred*: only its number is kept, in its lane's order, and it is read again from disk
-//! when its turn comes.
+//! An event in flight holds a ticket until every subscriber is done with it. Tickets bound memory:
+//! when all are out the feed is not read, and new events wait on disk. With that alone, one
+//! conversation that writes faster than its plugins answer, or one slow plugin, would soon hold
+//! every ticket. So each lane has a share, and so has each plugin of a chain. What comes beyond a
+//! share is *deferred*: only its number is kept, in its lane's order, and it is read again from
+//! disk when its turn comes.
 //!
-//! The lowest event that is in flight or deferred is the watermark: everything below it is finished, and a start after a
-//! crash looks no further back.
+//! The lowest event that is in flight or deferred is the watermark: everything below it is
+//! finished, and a start after a crash looks no further back.
 
 use crate::lane::LaneKey;
 use beadle_clock::{Clock, WorkGuard};
@@ -18,14 +19,15 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Events in flight. At 20,000 a second and 10 ms each it takes 200; the rest is for lanes that wait for a guard. An
-/// event costs about 2 KiB.
+/// Events in flight. At 20,000 a second and 10 ms each it takes 200; the rest is for lanes that
+/// wait for a guard. An event costs about 2 KiB.
 const IN_FLIGHT: usize = 8192;
-/// The bytes of their bodies. The usual event has 1 KiB, but a webhook of 3 MB may be one event. It is exceeded by what is
-/// read from the feed at once.
+/// The bytes of their bodies. The usual event has 1 KiB, but a webhook of 3 MB may be one event. It
+/// is exceeded by what is read from the feed at once.
 const IN_FLIGHT_BYTES: usize = 32 << 20;
 const ALL: Amount = Amount { events: IN_FLIGHT, bytes: IN_FLIGHT_BYTES };
-/// … of one lane: more than a person writes, and deferred events only wait on disk instead of in memory.
+/// … of one lane: more than a person writes, and deferred events only wait on disk instead of in
+/// memory.
 const OF_A_LANE: Amount = Amount { events: 256, bytes: IN_FLIGHT_BYTES / 8 };
 /// … whose chain contains one plugin, leaving the other half to events without it.
 const OF_A_PLUGIN: Amount = Amount { events: IN_FLIGHT / 2, bytes: IN_FLIGHT_BYTES / 2 };
@@ -42,7 +44,8 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
-    /// Whether it takes no other event. The last one may exceed the bytes, so that each gets its turn.
+    /// Whether it takes no other event. The last one may exceed the bytes, so that each gets its
+    /// turn.
     pub fn is_full(self, most: Amount) -> bool {
         self.events >= most.events || self.bytes >= most.bytes
     }
@@ -150,8 +153,8 @@ impl Admission {
         self.0.freed.notified().await;
     }
 
-    /// A ticket for an event of the feed, which come in the order of their numbers; `None`: it is deferred.
-    /// `bytes`: the size of its body.
+    /// A ticket for an event of the feed, which come in the order of their numbers; `None`: it is
+    /// deferred. `bytes`: the size of its body.
     pub fn admit(&self, event: EventId, bytes: usize, lane: LaneKey, chain: Arc<[PluginNo]>) -> Option<Ticket> {
         let mut state = self.state();
         state.open.insert(event);
@@ -239,8 +242,8 @@ impl Admission {
 }
 
 impl Shares {
-    /// Whether one more event of this lane and for these plugins may be in flight; else the plugin whose share is full,
-    /// or `None` for the lane's.
+    /// Whether one more event of this lane and for these plugins may be in flight; else the plugin
+    /// whose share is full, or `None` for the lane's.
     fn check_shares(&self, lane: LaneKey, chain: &[PluginNo]) -> Result<(), Option<PluginNo>> {
         if self.lanes.get(&lane).is_some_and(|lane| lane.in_flight.is_full(OF_A_LANE)) {
             return Err(None);
@@ -250,8 +253,9 @@ impl Shares {
         chain.iter().find(is_full).map_or(Ok(()), |plugin| Err(Some(*plugin)))
     }
 
-    /// Puts a lane with deferred events where it is found when its first one may be in flight: in `ready` (returns `true`), in
-    /// the line of the plugin whose share is full, or nowhere where its own share is full and it comes back by itself.
+    /// Puts a lane with deferred events where it is found when its first one may be in flight: in
+    /// `ready` (returns `true`), in the line of the plugin whose share is full, or nowhere where
+    /// its own share is full and it comes back by itself.
     fn line_up(&mut self, lane: LaneKey) -> bool {
         let Some(share) = self.lanes.get(&lane).filter(|lane| !lane.is_lined_up) else { return false };
         let Some(next) = share.deferred.front() else { return false };
@@ -395,8 +399,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes, no share is exceeded, each lane keeps its order, and in the end every event was in
-        /// flight.
+        /// Whatever comes and goes, no share is exceeded, each lane keeps its order, and in the end
+        /// every event was in flight.
         #[test]
         fn every_event_is_admitted_in_the_order_of_its_lane(
             events in prop::collection::vec(

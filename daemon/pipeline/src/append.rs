@@ -1,7 +1,8 @@
-//! Appends deliveries to the inbox, with the interest of the current subscriptions: the only place where a batch is made.
+//! Appends deliveries to the inbox, with the interest of the current subscriptions: the only place
+//! where a batch is made.
 //!
-//! Whether it comes from a webhook or from the platform's response to a send, the same events of contacts, windows and
-//! message status follow from it.
+//! Whether it comes from a webhook or from the platform's response to a send, the same events of
+//! contacts, windows and message status follow from it.
 
 use crate::context::Context;
 use crate::subscriptions::SubscriptionsReceiver;
@@ -23,7 +24,8 @@ pub struct Delivery {
     pub templates: Vec<TemplateNews>,
     /// The rejected webhook that it was read from, which is deleted with it.
     pub read_from: Option<WebhookId>,
-    /// For a webhook that the store has refused: itself, so that the rest of it is taken in (see [`Batch::source`]).
+    /// For a webhook that the store has refused: itself, so that the rest of it is taken in (see
+    /// [`Batch::source`]).
     pub source: Option<SourceWebhook>,
 }
 
@@ -35,8 +37,8 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Durable when this returns `Ok`. Known events are counted and change nothing. The caller passes
-    /// `queued` and `received` on to the outbox.
+    /// Durable when this returns `Ok`. Known events are counted and change nothing. The caller
+    /// passes `queued` and `received` on to the outbox.
     pub async fn append(&self, delivery: Delivery) -> Result<Appended, StoreError> {
         let Delivery { events, receipts, rejected, templates, read_from, source } = delivery;
         let interest = self.subscriptions.borrow().interest().clone();

@@ -1,9 +1,11 @@
-//! One attempt of a handling: the call into the plugin, then one transaction for its decision and its effects.
+//! One attempt of a handling: the call into the plugin, then one transaction for its decision and
+//! its effects.
 //!
-//! An attempt that read state which has changed since is run again at once, after three times alone. What a revision on
-//! probation fails is handled by the earlier one, at once and in its place. While the store fails, the same commit is
-//! repeated; nothing is called twice for that. A call whose effects do not fit into memory with those of others runs
-//! again when they do. How often a handling is tried is `executor`'s business.
+//! An attempt that read state which has changed since is run again at once, after three times
+//! alone. What a revision on probation fails is handled by the earlier one, at once and in its
+//! place. While the store fails, the same commit is repeated; nothing is called twice for that. A
+//! call whose effects do not fit into memory with those of others runs again when they do. How
+//! often a handling is tried is `executor`'s business.
 
 use crate::budget::{EffectBudget, OverBudget, Reserved, effect_bytes};
 use crate::context::{Context, NotStored, Phase};
@@ -20,7 +22,8 @@ use beadle_store::StoreError;
 use beadle_store::step::{Commit, Quotas};
 use std::sync::Arc;
 
-/// A handling with stale reads runs concurrently with others this often, then alone (docs/design.md#state).
+/// A handling with stale reads runs concurrently with others this often, then alone
+/// (docs/design.md#state).
 const CONCURRENT_RUNS: u32 = 3;
 
 /// One event in one plugin.
@@ -74,7 +77,8 @@ enum Trouble {
     Stale,
     /// Its effects do not fit: it runs again when they do.
     OverBudget(OverBudget),
-    /// It was the retry of a dead letter that another retry has settled, or an operator has dropped.
+    /// It was the retry of a dead letter that another retry has settled, or an operator has
+    /// dropped.
     Settled,
     Failed(Failure),
     Stopping,
@@ -89,7 +93,8 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Calls the plugin and commits. A failure that is the plugin's fault is reported to its breaker; so is a success.
+    /// Calls the plugin and commits. A failure that is the plugin's fault is reported to its
+    /// breaker; so is a success.
     pub async fn run(&self, attempt: Attempt<'_>) -> Outcome {
         let (mut stale, mut reserved) = (0, None);
         loop {
@@ -191,8 +196,8 @@ impl Attempts {
                 is_plugins_fault: fault.blame() == Blame::Plugin,
             })
         })?;
-        // Reported before the commit: a failure is reported sooner than a commit ends, and the breaker must not see
-        // only failures.
+        // Reported before the commit: a failure is reported sooner than a commit ends, and the
+        // breaker must not see only failures.
         attempt.permit.succeeded(lane, attempt.counts_if_it_succeeds());
         let reads_can_be_stale = !handled.has_no_reads();
         let Handled { disposition, effects, instance } = handled;
@@ -223,7 +228,8 @@ impl Attempts {
         Ok(disposition)
     }
 
-    /// The end of the handling, its decision and its effects: one transaction, repeated while the store fails.
+    /// The end of the handling, its decision and its effects: one transaction, repeated while the
+    /// store fails.
     async fn commit(
         &self,
         Attempt { handling: Handling { run, place, subscription, .. }, late, .. }: Attempt<'_>,
@@ -303,8 +309,8 @@ impl Attempts {
         media.iter().for_each(|created| self.context.store.files().remove(created.media));
     }
 
-    /// Whether the event no longer holds: a window that was about to close was renewed, or has closed. Such an event is
-    /// passed. Checked before each attempt.
+    /// Whether the event no longer holds: a window that was about to close was renewed, or has
+    /// closed. Such an event is passed. Checked before each attempt.
     async fn is_superseded(&self, event: &Event) -> bool {
         let (EventBody::WindowExpiring { closes_at, .. }, Some(conversation)) = (&event.body, &event.conversation)
         else {

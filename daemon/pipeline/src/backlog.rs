@@ -1,8 +1,10 @@
-//! The backlog of each plugin: how many events are kept on disk for it, and which of them came back.
+//! The backlog of each plugin: how many events are kept on disk for it, and which of them came
+//! back.
 //!
-//! A plugin has a backlog when it is suspended, when it fell behind (more events wait for it alone than may be in memory),
-//! or when it rests and waiting events would be in the way of others. From then on every event for it alone goes to the
-//! end of the backlog, so that none overtakes another. `replay` brings the events back.
+//! A plugin has a backlog when it is suspended, when it fell behind (more events wait for it alone
+//! than may be in memory), or when it rests and waiting events would be in the way of others. From
+//! then on every event for it alone goes to the end of the backlog, so that none overtakes another.
+//! `replay` brings the events back.
 //!
 //! It only counts; the events are the store's (state `waiting` of a handling).
 
@@ -43,7 +45,8 @@ impl Backlogs {
         self.plugins.lock().get(&no).is_some_and(|backlog| backlog.waiting > 0)
     }
 
-    /// How many events are kept for each plugin with a backlog, those that came back and are not done included.
+    /// How many events are kept for each plugin with a backlog, those that came back and are not
+    /// done included.
     pub fn sizes(&self) -> Vec<(PluginNo, u64)> {
         let plugins = self.plugins.lock();
         let size = |(no, backlog): (&PluginNo, &Backlog)| (*no, backlog.waiting + backlog.replayed.len() as u64);
@@ -78,8 +81,8 @@ impl Backlogs {
         &self.begun
     }
 
-    /// Plugins whose backlog has to be replayed, by the caller, until [`Backlogs::end`] says that it is empty. The alarm
-    /// is rung when one more event waits, or one that came back is done.
+    /// Plugins whose backlog has to be replayed, by the caller, until [`Backlogs::end`] says that
+    /// it is empty. The alarm is rung when one more event waits, or one that came back is done.
     pub fn begin_all(&self) -> Vec<(PluginNo, Alarm)> {
         let mut plugins = self.plugins.lock();
         let idle = plugins.iter_mut().filter(|(_, backlog)| backlog.waiting > 0 && backlog.changed.is_none());
@@ -111,7 +114,8 @@ impl Backlogs {
         }
     }
 
-    /// One event is in its lane; from now on an event that comes later may go to that lane by itself.
+    /// One event is in its lane; from now on an event that comes later may go to that lane by
+    /// itself.
     pub fn in_lane(&self, no: PluginNo) {
         if let Some(backlog) = self.plugins.lock().get_mut(&no) {
             backlog.waiting = backlog.waiting.saturating_sub(1);

@@ -1,14 +1,16 @@
-//! When a plugin that keeps failing rests, when it is tried again, and when it is suspended: a circuit breaker over
-//! [`Availability`] (docs/design.md#health). Pure: time is an argument.
+//! When a plugin that keeps failing rests, when it is tried again, and when it is suspended: a
+//! circuit breaker over [`Availability`] (docs/design.md#health). Pure: time is an argument.
 //!
-//! What counts is whether handlings succeed at their first or second attempt, by lane. Events of one conversation that
-//! fail again and again are one failure, however many there are; only failures in several lanes, with hardly any
-//! successes, show that the plugin itself is broken. The first attempt alone would not do: of many handlings that run
-//! at once, those that fail end first and would seem to be all there are.
+//! What counts is whether handlings succeed at their first or second attempt, by lane. Events of
+//! one conversation that fail again and again are one failure, however many there are; only
+//! failures in several lanes, with hardly any successes, show that the plugin itself is broken. The
+//! first attempt alone would not do: of many handlings that run at once, those that fail end first
+//! and would seem to be all there are.
 //!
-//! *Available* → (fails everywhere) → *resting* → one event *on trial* → success: *available*; failure: *resting* for
-//! longer. Trials that end in traps or limits time after time suspend the plugin. A plugin that returns failures itself
-//! (its back end is down) rests ever longer and is never suspended for that.
+//! *Available* → (fails everywhere) → *resting* → one event *on trial* → success: *available*;
+//! failure: *resting* for longer. Trials that end in traps or limits time after time suspend the
+//! plugin. A plugin that returns failures itself (its back end is down) rests ever longer and is
+//! never suspended for that.
 
 use crate::lane::LaneKey;
 use crate::policy::{Availability, Cause, Failure, Suspension};
@@ -20,27 +22,29 @@ pub(crate) const SUSPENDED: &str = "plugin-suspended";
 
 /// Handlings that are remembered: enough to see a share, few enough to see a change soon.
 const RECENT: usize = 16;
-/// Lanes that must have failed before it can be the plugin's own fault: a handful of conversations with nothing else in
-/// common.
+/// Lanes that must have failed before it can be the plugin's own fault: a handful of conversations
+/// with nothing else in common.
 const FAILED_LANES: usize = 5;
-/// Failed lanes for each lane that succeeded: a plugin that still does a fifth of its work is better left running.
+/// Failed lanes for each lane that succeeded: a plugin that still does a fifth of its work is
+/// better left running.
 const FAILED_PER_SUCCEEDED: usize = 4;
-/// The first rest, the second, and so on; then always the last. The first is shorter than a person waits before looking
-/// again; at five minutes a trial costs nothing.
+/// The first rest, the second, and so on; then always the last. The first is shorter than a person
+/// waits before looking again; at five minutes a trial costs nothing.
 const RESTS_MS: [i64; 7] = [5000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000];
 pub(crate) const LONGEST_REST_MS: i64 = 300_000;
-/// Trials in a row that end in a trap or at a limit before the plugin is suspended: with the rests between them five
-/// minutes, longer than a coincidence lasts.
+/// Trials in a row that end in a trap or at a limit before the plugin is suspended: with the rests
+/// between them five minutes, longer than a coincidence lasts.
 const STRIKES: u32 = 6;
 /// Successes after which earlier rests are forgotten: the next one is again the first.
 const RECOVERED: u32 = 50;
-/// Events of one lane given up in a row, after which events of that lane get one attempt each until one succeeds.
+/// Events of one lane given up in a row, after which events of that lane get one attempt each until
+/// one succeeds.
 const POISONED: u32 = 3;
 /// Such lanes that are remembered; more are no longer the lanes' fault.
 const POISONED_LANES: usize = 64;
 
-/// Whether a rest until then is over. One that ends later than the longest would was counted on a clock that was set
-/// back.
+/// Whether a rest until then is over. One that ends later than the longest would was counted on a
+/// clock that was set back.
 pub(crate) fn is_over(until: Timestamp, now: Timestamp) -> bool {
     until <= now || until.since_ms(now) > LONGEST_REST_MS
 }
@@ -76,8 +80,8 @@ impl Breaker {
         &self.availability
     }
 
-    /// Asks to call the plugin once. `Ok(true)`: as the trial after a rest, whose outcome the caller reports to
-    /// [`Breaker::succeeded`], [`Breaker::failed`] or [`Breaker::undecided`].
+    /// Asks to call the plugin once. `Ok(true)`: as the trial after a rest, whose outcome the
+    /// caller reports to [`Breaker::succeeded`], [`Breaker::failed`] or [`Breaker::undecided`].
     pub fn acquire(&mut self, now: Timestamp) -> Result<bool, Availability> {
         match &mut self.availability {
             Availability::Available => Ok(false),
@@ -89,7 +93,8 @@ impl Breaker {
         }
     }
 
-    /// An attempt succeeded. `counts`: it was the first or second of its handling. Returns whether that ended a rest.
+    /// An attempt succeeded. `counts`: it was the first or second of its handling. Returns whether
+    /// that ended a rest.
     pub fn succeeded(&mut self, lane: LaneKey, counts: bool, trial: bool) -> bool {
         self.poisoned.retain(|(poisoned, _)| *poisoned != lane);
         if trial && matches!(self.availability, Availability::OnTrial { .. }) {
@@ -106,7 +111,8 @@ impl Breaker {
         false
     }
 
-    /// An attempt failed by the plugin's own fault. `counts`: it was the second of its handling, or the last.
+    /// An attempt failed by the plugin's own fault. `counts`: it was the second of its handling, or
+    /// the last.
     pub fn failed(
         &mut self,
         lane: LaneKey,
@@ -210,8 +216,8 @@ mod tests {
         breaker.failed(lane(lane_no), true, false, &failure(false), NOW)
     }
 
-    /// Handlings in a row, `F` failed and `s` succeeded, each with the number of its lane. Returns what the last one
-    /// led to.
+    /// Handlings in a row, `F` failed and `s` succeeded, each with the number of its lane. Returns
+    /// what the last one led to.
     fn after(attempts: &str) -> Option<Transition> {
         let mut breaker = Breaker::default();
         let mut transition = None;
@@ -267,7 +273,8 @@ mod tests {
         }
     }
 
-    /// Trials, each at the earliest moment. Returns the rest that each led to, in milliseconds; 0 for a suspension.
+    /// Trials, each at the earliest moment. Returns the rest that each led to, in milliseconds; 0
+    /// for a suspension.
     fn trials(breaker: &mut Breaker, count: u32, is_returned: bool) -> Vec<Option<i64>> {
         let mut led_to = Vec::new();
         for _ in 0..count {

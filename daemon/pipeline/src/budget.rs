@@ -1,16 +1,17 @@
 //! Bounds the effects that wait for their commit, in bytes of all handlings together.
 //!
-//! The number of steps before the writer is bounded by the store, but a call may return 8 MiB. A call whose effects do
-//! not fit is run again when they fit: its effects are dropped meanwhile, so that a waiting call holds
-//! nothing that others wait for, and nothing of a dropped call takes effect. Small effects are free; the number of
-//! events in flight bounds them.
+//! The number of steps before the writer is bounded by the store, but a call may return 8 MiB. A
+//! call whose effects do not fit is run again when they fit: its effects are dropped meanwhile, so
+//! that a waiting call holds nothing that others wait for, and nothing of a dropped call takes
+//! effect. Small effects are free; the number of events in flight bounds them.
 
 use beadle_model::Effects;
 use beadle_model::effect::{BroadcastWrite, StateWrite, TimerWrite};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Eight calls at their limit. A commit holds its effects about three times: as they are, as a step of the store, as JSON.
+/// Eight calls at their limit. A commit holds its effects about three times: as they are, as a step
+/// of the store, as JSON.
 const KIB: u32 = 64 << 10;
 
 /// The memory for all effects that wait. Cheap to clone.
@@ -36,7 +37,8 @@ impl Default for EffectBudget {
 }
 
 impl EffectBudget {
-    /// Reserves effects of this size: from the share that was waited for, if it is large enough, else from what is free now.
+    /// Reserves effects of this size: from the share that was waited for, if it is large enough,
+    /// else from what is free now.
     pub fn reserve(&self, waited_for: Option<Reserved>, bytes: usize) -> Result<Reserved, OverBudget> {
         let kib = u32::try_from(bytes / 1024).unwrap_or(KIB).min(KIB);
         if let Some(reserved) = waited_for.filter(|reserved| reserved.kib >= kib) {

@@ -7,8 +7,8 @@ use std::task::Poll;
 
 /// Runs this to its end. `Err`: it panicked, with this message; the panic hook has reported where.
 ///
-/// What it left half done in memory is for the caller to know: here nothing outlives a handling but locks, which do not
-/// poison, and guards, which are dropped.
+/// What it left half done in memory is for the caller to know: here nothing outlives a handling but
+/// locks, which do not poison, and guards, which are dropped.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
     std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {

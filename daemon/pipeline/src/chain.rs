@@ -1,9 +1,11 @@
-//! The chain of one event, in its lane: guards, then the plugin that the event is addressed to, then answerers until one
-//! claims it; then observers in lanes of their own (docs/design.md#stages).
+//! The chain of one event, in its lane: guards, then the plugin that the event is addressed to,
+//! then answerers until one claims it; then observers in lanes of their own
+//! (docs/design.md#stages).
 //!
-//! The next event of a conversation waits until this chain has ended. An unstaged event (a timer, a receipt) has a chain
-//! of one plugin. `executor` runs one handling, and catches its panics; a panic outside of handlings is caught here, so
-//! that the event is tried again or given up, and does not stay open until a restart.
+//! The next event of a conversation waits until this chain has ended. An unstaged event (a timer, a
+//! receipt) has a chain of one plugin. `executor` runs one handling, and catches its panics; a
+//! panic outside of handlings is caught here, so that the event is tried again or given up, and
+//! does not stay open until a restart.
 
 use crate::caught::caught;
 use crate::context::{Context, NotStored};
@@ -15,7 +17,8 @@ use crate::subscriptions::SubscriptionsReceiver;
 use beadle_model::{ConversationId, Ending, EventBody, PluginNo};
 use std::sync::Arc;
 
-/// Panics outside of handlings after which an event is given up. One that comes from the event comes each time.
+/// Panics outside of handlings after which an event is given up. One that comes from the event
+/// comes each time.
 const MOST_PANICS: u32 = 3;
 
 /// The observers of an event that is walked.
@@ -60,8 +63,8 @@ impl Chains {
 }
 
 impl Inner {
-    /// Two conversations were merged. Events of `gone` that are in its lanes come before everything that `kept` gets from
-    /// now on.
+    /// Two conversations were merged. Events of `gone` that are in its lanes come before everything
+    /// that `kept` gets from now on.
     fn join(&self, gone: ConversationId, kept: ConversationId) {
         let plugins: Vec<PluginNo> = self.subscriptions.borrow().iter().map(|subscription| subscription.no()).collect();
         self.lanes.join(LaneKey::Conversation(gone), LaneKey::Conversation(kept), move |lanes| {
@@ -130,7 +133,8 @@ impl Inner {
         End::Decided
     }
 
-    /// Puts an event into an observer's lane, or at the end of its backlog. Returns whether the event waits for it.
+    /// Puts an event into an observer's lane, or at the end of its backlog. Returns whether the
+    /// event waits for it.
     async fn hand_over(self: &Arc<Self>, run: &Arc<EventRun>, place: usize) -> bool {
         let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.clone())
         else {

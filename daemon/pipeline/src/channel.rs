@@ -1,7 +1,9 @@
-//! The port through which messages leave: what a platform's crate provides, and the responses it may give.
+//! The port through which messages leave: what a platform's crate provides, and the responses it
+//! may give.
 //!
-//! The outbox knows no HTTP and no platform's JSON. It hands over a [`SendRequest`] and gets a [`SendResponse`] that says
-//! what to do next; the platform's table of errors becomes [`Advice`] on the far side of this port.
+//! The outbox knows no HTTP and no platform's JSON. It hands over a [`SendRequest`] and gets a
+//! [`SendResponse`] that says what to do next; the platform's table of errors becomes [`Advice`] on
+//! the far side of this port.
 
 use beadle_model::event::Problem;
 use beadle_model::{Alias, Blame, MessageId, Outgoing};
@@ -13,13 +15,14 @@ pub trait Channel: Send + Sync + 'static {
     /// The channel's name in the configuration.
     fn name(&self) -> &str;
 
-    /// What it shares with other channels (a token, a limit): a stop for that reason stops all channels with this name.
-    /// Empty: nothing.
+    /// What it shares with other channels (a token, a limit): a stop for that reason stops all
+    /// channels with this name. Empty: nothing.
     fn app(&self) -> &str {
         ""
     }
 
-    /// What a problem means that a receipt reports: what to do, and who can act. By the same table as the responses.
+    /// What a problem means that a receipt reports: what to do, and who can act. By the same table
+    /// as the responses.
     fn assess(&self, _problem: &Problem) -> (Advice, Blame) {
         (Advice::Fail, Blame::Remote)
     }
@@ -48,7 +51,8 @@ pub struct SendRequest {
 pub enum SendResponse {
     /// The platform has it, under this id (read marks and typing indicators have none).
     Accepted(Option<String>),
-    /// The same, and the response contained more: these become events before the message counts as accepted.
+    /// The same, and the response contained more: these become events before the message counts as
+    /// accepted.
     AcceptedWith(Option<String>, Vec<NewEvent>),
     /// The platform refused it.
     Refused(Problem, Advice),
@@ -74,10 +78,11 @@ pub enum Advice {
     SlowChannel,
     /// All numbers of the app together are too fast.
     SlowApp,
-    /// The number may not write first for now, because people block or report it: templates and Direct Send wait, and answers
-    /// go on.
+    /// The number may not write first for now, because people block or report it: templates and
+    /// Direct Send wait, and answers go on.
     StopOutreach,
-    /// The channel cannot send until a person acts (token, payment, ban): stop it and say so; what waits is kept.
+    /// The channel cannot send until a person acts (token, payment, ban): stop it and say so; what
+    /// waits is kept.
     StopChannel,
     /// The same for all channels of the app: its token has expired.
     StopApp,

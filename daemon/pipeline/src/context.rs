@@ -1,8 +1,8 @@
 //! What every stage of the pipeline shares: store, clock, phase, and figures.
 //!
-//! It holds leaves only, and nothing in it imports this module. A stage gets everything else that it works with
-//! (subscriptions, lanes, the outbox) when it is created. [`Context::until_stored`] is the one way in which a stage repeats
-//! what the store could not write or read.
+//! It holds leaves only, and nothing in it imports this module. A stage gets everything else that
+//! it works with (subscriptions, lanes, the outbox) when it is created. [`Context::until_stored`]
+//! is the one way in which a stage repeats what the store could not write or read.
 
 use crate::health::Health;
 use beadle_clock::{Alarm, Clock};
@@ -23,8 +23,8 @@ pub enum Phase {
     Stopping,
 }
 
-/// While the store fails, what waits for it is tried again this often: soon enough to go on when it works again, rare
-/// enough to cost nothing. Real time: a full disk does not follow the calendar.
+/// While the store fails, what waits for it is tried again this often: soon enough to go on when it
+/// works again, rare enough to cost nothing. Real time: a full disk does not follow the calendar.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Context {
@@ -133,13 +133,15 @@ impl Context {
         let _ = phases.wait_for(|now| *now >= phase).await;
     }
 
-    /// Stops the pipeline because the store no longer works: another process has taken over, or it is closed.
+    /// Stops the pipeline because the store no longer works: another process has taken over, or it
+    /// is closed.
     pub fn fail(&self, error: &StoreError) {
         self.tasks.fail(TaskKind::Dispatch, error.to_string());
         self.advance(Phase::Stopping);
     }
 
-    /// Repeats a step until the store accepts it; `Err` if the store refuses it for good, or the pipeline stops.
+    /// Repeats a step until the store accepts it; `Err` if the store refuses it for good, or the
+    /// pipeline stops.
     pub async fn until_stored<T, F>(&self, mut step: impl FnMut() -> F) -> Result<T, NotStored>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -161,8 +163,9 @@ impl Context {
         }
     }
 
-    /// Returns when the outcomes that the store keeps in memory are on disk: until then the rows on disk are not what they
-    /// are taken to be. Also when the pipeline drains, since no further row is read then.
+    /// Returns when the outcomes that the store keeps in memory are on disk: until then the rows on
+    /// disk are not what they are taken to be. Also when the pipeline drains, since no further row
+    /// is read then.
     pub async fn until_deferred_is_written(&self) {
         while self.store.health().deferred_settlements > 0 {
             tokio::select! {

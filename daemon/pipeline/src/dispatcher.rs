@@ -1,7 +1,8 @@
 //! The dispatcher: from the inbox's feed into lanes.
 //!
-//! It fixes the subscribers of each event: the current ones, or after a restart those that it had. `admission` decides
-//! how much is in flight at once. It is one loop, which ends when the pipeline drains.
+//! It fixes the subscribers of each event: the current ones, or after a restart those that it had.
+//! `admission` decides how much is in flight at once. It is one loop, which ends when the pipeline
+//! drains.
 
 use crate::admission::{Admission, Ticket};
 use crate::chain::Chains;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 /// Read from the feed at once: one group commit's worth.
 const AT_ONCE: usize = 512;
-/// How often the watermark is written, and how often an idle loop shows that it is alive. Real time.
+/// How often the watermark is written, and how often an idle loop shows that it is alive. Real
+/// time.
 const BEAT: Duration = Duration::from_secs(1);
 
 pub(crate) struct Dispatcher {
@@ -32,8 +34,8 @@ pub(crate) struct Dispatcher {
 struct Stopping;
 
 impl Dispatcher {
-    /// Waits until the plugins are known, so that no event passes one that is still being loaded; then reads the feed, and
-    /// deferred events, until the pipeline drains.
+    /// Waits until the plugins are known, so that no event passes one that is still being loaded;
+    /// then reads the feed, and deferred events, until the pipeline drains.
     pub async fn run(mut self, mut feed: Feed, heartbeat: Heartbeat) {
         let context = Arc::clone(&self.context);
         tokio::select! {

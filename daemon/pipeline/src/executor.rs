@@ -1,8 +1,9 @@
 //! The executor: one handling, from the permission to call the plugin to the last attempt.
 //!
-//! It waits for a permit or does what the policy says while the plugin is unavailable, runs the attempts that `policy`
-//! allows (each one in `attempt`), and writes down how a handling ended that did not succeed: kept for the plugin,
-//! passed over, or a dead letter. It does not decide which plugins get an event, nor in which order (`chain`).
+//! It waits for a permit or does what the policy says while the plugin is unavailable, runs the
+//! attempts that `policy` allows (each one in `attempt`), and writes down how a handling ended that
+//! did not succeed: kept for the plugin, passed over, or a dead letter. It does not decide which
+//! plugins get an event, nor in which order (`chain`).
 
 use crate::attempt::{Attempt, Attempts, Handling, Outcome};
 use crate::backlog::Backlogs;
@@ -52,8 +53,9 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Handles an event in the plugin at this place, until it is done or set aside. A panic of Beadle's own sets it
-    /// aside too: the event goes on without this plugin. A panic while that is recorded is the caller's to catch.
+    /// Handles an event in the plugin at this place, until it is done or set aside. A panic of
+    /// Beadle's own sets it aside too: the event goes on without this plugin. A panic while that is
+    /// recorded is the caller's to catch.
     pub async fn handle(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
         else {
@@ -96,7 +98,8 @@ impl Executor {
             drop(permit);
             attempts += 1;
             if is_trial && failure.is_plugins_fault {
-                // The plugin rests again; its next attempt of this event is when it is available, if the event waits.
+                // The plugin rests again; its next attempt of this event is when it is available,
+                // if the event waits.
                 self.note_failure(handling, attempts, &failure, self.context.clock.now()).await;
                 last_failure = Some(failure);
                 continue;
@@ -117,8 +120,8 @@ impl Executor {
         }
     }
 
-    /// A person retries a dead letter: one attempt, regardless of the event's age and the plugin's availability, marked
-    /// `late`.
+    /// A person retries a dead letter: one attempt, regardless of the event's age and the plugin's
+    /// availability, marked `late`.
     pub async fn handle_late(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
         else {
@@ -150,8 +153,8 @@ impl Executor {
         self.keep(handling, 0, Reason { code: "plugin-backlog", error }).await
     }
 
-    /// Waits until the plugin may be called. `Err`: it is not called for this event. `attempts`, `last_failure`: how
-    /// often it failed this event, and how. `began`: monotonic.
+    /// Waits until the plugin may be called. `Err`: it is not called for this event. `attempts`,
+    /// `last_failure`: how often it failed this event, and how. `began`: monotonic.
     async fn permit(
         &self,
         handling: Handling<'_>,
@@ -201,8 +204,9 @@ impl Executor {
         }
     }
 
-    /// Waits before the next attempt, unless the plugin would be passed over then: no pause of the chain is longer than a rest, so
-    /// a person would wait in vain. False if the daemon is draining.
+    /// Waits before the next attempt, unless the plugin would be passed over then: no pause of the
+    /// chain is longer than a rest, so a person would wait in vain. False if the daemon is
+    /// draining.
     async fn pause(&self, handling: Handling<'_>, ms: i64) -> bool {
         let Handling { run, subscription, lane, .. } = handling;
         let (slot, stage, on_failure) = (&subscription.slot, subscription.stage, subscription.on_failure);
@@ -239,7 +243,8 @@ impl Executor {
         after_failure(attempts, run.event.kind(), subscription.stage, subscription.on_failure, once, jitter)
     }
 
-    /// A failed attempt that is not the last: a row for people. The retry itself does not depend on it.
+    /// A failed attempt that is not the last: a row for people. The retry itself does not depend on
+    /// it.
     async fn note_failure(&self, handling: Handling<'_>, attempts: u32, failure: &Failure, next_at: Timestamp) {
         let Handling { run, subscription, .. } = handling;
         let (event, plugin, Failure { code, error, .. }) = (run.event.id, subscription.slot.name(), failure);
@@ -307,8 +312,9 @@ impl Executor {
         self.record(run, plugin, state, attempts, Reason { code, error }, progress).await
     }
 
-    /// An event whose chain panicked `attempts` times outside a handling becomes a dead letter of the host; it ends for
-    /// every subscriber that is not done and is not in `elsewhere`. `false`: the pipeline is stopping.
+    /// An event whose chain panicked `attempts` times outside a handling becomes a dead letter of
+    /// the host; it ends for every subscriber that is not done and is not in `elsewhere`. `false`:
+    /// the pipeline is stopping.
     pub async fn give_up_event(&self, run: &EventRun, elsewhere: &[usize], attempts: u32, panic: &str) -> bool {
         let Failure { code, error, .. } = panicked(panic);
         tracing::error!(event = %run.event.id, code, attempts, error, "event given up: dead letter");
@@ -349,8 +355,9 @@ fn panicked(panic: &str) -> Failure {
     Failure { code: "host-panic", error, is_final: false, is_returned: false, is_plugins_fault: false }
 }
 
-/// Whether an event is too old to be handled: since it was received, and for what a person did also since it happened,
-/// because a webhook that the platform repeats after hours is received late (ADR 0074).
+/// Whether an event is too old to be handled: since it was received, and for what a person did also
+/// since it happened, because a webhook that the platform repeats after hours is received late
+/// (ADR 0074).
 fn is_stale(event: &Event, max_age_ms: i64, now: Timestamp) -> bool {
     let kind = event.kind();
     // An erasure is due whenever the plugin is back.

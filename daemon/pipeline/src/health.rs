@@ -1,6 +1,7 @@
 //! The state of the pipeline: counters for metrics, and the store's last failure.
 //!
-//! Counters only grow; the reader computes rates. The supervisor (`beadle_tasks`) knows whether the loops make progress.
+//! Counters only grow; the reader computes rates. The supervisor (`beadle_tasks`) knows whether the
+//! loops make progress.
 
 use crate::channel::SendResponse;
 use beadle_sandbox::Usage;

@@ -1,7 +1,8 @@
 //! The inbox: makes durable what a channel normalised. Only then does the platform get its 200.
 //!
-//! Back-pressure is a refusal. When the writer's queue or the disk is full the caller gets an error, which is a 503 to
-//! the platform; the platform keeps the events and repeats them for seven days, longer than any queue of ours could.
+//! Back-pressure is a refusal. When the writer's queue or the disk is full the caller gets an
+//! error, which is a 503 to the platform; the platform keeps the events and repeats them for seven
+//! days, longer than any queue of ours could.
 
 use crate::append::{Appender, Delivery};
 use crate::context::Phase;
@@ -61,7 +62,8 @@ impl Inbox {
         Self { appender, outbox }
     }
 
-    /// Takes in one webhook; it is durable when this returns `Ok`. Known events are counted and change nothing.
+    /// Takes in one webhook; it is durable when this returns `Ok`. Known events are counted and
+    /// change nothing.
     pub async fn receive(&self, delivery: Delivery) -> Result<Appended, InboxError> {
         let context = &self.appender.context;
         if context.phase() == Phase::Stopping {

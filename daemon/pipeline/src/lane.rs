@@ -1,8 +1,9 @@
 //! Lanes: jobs that run one after the other; lanes run concurrently.
 //!
-//! A lane exists while it has a job. Its first job starts a task, which also runs the jobs that are pushed meanwhile, in
-//! their order. Lanes share nothing, so a slow one delays only itself; the runtime schedules them fairly. How much may
-//! wait in all lanes together is bounded by the caller (see `admission`).
+//! A lane exists while it has a job. Its first job starts a task, which also runs the jobs that are
+//! pushed meanwhile, in their order. Lanes share nothing, so a slow one delays only itself; the
+//! runtime schedules them fairly. How much may wait in all lanes together is bounded by the caller
+//! (see `admission`).
 
 use beadle_clock::{Clock, WorkGuard};
 use beadle_model::{ConversationId, PluginNo};
@@ -36,7 +37,8 @@ impl LaneKey {
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// All lanes. Cheap to clone. One lock for all of them: it is held for a look-up, some ten thousand times a second.
+/// All lanes. Cheap to clone. One lock for all of them: it is held for a look-up, some ten thousand
+/// times a second.
 #[derive(Clone)]
 pub struct Lanes {
     lanes: Arc<Mutex<HashMap<LaneKey, VecDeque<Job>>>>,
@@ -61,7 +63,8 @@ impl Lanes {
         }
     }
 
-    /// Jobs pushed to `into` from now on wait until all that is in `from` now has ended and `after` has run.
+    /// Jobs pushed to `into` from now on wait until all that is in `from` now has ended and `after`
+    /// has run.
     pub fn join(&self, from: LaneKey, into: LaneKey, after: impl FnOnce(&Lanes) + Send + 'static) {
         let (ended, ends) = oneshot::channel::<()>();
         self.push(from, async move {

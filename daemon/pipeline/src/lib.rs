@@ -1,15 +1,17 @@
 //! The pipeline: from an event in the inbox to a message on the platform.
 //!
-//! One direction: [`Inbox`] → `dispatcher` (which plugins) → `lane` and `chain` (in which order) → `executor` and
-//! `attempt` (one handling: call, retry, commit) → [`outbox`] (queue, send, classify, settle) → [`Channel`]. No stage
-//! calls one above it, and no two files import each other. Stages share only `context`; the answer to "who subscribes"
-//! is one watch channel of [`Subscriptions`].
+//! One direction: [`Inbox`] → `dispatcher` (which plugins) → `lane` and `chain` (in which order) →
+//! `executor` and `attempt` (one handling: call, retry, commit) → [`outbox`] (queue, send,
+//! classify, settle) → [`Channel`]. No stage calls one above it, and no two files import each
+//! other. Stages share only `context`; the answer to "who subscribes" is one watch channel of
+//! [`Subscriptions`].
 //!
-//! Every queue is bounded: events in flight (`admission`), effects before their commit (`budget`), messages in memory, a
-//! share for each channel (`outbox`), the writer's queue (the store).
-//! Past each bound things wait on disk, or the platform keeps them.
+//! Every queue is bounded: events in flight (`admission`), effects before their commit (`budget`),
+//! messages in memory, a share for each channel (`outbox`), the writer's queue (the store). Past
+//! each bound things wait on disk, or the platform keeps them.
 //!
-//! It does not load plugins (`catalog`), make events by time (`schedule`), or read a platform's JSON (`whatsapp`).
+//! It does not load plugins (`catalog`), make events by time (`schedule`), or read a platform's
+//! JSON (`whatsapp`).
 
 mod admission;
 mod append;
@@ -82,7 +84,8 @@ impl Drop for HandlingRetry {
     }
 }
 
-/// Every code that an error of this crate can carry besides those of the store; `beadle explain` has a page for each.
+/// Every code that an error of this crate can carry besides those of the store; `beadle explain`
+/// has a page for each.
 pub const CODES: [&str; 10] = [
     "shutting-down",
     "stale",
@@ -115,8 +118,9 @@ pub struct Pipeline {
 type Retries = Arc<Mutex<HashSet<HandlingId>>>;
 
 impl Pipeline {
-    /// Starts the loops. Until [`Pipeline::publish`] is called nothing is dispatched, so that no event passes a plugin that
-    /// is still being loaded; sending starts at once. `publish`: the channel that everyone reads the subscriptions from.
+    /// Starts the loops. Until [`Pipeline::publish`] is called nothing is dispatched, so that no
+    /// event passes a plugin that is still being loaded; sending starts at once. `publish`: the
+    /// channel that everyone reads the subscriptions from.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -175,7 +179,8 @@ impl Pipeline {
         self.inbox.clone()
     }
 
-    /// Publishes the subscriptions; events in flight keep their subscribers. The first ones start the dispatcher.
+    /// Publishes the subscriptions; events in flight keep their subscribers. The first ones start
+    /// the dispatcher.
     pub fn publish(&self, subscriptions: Subscriptions) {
         self.publish.send_replace(Arc::new(subscriptions));
     }
@@ -237,8 +242,9 @@ impl Pipeline {
         is_first.then(|| HandlingRetry { retries: Arc::clone(&self.retries), handling })
     }
 
-    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`, in the background. Its commit
-    /// fails if the dead letter no longer exists. Returns `false` if the plugin does not take part, or the event is gone.
+    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`, in
+    /// the background. Its commit fails if the dead letter no longer exists. Returns `false` if the
+    /// plugin does not take part, or the event is gone.
     ///
     /// # Errors
     /// If the store fails.
@@ -265,8 +271,8 @@ impl Pipeline {
         self.context.inject_panics(point, count);
     }
 
-    /// Begins nothing new, lets what is in flight finish until the deadline, then ends. Returns whether all of it
-    /// finished; the rest is on disk and goes on after the next start.
+    /// Begins nothing new, lets what is in flight finish until the deadline, then ends. Returns
+    /// whether all of it finished; the rest is on disk and goes on after the next start.
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.context.advance(Phase::Draining);
         let finished = tokio::time::timeout(deadline, async {

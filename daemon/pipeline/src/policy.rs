@@ -1,10 +1,12 @@
 //! What an event does when its plugin fails or cannot be called: pure functions with table tests.
 //!
-//! [`Availability`] is the one description of whether a plugin is called. [`while_unavailable`] maps it, with the
-//! plugin's stage, its `on_failure`, the event's kind and the lane, to what the event does meanwhile; [`after_failure`]
-//! maps a failed attempt to the next one. Semantics: docs/design.md#failure and docs/design.md#health.
+//! [`Availability`] is the one description of whether a plugin is called. [`while_unavailable`]
+//! maps it, with the plugin's stage, its `on_failure`, the event's kind and the lane, to what the
+//! event does meanwhile; [`after_failure`] maps a failed attempt to the next one. Semantics:
+//! docs/design.md#failure and docs/design.md#health.
 //!
-//! It keeps no state (see `breaker`) and does not cover sends, which the outbox retries by its own rules.
+//! It keeps no state (see `breaker`) and does not cover sends, which the outbox retries by its own
+//! rules.
 
 use crate::lane::LaneKey;
 use beadle_model::{EventKind, Timestamp};
@@ -105,8 +107,8 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Whether it counts against a revision that no other revision can be compared with. A plugin that asks for a retry
-    /// may be right: the cause may lie outside.
+    /// Whether it counts against a revision that no other revision can be compared with. A plugin
+    /// that asks for a retry may be right: the cause may lie outside.
     pub fn counts_without_comparison(&self) -> bool {
         self.is_plugins_fault && (self.is_final || !self.is_returned)
     }
@@ -127,11 +129,12 @@ pub(crate) enum Meanwhile {
     EndUnanswered,
 }
 
-/// What an event of this kind does in this lane while its plugin is not called; `None` where the plugin is available.
+/// What an event of this kind does in this lane while its plugin is not called; `None` where the
+/// plugin is available.
 ///
-/// Others wait behind a plugin of the chain, so a rest does not hold them up, except for a guard with
-/// `on_failure = "hold"`. Everything else is for this plugin alone: it waits in memory during a rest where its lane is
-/// its own, and on disk otherwise.
+/// Others wait behind a plugin of the chain, so a rest does not hold them up, except for a guard
+/// with `on_failure = "hold"`. Everything else is for this plugin alone: it waits in memory during
+/// a rest where its lane is its own, and on disk otherwise.
 pub(crate) fn while_unavailable(
     availability: &Availability,
     kind: EventKind,
@@ -168,8 +171,8 @@ pub(crate) enum AfterFailure {
     },
 }
 
-/// Pauses after the first, second, … failed attempt, before jitter. Guard and answer: 3 attempts within 5 seconds,
-/// while a person waits.
+/// Pauses after the first, second, … failed attempt, before jitter. Guard and answer: 3 attempts
+/// within 5 seconds, while a person waits.
 const CHAIN_PAUSES_MS: [i64; 2] = [300, 1500];
 /// A guard with `on_failure = "hold"` is tried for another 60 seconds, ever more slowly.
 const HOLD_PAUSES_MS: [i64; 5] = [3000, 6000, 12_000, 18_000, 18_000];
@@ -180,8 +183,9 @@ const OBSERVER_PAUSES_MS: [i64; 4] = [1000, 4000, 12_000, 30_000];
 
 /// What follows the `attempts`-th failed attempt (1 or more).
 ///
-/// `once`: there is only one attempt in any stage. The low 16 bits of `jitter` are random and shorten a pause by up to
-/// a quarter, so that events that failed together are not retried together; a pause never grows.
+/// `once`: there is only one attempt in any stage. The low 16 bits of `jitter` are random and
+/// shorten a pause by up to a quarter, so that events that failed together are not retried
+/// together; a pause never grows.
 pub(crate) fn after_failure(
     attempts: u32,
     kind: EventKind,
@@ -250,7 +254,8 @@ mod tests {
         }
     }
 
-    /// Attempts in all, the longest time that they take, and whether the event then ends unanswered.
+    /// Attempts in all, the longest time that they take, and whether the event then ends
+    /// unanswered.
     fn life(kind: EventKind, stage: Stage, on_failure: OnFailure, jitter: u64) -> (u32, i64, bool) {
         let (mut attempts, mut ms) = (1, 0);
         loop {

@@ -1,7 +1,9 @@
-//! Replay: events that were kept on disk for a plugin are handled when it is available again, in order, a few at a time.
+//! Replay: events that were kept on disk for a plugin are handled when it is available again, in
+//! order, a few at a time.
 //!
-//! One task per plugin with a backlog puts events from its front into their lanes; when the last one is there, new events
-//! go straight to the lanes as before. The counts are `backlog`'s. On disk a backlog is bounded by retention.
+//! One task per plugin with a backlog puts events from its front into their lanes; when the last
+//! one is there, new events go straight to the lanes as before. The counts are `backlog`'s. On disk
+//! a backlog is bounded by retention.
 
 use crate::backlog::Backlogs;
 use crate::breaker::is_over;
@@ -22,7 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Events of one plugin that are back at once: as many lanes as keep the guest threads busy, and little memory.
+/// Events of one plugin that are back at once: as many lanes as keep the guest threads busy, and
+/// little memory.
 const AT_ONCE: usize = 64;
 /// A read that failed is repeated after this. Real time: a sick disk does not follow the calendar.
 const READ_AGAIN: Duration = Duration::from_secs(1);

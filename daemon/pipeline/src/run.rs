@@ -1,8 +1,9 @@
 //! One event on its way through its subscribers: who they are, which are done, how it ended.
 //!
-//! The subscribers and their places are fixed at dispatch and are on disk with the first commit; after a crash the run
-//! is resumed with the same ones. A plugin that passed and had no effects gets no write of its own: its bit is written
-//! with the next commit, and after a crash the plugin is called again, which has no effect that anyone can see.
+//! The subscribers and their places are fixed at dispatch and are on disk with the first commit;
+//! after a crash the run is resumed with the same ones. A plugin that passed and had no effects
+//! gets no write of its own: its bit is written with the next commit, and after a crash the plugin
+//! is called again, which has no effect that anyone can see.
 
 use crate::admission::Ticket;
 use crate::lane::LaneKey;
@@ -14,14 +15,16 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Places that have a bit in the event's own row: as many as a signed 64-bit column holds. Later places get rows.
+/// Places that have a bit in the event's own row: as many as a signed 64-bit column holds. Later
+/// places get rows.
 const BITS: usize = 63;
 
 /// A subscriber of an event.
 #[derive(Clone)]
 pub(crate) struct Subscriber {
     pub no: PluginNo,
-    /// `None`: the plugin took part when the event was dispatched, before a restart, and no longer does.
+    /// `None`: the plugin took part when the event was dispatched, before a restart, and no longer
+    /// does.
     pub subscription: Option<Arc<Subscription>>,
 }
 
@@ -109,7 +112,8 @@ impl EventRun {
         self.ticket.iter().for_each(Ticket::chain_ended);
     }
 
-    /// The lane of the chain. Timers return to the lane in which they were set; receipts have their own.
+    /// The lane of the chain. Timers return to the lane in which they were set; receipts have their
+    /// own.
     pub fn lane(&self) -> LaneKey {
         if let EventBody::Schedule { plugin, no, .. } = &self.event.body {
             return LaneKey::Schedule(*plugin, *no);
@@ -187,7 +191,8 @@ impl EventRun {
         self.places(|stage| stage != Stage::Observe)
     }
 
-    /// The chain as it is called: the plugin that the event is addressed to comes right after the guards.
+    /// The chain as it is called: the plugin that the event is addressed to comes right after the
+    /// guards.
     pub fn chain_in_order(&self) -> Vec<usize> {
         let mut chain = self.chain();
         let EventBody::Message { addressed: Some(addressed), .. } = &self.event.body else { return chain };
@@ -202,7 +207,8 @@ impl EventRun {
         chain
     }
 
-    /// The places that get the event after the chain: observers, and every subscriber of a notification.
+    /// The places that get the event after the chain: observers, and every subscriber of a
+    /// notification.
     pub fn observers(&self) -> Vec<usize> {
         let kind = self.event.kind();
         if kind.is_notification() || kind.is_staged() {
@@ -230,8 +236,9 @@ impl EventRun {
         self.subscribers.iter().enumerate().filter(move |(_, subscriber)| is_gone(subscriber)).map(|(place, _)| place)
     }
 
-    /// What a commit writes about this event: all places that are done, this one, and with a decision the ending and
-    /// all places of the chain. Takes effect only with [`EventRun::committed`].
+    /// What a commit writes about this event: all places that are done, this one, and with a
+    /// decision the ending and all places of the chain. Takes effect only with
+    /// [`EventRun::committed`].
     pub fn progress(&self, place: Option<usize>, decision: Option<Ending>) -> Progress {
         let mut done = self.done.load(Ordering::Relaxed);
         let mut done_overflow = self.done_overflow.lock().clone();
@@ -269,8 +276,8 @@ impl EventRun {
         }
     }
 
-    /// Whether everything that is done is on disk; always `false` for an event with more subscribers than bits, or
-    /// none.
+    /// Whether everything that is done is on disk; always `false` for an event with more
+    /// subscribers than bits, or none.
     pub fn is_all_committed(&self) -> bool {
         let carried = self.done.load(Ordering::Relaxed) & !self.committed.load(Ordering::Relaxed);
         // An event without subscribers carries nothing and has to be marked all the same.

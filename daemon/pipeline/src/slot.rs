@@ -1,14 +1,15 @@
 //! A plugin's slot: what stays when its revisions come and go.
 //!
-//! Lanes, handlings and subscriptions refer to the slot, and each attempt looks up the active revision. So a reload
-//! changes what runs and not the order in which it runs: event n+1 of a lane waits for event n whichever revision
-//! handles it. A call is ended by the revision that began it. Each attempt holds the slot from its call to its commit;
-//! a change of code and state together takes the whole slot ([`PluginSlot::pause`]): running attempts are awaited, new
-//! ones wait (docs/design.md#reload).
+//! Lanes, handlings and subscriptions refer to the slot, and each attempt looks up the active
+//! revision. So a reload changes what runs and not the order in which it runs: event n+1 of a lane
+//! waits for event n whichever revision handles it. A call is ended by the revision that began it.
+//! Each attempt holds the slot from its call to its commit; a change of code and state together
+//! takes the whole slot ([`PluginSlot::pause`]): running attempts are awaited, new ones wait
+//! (docs/design.md#reload).
 //!
-//! The slot also knows whether its plugin is called ([`Availability`]) and the resources that it used. A vacant slot
-//! knows only the plugin's name and events; its events are kept. The catalog, which `bell` wakes, decides what follows
-//! from a failed probation or a suspension.
+//! The slot also knows whether its plugin is called ([`Availability`]) and the resources that it
+//! used. A vacant slot knows only the plugin's name and events; its events are kept. The catalog,
+//! which `bell` wakes, decides what follows from a failed probation or a suspension.
 
 mod probation;
 mod usage;
@@ -81,7 +82,8 @@ pub(crate) enum AttemptHold {
 }
 
 impl PluginSlot {
-    /// A slot with an active revision. `bell` is notified when the availability changes because of its handlings.
+    /// A slot with an active revision. `bell` is notified when the availability changes because of
+    /// its handlings.
     pub fn new(plugin: Arc<Plugin>, bell: Arc<Notify>) -> Self {
         let (name, no) = (Arc::clone(plugin.name()), plugin.no());
         Self::with(name, no, Occupant::Active(ActiveRevision { plugin, probation: None }), bell)
@@ -140,8 +142,8 @@ impl PluginSlot {
         }
     }
 
-    /// Gives new attempts this revision; running ones end with the one that began them. Earlier failures are forgotten.
-    /// The subscriptions have to be published anew.
+    /// Gives new attempts this revision; running ones end with the one that began them. Earlier
+    /// failures are forgotten. The subscriptions have to be published anew.
     pub fn activate(&self, revision: ActiveRevision) {
         *self.occupant.write() = Occupant::Active(revision);
         self.resume();
@@ -177,7 +179,8 @@ impl PluginSlot {
         self.usage.lock().add(usage, handled, log);
     }
 
-    /// Counts one more event that waits for this plugin alone, with the size of its body; `None` if `most` do already.
+    /// Counts one more event that waits for this plugin alone, with the size of its body; `None` if
+    /// `most` do already.
     pub(crate) fn hold_event(self: &Arc<Self>, bytes: usize, most: Amount) -> Option<Held> {
         let mut held = self.held.lock();
         if held.is_full(most) {
@@ -188,8 +191,8 @@ impl PluginSlot {
     }
 }
 
-/// Permission to call a plugin with one event. Where it is the trial after a rest, its outcome decides whether the rest
-/// is over; dropped without an outcome, the next event is the trial.
+/// Permission to call a plugin with one event. Where it is the trial after a rest, its outcome
+/// decides whether the rest is over; dropped without an outcome, the next event is the trial.
 pub(crate) struct Permit {
     slot: Arc<PluginSlot>,
     trial: AtomicBool,

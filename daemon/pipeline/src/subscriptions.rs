@@ -1,9 +1,10 @@
 //! Which plugins subscribe to what: the one answer to "who gets this event", for the whole daemon.
 //!
-//! [`Subscriptions`] is a snapshot, published whole by the catalog on a watch channel. The inbox, the dispatcher, the
-//! outbox, schedules, windows, timers and the media fetcher derive what they need from it; an event keeps the
-//! subscribers that it was dispatched with. It does not say which revision of a plugin runs (see `slot`), and it knows
-//! no files, grants or reasons why a plugin is missing.
+//! [`Subscriptions`] is a snapshot, published whole by the catalog on a watch channel. The inbox,
+//! the dispatcher, the outbox, schedules, windows, timers and the media fetcher derive what they
+//! need from it; an event keeps the subscribers that it was dispatched with. It does not say which
+//! revision of a plugin runs (see `slot`), and it knows no files, grants or reasons why a plugin is
+//! missing.
 
 use crate::admission::{Amount, OF_OBSERVERS};
 use crate::lane::LaneKey;
@@ -61,8 +62,8 @@ impl Subscription {
         self.slot.no()
     }
 
-    /// Whether it is dispatched events of this kind, to which it subscribes, now. A plugin that is out of service is left out where the event
-    /// would pass it over anyway.
+    /// Whether it is dispatched events of this kind, to which it subscribes, now. A plugin that is
+    /// out of service is left out where the event would pass it over anyway.
     fn receives(&self, kind: EventKind) -> bool {
         let availability = || self.slot.availability();
         // The lane makes no difference for a plugin that is out of service.
@@ -71,7 +72,8 @@ impl Subscription {
         !(self.slot.is_out_of_service() && meanwhile() == Some(Meanwhile::PassOver))
     }
 
-    /// What counts of a plugin's decision: only a guard may stop an event, and an observer decides nothing.
+    /// What counts of a plugin's decision: only a guard may stop an event, and an observer decides
+    /// nothing.
     pub(crate) fn effective(&self, returned: Disposition) -> Disposition {
         match (self.stage, returned) {
             (Stage::Observe, _) => Disposition::Pass,
@@ -81,15 +83,16 @@ impl Subscription {
     }
 }
 
-/// Events that may wait in memory for one plugin alone: half a second's worth of a busy day. More are kept on disk, so
-/// that a slow or resting plugin does not take the memory of all others …
+/// Events that may wait in memory for one plugin alone: half a second's worth of a busy day. More
+/// are kept on disk, so that a slow or resting plugin does not take the memory of all others …
 const MOST_HELD: usize = 1024;
 /// … and fewer where there are many plugins; this many keep one busy.
 const LEAST_HELD: usize = 64;
 
 /// The plugins that take part, in the order in which they are called.
 ///
-/// The default is that of a start: the plugins are not known yet, so every event that one could subscribe to is kept.
+/// The default is that of a start: the plugins are not known yet, so every event that one could
+/// subscribe to is kept.
 pub struct Subscriptions {
     list: Vec<Arc<Subscription>>,
     /// Those of each kind, in the same order.
@@ -155,7 +158,8 @@ impl Subscriptions {
         self.get(no).map(|subscription| subscription.slot.name().as_ref())
     }
 
-    /// Who gets this event, in order: one plugin for an event of its own, all that subscribe to it otherwise.
+    /// Who gets this event, in order: one plugin for an event of its own, all that subscribe to it
+    /// otherwise.
     pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Subscription>> {
         let (kind, only) = (body.kind(), body.only_for());
         let gets = |subscription: &&Arc<Subscription>| {
@@ -175,7 +179,8 @@ impl Subscriptions {
         in_service.map(|subscription| subscription.no()).collect()
     }
 
-    /// The events that the store has to append by itself, because a plugin subscribes to them, or may.
+    /// The events that the store has to append by itself, because a plugin subscribes to them, or
+    /// may.
     pub fn interest(&self) -> &Interest {
         &self.interest
     }

@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release -p beadle-sandbox --example call_cost -- PLUGIN.wasm`
 //!
-//! The plugin must export `on-message` and may use `replies`, `settings`, `log` and `clock`. "Bare" is a
-//! typed async call into a warm instance: no limits, no epochs, no other thread. The difference is what
-//! the sandbox adds. Prints figures and asserts nothing.
+//! The plugin must export `on-message` and may use `replies`, `settings`, `log` and `clock`. "Bare"
+//! is a typed async call into a warm instance: no limits, no epochs, no other thread. The
+//! difference is what the sandbox adds. Prints figures and asserts nothing.
 
 use beadle_clock::Clock;
 use beadle_model::{
@@ -53,8 +53,8 @@ async fn main() -> Result<(), Failure> {
     sandboxed(bytes).await
 }
 
-/// The start of a measurement: elapsed time, and CPU time of this process, which other load does not
-/// lengthen.
+/// The start of a measurement: elapsed time, and CPU time of this process, which other load does
+/// not lengthen.
 struct Start(Instant, Duration);
 
 impl Start {

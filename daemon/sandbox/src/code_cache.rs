@@ -1,14 +1,16 @@
 //! The cache of compiled code, under seal.
 //!
-//! wasmtime keeps compiled code in files and runs what it finds there. A bit that flips in such a file
-//! kills the daemon or computes something else, and a file that someone else wrote is someone else's
-//! code. So no file is used that this daemon did not seal: a child process compiles into an empty folder
-//! of its own ([`CodeCache::stage`]), and when it has succeeded, the result is moved to the other code and
-//! an HMAC over engine, revision, path and contents is kept ([`CodeCache::seal`]). Before each load, code
-//! that does not match its seal is deleted, and code without a seal too ([`CodeCache::holds`]); the plugin
-//! is then compiled again. See docs/adr/0078-sealed-compile-cache.md.
+//! wasmtime keeps compiled code in files and runs what it finds there. A bit that flips in such a
+//! file kills the daemon or computes something else, and a file that someone else wrote is someone
+//! else's code. So no file is used that this daemon did not seal: a child process compiles into an
+//! empty folder of its own ([`CodeCache::stage`]), and when it has succeeded, the result is moved
+//! to the other code and an HMAC over engine, revision, path and contents is kept
+//! ([`CodeCache::seal`]). Before each load, code that does not match its seal is deleted, and code
+//! without a seal too ([`CodeCache::holds`]); the plugin is then compiled again. See
+//! docs/adr/0078-sealed-compile-cache.md.
 //!
-//! The key derives from the host key. Without it (a new database) everything is compiled again, once.
+//! The key derives from the host key. Without it (a new database) everything is compiled again,
+//! once.
 //!
 //! Layout: `code/` belongs to wasmtime, `seals/REVISION.json`, and `staging/` while compiling.
 
@@ -113,8 +115,8 @@ impl CodeCache {
         self.seals_folder().join(format!("{revision}.json"))
     }
 
-    /// Whether the code of this revision is there as it was sealed. Afterwards the cache has no code that
-    /// is not sealed, and none of this revision that was changed.
+    /// Whether the code of this revision is there as it was sealed. Afterwards the cache has no
+    /// code that is not sealed, and none of this revision that was changed.
     pub fn holds(&self, revision: &str) -> bool {
         let mut seals = self.seals.lock();
         let changed =
@@ -140,7 +142,8 @@ impl CodeCache {
         Staging(self.folder.join("staging").join(number.to_string()))
     }
 
-    /// Seals the code of this revision that was compiled into an empty folder, and moves it into the cache.
+    /// Seals the code of this revision that was compiled into an empty folder, and moves it into
+    /// the cache.
     ///
     /// # Errors
     /// If it cannot be written. Then the cache does not hold it.
@@ -191,8 +194,8 @@ impl CodeCache {
     }
 }
 
-/// Files of code under a cache's folder, relative to it. Those with a suffix are wasmtime's own: counts of
-/// uses, and files that are being written.
+/// Files of code under a cache's folder, relative to it. Those with a suffix are wasmtime's own:
+/// counts of uses, and files that are being written.
 fn code_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut pending = vec![PathBuf::new()];

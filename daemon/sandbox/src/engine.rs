@@ -1,8 +1,8 @@
 //! The wasmtime engine, and the thread that advances its epoch.
 //!
-//! All plugins share one engine, so none of them can choose a setting. Guests run on fibres (async),
-//! without the component model's own concurrency, which costs microseconds per call and is not covered
-//! by security patches yet.
+//! All plugins share one engine, so none of them can choose a setting. Guests run on fibres
+//! (async), without the component model's own concurrency, which costs microseconds per call and is
+//! not covered by security patches yet.
 //!
 //! While a call runs, the epoch advances every millisecond, and guests yield at their next loop or
 //! function entry. While no call runs, the thread sleeps.
@@ -19,8 +19,8 @@ use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 /// Of zstd; its default.
 const COMPRESSION_LEVEL: i32 = 3;
-/// Ticks without a running call after which the thread sleeps. Calls of a busy daemon are microseconds
-/// apart and waking a thread costs some; a quarter of a second of ticks costs nothing.
+/// Ticks without a running call after which the thread sleeps. Calls of a busy daemon are
+/// microseconds apart and waking a thread costs some; a quarter of a second of ticks costs nothing.
 const IDLE_TICKS: u32 = 250;
 /// The interval at which a sleeping thread checks whether its engine still exists.
 const ENGINE_CHECK: Duration = Duration::from_secs(10);
@@ -38,9 +38,9 @@ pub fn engine(cache_dir: Option<&Path>) -> wasmtime::Result<Engine> {
         .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES))
         // The same event handled twice must have the same effects, on any machine.
         .relaxed_simd_deterministic(true)
-        // The default is 4 GiB of address space for each memory, which lets the compiler omit checks of
-        // bounds. On a server without overcommit, or with a limit of address space, that is too much for
-        // more than a few plugins.
+        // The default is 4 GiB of address space for each memory, which lets the compiler omit
+        // checks of bounds. On a server without overcommit, or with a limit of address space, that
+        // is too much for more than a few plugins.
         .memory_reservation(limits::MEMORY_RESERVATION_BYTES)
         .memory_reservation_for_growth(limits::MEMORY_RESERVATION_BYTES)
         .memory_guard_size(limits::MEMORY_GUARD_BYTES)
@@ -107,8 +107,8 @@ impl Ticker {
 }
 
 impl Shared {
-    /// Sleeps until a call runs. `asleep` is set before `running` is read, and `tick` does it in the
-    /// opposite order, so one of the two sees the other.
+    /// Sleeps until a call runs. `asleep` is set before `running` is read, and `tick` does it in
+    /// the opposite order, so one of the two sees the other.
     fn sleep(&self, heartbeat: &Heartbeat) {
         self.asleep.store(true, SeqCst);
         if self.running.load(SeqCst) == 0 {

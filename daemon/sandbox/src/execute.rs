@@ -1,4 +1,5 @@
-//! One call from start to end, on a guest thread: the instance, the limits, and the cause of a failure.
+//! One call from start to end, on a guest thread: the instance, the limits, and the cause of a
+//! failure.
 //!
 //! Whatever happens here, panics included, ends this call and nothing else.
 
@@ -24,8 +25,8 @@ use wasmtime::{Trap, WasmBacktrace};
 /// Handles one event. `dry`: the effects will be discarded, and nothing may remain of the call.
 pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     let event = call.event.id;
-    // The semaphore is never closed. Acquired here and not by the caller, so that the next call starts
-    // on this thread at once.
+    // The semaphore is never closed. Acquired here and not by the caller, so that the next call
+    // starts on this thread at once.
     let _permit = plugin.permits.acquire().await;
     let (warm, generation) = if dry { (None, 0) } else { plugin.pool.take() };
     let mut instance = warm.unwrap_or_else(|| Box::new(Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts))));
@@ -72,9 +73,9 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     };
     let mut is_discarded = dry;
     let outcome = match outcome {
-        // An opt-out is the recipient's decision and not a failure: a plugin that gives up because its
-        // message was refused for it passes the event. Otherwise every message of a person who opted out
-        // would become a dead letter.
+        // An opt-out is the recipient's decision and not a failure: a plugin that gives up because
+        // its message was refused for it passes the event. Otherwise every message of a person who
+        // opted out would become a dead letter.
         Err((FaultKind::GiveUp { reason }, _)) if task.opt_out_refused => {
             task.effects = Effects::default();
             task.log.push(LogLine { level: Level::Debug, text: format!("passed after an opt-out: {reason}") });
@@ -104,8 +105,8 @@ pub async fn describe(plugin: Arc<Loaded>) -> Result<(Option<About>, u32), Fault
     run_in(&mut instance, &plugin, During::Loading, async |instance| instance.describe().await).await
 }
 
-/// Has a plugin migrate a page of its state, in an instance that is destroyed afterwards. The writes are
-/// returned, not carried out.
+/// Has a plugin migrate a page of its state, in an instance that is destroyed afterwards. The
+/// writes are returned, not carried out.
 pub async fn migrate(plugin: Arc<Loaded>, page: StatePage) -> Result<MigratedPage, Fault> {
     // Every page has random numbers of its own, different from those of every event.
     let seed = EventId(-1 - i64::from(page.number));
@@ -123,7 +124,8 @@ pub async fn migrate(plugin: Arc<Loaded>, page: StatePage) -> Result<MigratedPag
     }
 }
 
-/// What a plugin keeps about a person, as JSON, by an instance that is destroyed afterwards. Effects are discarded.
+/// What a plugin keeps about a person, as JSON, by an instance that is destroyed afterwards.
+/// Effects are discarded.
 pub async fn export_contact(plugin: Arc<Loaded>, ids: PersonIds, now: Timestamp) -> Result<ExportedContact, Fault> {
     // Not in the inbox: the call changes nothing.
     let event = Arc::new(Event {
@@ -193,8 +195,8 @@ async fn within_limits<T>(
     // The time-out is polled second, so a call that ends at once never sets a timer.
     let work = pin!(work(instance));
     match tokio::time::timeout(wall, meter.run(work)).await {
-        // Most of a call is interrupted at the limit, but not what the host does for it: copying memory,
-        // instantiating, converting arguments.
+        // Most of a call is interrupted at the limit, but not what the host does for it: copying
+        // memory, instantiating, converting arguments.
         Ok(Ok(Ok(_))) if meter.used_ns() > plugin.facts.limits.cpu_ns() => Err(End::Running(Stop::Cpu.into())),
         Ok(Ok(ended)) => ended,
         Ok(Err(Panicked(message))) => Err(End::Panicked(message)),

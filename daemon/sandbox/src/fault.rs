@@ -1,7 +1,7 @@
 //! How a call failed: the cause as data, who is to blame, and the setting that would have helped.
 //!
-//! Authors and operators read the same sentence, so it names the plugin, the event, the limit and the
-//! key in TOML. What happens after a fault (retry, dead letter, suspension) is decided in
+//! Authors and operators read the same sentence, so it names the plugin, the event, the limit and
+//! the key in TOML. What happens after a fault (retry, dead letter, suspension) is decided in
 //! `beadle-pipeline`.
 
 use crate::shortage;
@@ -9,7 +9,8 @@ use beadle_model::{Blame, Coded, EventId};
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a call ended without a result. None of its effects are carried out, and its instance is gone.
+/// Why a call ended without a result. None of its effects are carried out, and its instance is
+/// gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The cause.

@@ -1,9 +1,10 @@
 //! Reports while fresh instances of a plugin run their first call.
 //!
-//! If a plugin can kill the daemon at all (by a bug in the compiler, or by memory that the system does not
-//! have), it does so when an instance is created or in its first call: a death in a later call happens again
-//! after the restart, when the event is repeated, and then it is a first one. Fresh instances are rare, so
-//! that reporting them costs nothing in service. What follows from a death is decided in `beadle-catalog`.
+//! If a plugin can kill the daemon at all (by a bug in the compiler, or by memory that the system
+//! does not have), it does so when an instance is created or in its first call: a death in a later
+//! call happens again after the restart, when the event is repeated, and then it is a first one.
+//! Fresh instances are rare, so that reporting them costs nothing in service. What follows from a
+//! death is decided in `beadle-catalog`.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 /// Where first calls are reported, and whether they wait for each other.
 #[derive(Clone)]
 pub struct FirstCalls {
-    /// Called with `true` before a first call begins, if none was running, and with `false` when none is
-    /// running. Must not block.
+    /// Called with `true` before a first call begins, if none was running, and with `false` when
+    /// none is running. Must not block.
     pub report: Arc<dyn Fn(bool) + Send + Sync>,
     /// At most one first call of all plugins with this mark runs at a time.
     pub one_at_a_time: bool,

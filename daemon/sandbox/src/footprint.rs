@@ -1,10 +1,10 @@
 //! What a fresh instance of a component costs besides its memories: instances and their metadata.
 //!
-//! Neither the memory limit nor the CPU limit covers this: wasmtime allocates it itself, and compiling
-//! expands nested instantiations. A file of 2 KB whose components instantiate each other can ask for
-//! millions of instances. So the cost is computed from the file, in time proportional to its size, before
-//! it is compiled: every definition is measured once, and an instantiation adds the measure of what it
-//! instantiates.
+//! Neither the memory limit nor the CPU limit covers this: wasmtime allocates it itself, and
+//! compiling expands nested instantiations. A file of 2 KB whose components instantiate each other
+//! can ask for millions of instances. So the cost is computed from the file, in time proportional
+//! to its size, before it is compiled: every definition is measured once, and an instantiation adds
+//! the measure of what it instantiates.
 
 use crate::error::LoadError;
 use crate::limits;

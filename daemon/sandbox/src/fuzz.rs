@@ -1,8 +1,8 @@
 //! The host's functions with arbitrary arguments, for fuzzing. No part of the interface.
 //!
-//! A guest can pass anything that the types of the contract allow. Each input becomes a series of such
-//! calls during one event. Whatever they are, no call panics, the effects stay under their limits, and
-//! every message that was accepted can be read back from the store.
+//! A guest can pass anything that the types of the contract allow. Each input becomes a series of
+//! such calls during one event. Whatever they are, no call panics, the effects stay under their
+//! limits, and every message that was accepted can be read back from the store.
 
 use crate::bindings::latest::outgoing as wit;
 use crate::bindings::latest::types::Scope;
@@ -76,7 +76,8 @@ impl Host {
         let count = effects.count();
         assert!(count <= self.facts.limits.effects as usize, "{count} effects");
         let log_bytes: usize = task.log.iter().map(|line| line.text.len()).sum();
-        // A character that is replaced may grow to three bytes, and a sentence says what was dropped.
+        // A character that is replaced may grow to three bytes, and a sentence says what was
+        // dropped.
         assert!(log_bytes <= 3 * self.facts.limits.log_bytes() + 1024, "{log_bytes} bytes of log");
         let mut bytes = 0;
         for send in &effects.sends {

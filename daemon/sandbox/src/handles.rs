@@ -2,8 +2,8 @@
 //!
 //! Ids of messages, and of requests to join a group, contain phone numbers in base64. Plugins get
 //! them encrypted instead: a synthetic IV (HMAC-SHA-256 of the id) followed by the id XORed with a
-//! ChaCha20 stream under that IV. So the same id always has the same handle, the host needs no table
-//! to turn it back, and a guest can neither read a handle nor make one.
+//! ChaCha20 stream under that IV. So the same id always has the same handle, the host needs no
+//! table to turn it back, and a guest can neither read a handle nor make one.
 //!
 //! Keys derive from the host key: handles are valid as long as it is, on this installation only.
 
@@ -78,7 +78,8 @@ impl Handles {
         let (iv, body) = sealed.split_at_mut_checked(IV_BYTES)?;
         let iv: [u8; IV_BYTES] = (&*iv).try_into().ok()?;
         self.apply_stream(&iv, body);
-        // A handle is not a secret of the guest's to find out by timing: it has no way to forge one.
+        // A handle is not a secret of the guest's to find out by timing: it has no way to forge
+        // one.
         if self.iv(kind, body) != iv {
             return None;
         }

@@ -1,7 +1,7 @@
 //! One instance of a plugin: a wasmtime store with the plugin's memory.
 //!
-//! An instance handles one event at a time. After a failure it is not used again: a trap invalidates
-//! its store, and it must not remember an attempt that did not count.
+//! An instance handles one event at a time. After a failure it is not used again: a trap
+//! invalidates its store, and it must not remember an attempt that did not count.
 
 use crate::abi::{Exports, Guest};
 use crate::bindings::latest::{About, types};
@@ -80,7 +80,8 @@ impl Instance {
         Ok((guest.describe(&mut self.store).await?, guest.state_version(&mut self.store).await?))
     }
 
-    /// What the guest keeps about a person, as JSON. The event provides the time and what may be read.
+    /// What the guest keeps about a person, as JSON. The event provides the time and what may be
+    /// read.
     pub async fn export_contact(
         &mut self,
         event: &Arc<Event>,

@@ -1,19 +1,19 @@
 //! The sandbox: runs plugins written by others, and is the only crate that knows wasmtime.
 //!
 //! A plugin is a WebAssembly component, or the core module that `cargo build` produces.
-//! [`Sandbox::load`] reads its subscriptions and requested capabilities from the file before any of it
-//! runs, and returns a [`Plugin`]. [`Plugin::handle`] passes it one event and returns a [`Report`]: the
-//! effects that it requested, recorded but not carried out, or the [`Fault`] that ended the call.
-//! `beadle-pipeline` decides what happens with either.
+//! [`Sandbox::load`] reads its subscriptions and requested capabilities from the file before any of
+//! it runs, and returns a [`Plugin`]. [`Plugin::handle`] passes it one event and returns a
+//! [`Report`]: the effects that it requested, recorded but not carried out, or the [`Fault`] that
+//! ended the call. `beadle-pipeline` decides what happens with either.
 //!
 //! A plugin is bounded in memory (summed over all it has), CPU time (by the clock of its thread),
 //! elapsed time, host calls, effects, log and state; see [`Limits`] and [`limits`]. Guests run on
-//! threads of their own, yield every millisecond, and only a few calls of a plugin run at once, so a
-//! plugin that uses all it may slows down only itself. A panic in a host function or in wasmtime ends
-//! one call.
+//! threads of their own, yield every millisecond, and only a few calls of a plugin run at once, so
+//! a plugin that uses all it may slows down only itself. A panic in a host function or in wasmtime
+//! ends one call.
 //!
-//! Grants are decided in `beadle-catalog`, retries in `beadle-pipeline`. Nothing here opens a file or a
-//! socket for a plugin; WASI is linked, but grants nothing.
+//! Grants are decided in `beadle-catalog`, retries in `beadle-pipeline`. Nothing here opens a file
+//! or a socket for a plugin; WASI is linked, but grants nothing.
 
 mod abi;
 mod bindings;
@@ -63,8 +63,8 @@ pub use spec::{About, Isolation, Spec};
 pub use surface::subscriptions;
 pub use version::API_VERSION;
 
-/// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and of
-/// the sandbox itself. `beadle explain` has a page for each.
+/// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and
+/// of the sandbox itself. `beadle explain` has a page for each.
 pub const CODES: [&str; 68] = [
     // faults
     "trap",

@@ -1,8 +1,8 @@
-//! All limits of a plugin: those that an operator can change ([`Limits`]) and those that are the same
-//! for all plugins (constants).
+//! All limits of a plugin: those that an operator can change ([`Limits`]) and those that are the
+//! same for all plugins (constants).
 //!
-//! The fields of [`Limits`] are the keys of `[plugins.NAME.limits]`, units included, so that a fault
-//! can name the setting to change. Each constant states its reason.
+//! The fields of [`Limits`] are the keys of `[plugins.NAME.limits]`, units included, so that a
+//! fault can name the setting to change. Each constant states its reason.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,8 @@ impl Default for Limits {
     }
 }
 
-/// What a plugin may export about one person: more than it keeps about anyone, and little enough for a page.
+/// What a plugin may export about one person: more than it keeps about anyone, and little enough
+/// for a page.
 pub const EXPORT_BYTES: usize = 1 << 20;
 
 impl Limits {
@@ -86,9 +87,11 @@ pub const FILE_BYTES: usize = 64 << 20;
 pub const KEY_BYTES: usize = 256;
 /// Entries returned by one `state.scan` (documented in the contract).
 pub const SCAN_ENTRIES: usize = 1000;
-/// Bytes returned by one `state.scan`. A thousand values of 256 KiB would be 256 MiB of host memory.
+/// Bytes returned by one `state.scan`. A thousand values of 256 KiB would be 256 MiB of host
+/// memory.
 pub const SCAN_BYTES: usize = 8 << 20;
-/// State entries that one call may read: each version is checked again on the store's writer thread.
+/// State entries that one call may read: each version is checked again on the store's writer
+/// thread.
 pub const READ_ENTRIES: usize = 10_000;
 /// The payload of a timer (documented in the contract).
 pub const TIMER_PAYLOAD_BYTES: usize = 4 << 10;
@@ -99,38 +102,40 @@ pub const RANDOM_BYTES: usize = 4096;
 pub const NEW_FILE_BYTES: usize = 16 << 20;
 /// Contacts in one page (documented in the contract).
 pub const PAGE_CONTACTS: usize = 500;
-/// People who are looked at for one page of a segment: about ten milliseconds of the call's CPU time.
+/// People who are looked at for one page of a segment: about ten milliseconds of the call's CPU
+/// time.
 pub const SEARCHED_PEOPLE: usize = 5000;
 /// Host calls during one event: far above what a hundred effects with a few reads each need.
 pub const HOST_CALLS: u32 = 10_000;
-/// Bytes that a guest may pass in one host call besides a value of state or a file: the longest list
-/// message has less than 64 KiB, and so have log lines.
+/// Bytes that a guest may pass in one host call besides a value of state or a file: the longest
+/// list message has less than 64 KiB, and so have log lines.
 pub const HOSTCALL_BYTES: usize = 1 << 20;
 /// A handle of an id of the platform. The platform's ids have some hundred bytes.
 pub const ID_HANDLE_BYTES: usize = 4 << 10;
 /// Handles of component resources: only WASI has resources, and waiting for a clock needs a few.
 pub const HANDLES: usize = 1000;
-/// Effects of one call in bytes. They are copied a few times until they are committed, and a page of a
-/// migration (1 MiB) may be written four times.
+/// Effects of one call in bytes. They are copied a few times until they are committed, and a page
+/// of a migration (1 MiB) may be written four times.
 pub const EFFECT_BYTES: usize = 8 << 20;
-/// Instances of modules and components in one fresh instance of a plugin: `componentize-py` produces dozens.
+/// Instances of modules and components in one fresh instance of a plugin: `componentize-py`
+/// produces dozens.
 pub const INSTANCES: u64 = 1024;
 /// Core instances in one component: `componentize-py` produces dozens.
 pub const CORE_INSTANCES: usize = 512;
 /// Linear memories in one component, for the same reason. Their sizes are summed.
 pub const MEMORIES: usize = 64;
-/// Address space reserved for a memory, and again whenever it outgrows it (and is copied). Plugins in
-/// Rust never do.
+/// Address space reserved for a memory, and again whenever it outgrows it (and is copied). Plugins
+/// in Rust never do.
 pub const MEMORY_RESERVATION_BYTES: u64 = 16 << 20;
-/// Inaccessible address space before and after a memory. It makes checks for addresses near a pointer
-/// unnecessary.
+/// Inaccessible address space before and after a memory. It makes checks for addresses near a
+/// pointer unnecessary.
 pub const MEMORY_GUARD_BYTES: u64 = 2 << 20;
 /// Tables in one component, for the same reason.
 pub const TABLES: usize = 256;
 /// The size of a table element: a pointer.
 pub const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
-/// The reason that a plugin gives for `retry` or `give-up` is truncated to this length, because it is
-/// shown in tables; and so are refusals, which may quote what a guest passed.
+/// The reason that a plugin gives for `retry` or `give-up` is truncated to this length, because it
+/// is shown in tables; and so are refusals, which may quote what a guest passed.
 pub const REASON_BYTES: usize = 1024;
 /// `version` and `summary` of `about`: one line each.
 pub const ABOUT_LINE_BYTES: usize = 256;

@@ -61,8 +61,9 @@ fn panicked(error: JoinError) -> LoadError {
     LoadError::HostPanic { reason }
 }
 
-/// Checks a file and compiles it into a folder, for [`crate::CodeCache::seal`]. Needs no runtime. Meant for a child process with limits of memory and time: a file that
-/// exhausts the compiler then does not take the daemon with it.
+/// Checks a file and compiles it into a folder, for [`crate::CodeCache::seal`]. Needs no runtime.
+/// Meant for a child process with limits of memory and time: a file that exhausts the compiler then
+/// does not take the daemon with it.
 ///
 /// # Errors
 /// Those of loading, up to the compilation.

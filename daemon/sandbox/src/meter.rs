@@ -1,11 +1,12 @@
 //! The CPU time of a call, measured with the clock of its thread.
 //!
-//! Calls share guest threads and take turns, so only the time inside a call's own polls counts. Most
-//! calls end within their first turn, before the first tick, and reading the thread's CPU clock for
-//! each would be a system call each. So the first turn is measured with the monotonic clock, which needs
-//! none. If it took longer than a tick, the CPU clock is read after all and compared with its last
-//! reading on this thread, at most a tick ago: a thread that the system suspended is not mistaken for
-//! one that worked. From the first tick on, the CPU clock is read at every turn.
+//! Calls share guest threads and take turns, so only the time inside a call's own polls counts.
+//! Most calls end within their first turn, before the first tick, and reading the thread's CPU
+//! clock for each would be a system call each. So the first turn is measured with the monotonic
+//! clock, which needs none. If it took longer than a tick, the CPU clock is read after all and
+//! compared with its last reading on this thread, at most a tick ago: a thread that the system
+//! suspended is not mistaken for one that worked. From the first tick on, the CPU clock is read at
+//! every turn.
 
 use crate::limits;
 use rustix::time::{ClockId, clock_gettime};
@@ -25,8 +26,8 @@ thread_local! {
 /// A tick in nanoseconds.
 const TICK_NS: u64 = limits::TICK_MS * 1_000_000;
 
-/// Measures one call at a time. Atomic only because the epoch's callback and the poll both use it; they
-/// never run at the same time.
+/// Measures one call at a time. Atomic only because the epoch's callback and the poll both use it;
+/// they never run at the same time.
 #[derive(Debug, Default)]
 pub struct Meter {
     used_ns: AtomicU64,

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
-/// One revision of a plugin. To the sandbox two revisions are two plugins; which of them gets an event
-/// is decided in `beadle-pipeline`.
+/// One revision of a plugin. To the sandbox two revisions are two plugins; which of them gets an
+/// event is decided in `beadle-pipeline`.
 pub struct Plugin {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) revision: String,
@@ -102,21 +102,21 @@ impl Plugin {
         self.loaded.pool.len()
     }
 
-    /// Handles one event. Waits for a permit if the maximum of calls of this plugin is running; then the
-    /// call ends within the plugin's limits. Dropping the future ends the call. The caller bounds the
-    /// number of waiting calls.
+    /// Handles one event. Waits for a permit if the maximum of calls of this plugin is running;
+    /// then the call ends within the plugin's limits. Dropping the future ends the call. The caller
+    /// bounds the number of waiting calls.
     pub async fn handle(&self, call: Call) -> Report {
         self.run(call, false).await
     }
 
-    /// Handles one event without consequences: in an instance of its own that is destroyed afterwards,
-    /// and without reserving message ids. The effects must be discarded.
+    /// Handles one event without consequences: in an instance of its own that is destroyed
+    /// afterwards, and without reserving message ids. The effects must be discarded.
     pub async fn dry_run(&self, call: Call) -> Report {
         self.run(call, true).await
     }
 
-    /// Migrates a page of the state that [`Plugin::state`] names. The writes must be carried out before
-    /// the next page is migrated.
+    /// Migrates a page of the state that [`Plugin::state`] names. The writes must be carried out
+    /// before the next page is migrated.
     pub async fn migrate(&self, page: StatePage) -> Result<MigratedPage, Fault> {
         let task = self.loaded.runtime.threads.spawn(execute::migrate(Arc::clone(&self.loaded), page));
         AbortOnDrop(task).join().await.unwrap_or_else(|error| Err(self.panicked(error, During::Migrating)))
@@ -146,8 +146,8 @@ impl Plugin {
         Fault { kind: FaultKind::HostPanic { reason }, plugin: Arc::clone(self.name()), during, backtrace: vec![] }
     }
 
-    /// Destroys all idle instances, and those in use when they are returned. To be called if a commit
-    /// failed after [`crate::WarmInstance::keep`], so that no instance remembers it.
+    /// Destroys all idle instances, and those in use when they are returned. To be called if a
+    /// commit failed after [`crate::WarmInstance::keep`], so that no instance remembers it.
     pub fn discard_instances(&self) {
         self.loaded.pool.discard();
     }

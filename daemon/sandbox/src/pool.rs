@@ -1,9 +1,9 @@
 //! Idle instances of a plugin.
 //!
-//! Creating an instance costs about twenty times as much as a call, so instances are reused. The most
-//! recently used one is taken first: its memory is still cached, and the others age and are dropped.
-//! Idle instances are bounded in number and memory. An instance is only a cache; nothing that a guest
-//! remembers may be relied upon.
+//! Creating an instance costs about twenty times as much as a call, so instances are reused. The
+//! most recently used one is taken first: its memory is still cached, and the others age and are
+//! dropped. Idle instances are bounded in number and memory. An instance is only a cache; nothing
+//! that a guest remembers may be relied upon.
 
 use crate::instance::Instance;
 use crate::limits;
@@ -45,7 +45,8 @@ impl Pool {
             idle.bytes += bytes;
             idle.instances.push(instance);
         }
-        // Otherwise it is destroyed after the lock is released: `idle` is dropped before `instance`.
+        // Otherwise it is destroyed after the lock is released: `idle` is dropped before
+        // `instance`.
     }
 
     /// Destroys all idle instances, and those in use when they are returned.

@@ -1,10 +1,11 @@
 //! The platform's JSON without anyone's number in it.
 //!
 //! Events keep what this version has no field for as the platform's JSON, and plugins get that too.
-//! Before they do, ids of people are removed, ids of messages become handles, and anything else that
-//! contains a number, readable or in base64, becomes an opaque handle.
+//! Before they do, ids of people are removed, ids of messages become handles, and anything else
+//! that contains a number, readable or in base64, becomes an opaque handle.
 //!
-//! What a person sent on purpose (text, a contact card, the answers of a form) is content and stays.
+//! What a person sent on purpose (text, a contact card, the answers of a form) is content and
+//! stays.
 
 use crate::handles::{Handles, Kind};
 use base64::Engine as _;

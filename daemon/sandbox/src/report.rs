@@ -25,14 +25,14 @@ pub struct Handled {
     /// The effects that it requested. None of them has been carried out.
     pub effects: Effects,
     /// The instance that ran the call. Return it with [`WarmInstance::keep`] once the effects are
-    /// committed. If dropped it is destroyed, together with what it remembers of an attempt that did
-    /// not count.
+    /// committed. If dropped it is destroyed, together with what it remembers of an attempt that
+    /// did not count.
     pub instance: WarmInstance,
 }
 
 impl Handled {
-    /// Whether the commit depends on nothing that this call read, so that it cannot conflict: it only
-    /// fails as a whole (a full disk). Then the instance may be kept before the commit, and
+    /// Whether the commit depends on nothing that this call read, so that it cannot conflict: it
+    /// only fails as a whole (a full disk). Then the instance may be kept before the commit, and
     /// [`crate::Plugin::discard_instances`] called if the commit fails.
     pub fn has_no_reads(&self) -> bool {
         self.effects.reads.is_empty()

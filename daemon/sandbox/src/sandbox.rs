@@ -24,8 +24,8 @@ use wasmtime::component::Linker;
 /// The settings of the sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// The number of threads that run guests. By default as many as the machine has, and at least two:
-    /// a guest that grows its memory does not yield for some milliseconds.
+    /// The number of threads that run guests. By default as many as the machine has, and at least
+    /// two: a guest that grows its memory does not yield for some milliseconds.
     pub guest_threads: usize,
     /// The maximum of concurrent calls of one plugin. Further calls wait.
     pub running_per_plugin: usize,
@@ -93,7 +93,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts engine and threads. `reserve` returns the next message id; it is called on guest threads.
+    /// Starts engine and threads. `reserve` returns the next message id; it is called on guest
+    /// threads.
     pub fn new(
         config: SandboxConfig,
         reader: Reader,
@@ -136,8 +137,8 @@ impl Sandbox {
         Ok(Self { runtime: Arc::new(runtime) })
     }
 
-    /// Loads a plugin. Compiles its file, which may take seconds of all cores for a large one; only the
-    /// caller waits for it.
+    /// Loads a plugin. Compiles its file, which may take seconds of all cores for a large one; only
+    /// the caller waits for it.
     pub async fn load(&self, spec: Spec) -> Result<Arc<Plugin>, LoadError> {
         load::load(&self.runtime, spec).await
     }
@@ -147,9 +148,9 @@ impl Sandbox {
         self.runtime.code_cache.as_ref()
     }
 
-    /// The guest threads, for a caller whose tasks do little but call plugins: a call from there saves
-    /// the way to another thread and back (about six microseconds). Such a task waits for its turn among
-    /// guests that run for a millisecond each, and must not block.
+    /// The guest threads, for a caller whose tasks do little but call plugins: a call from there
+    /// saves the way to another thread and back (about six microseconds). Such a task waits for its
+    /// turn among guests that run for a millisecond each, and must not block.
     pub fn threads(&self) -> &Handle {
         &self.runtime.threads
     }

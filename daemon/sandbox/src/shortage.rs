@@ -1,5 +1,5 @@
-//! Whether the machine is short of something: memory, address space, threads, open files or disk. That is no
-//! fault of a plugin, and it passes.
+//! Whether the machine is short of something: memory, address space, threads, open files or disk.
+//! That is no fault of a plugin, and it passes.
 
 use rustix::io::Errno;
 use std::io;
@@ -10,8 +10,8 @@ pub const CODE: &str = "host-resources-exhausted";
 /// What the system answers when it is short of something.
 const SHORTAGES: [Errno; 5] = [Errno::NOMEM, Errno::AGAIN, Errno::NFILE, Errno::MFILE, Errno::NOSPC];
 
-/// Whether the system's answer to a request of the runtime is the cause. Only the system's own words
-/// count, because a message may also contain names from the plugin.
+/// Whether the system's answer to a request of the runtime is the cause. Only the system's own
+/// words count, because a message may also contain names from the plugin.
 pub fn is_shortage(error: &wasmtime::Error) -> bool {
     error.chain().any(|cause| {
         let code = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);

@@ -1,9 +1,9 @@
 //! What a plugin's file says about the plugin before any of it runs: subscriptions, requested
 //! capabilities, and the version of the contract.
 //!
-//! The whole file is parsed and validated first, so that a truncated or corrupted file is reported as
-//! such and never reaches the compiler. Only imports and exports count; names that the plugin gives
-//! itself are not used.
+//! The whole file is parsed and validated first, so that a truncated or corrupted file is reported
+//! as such and never reaches the compiler. Only imports and exports count; names that the plugin
+//! gives itself are not used.
 
 use crate::error::LoadError;
 use crate::limits;
@@ -144,8 +144,8 @@ fn names(component: &[u8], mut each: impl FnMut(&str, bool) -> Result<(), LoadEr
     Ok(())
 }
 
-/// The version of the contract that all its interfaces have. An unsupported version is reported before
-/// anything else, by the newest interface: that one decides which Beadle the plugin needs.
+/// The version of the contract that all its interfaces have. An unsupported version is reported
+/// before anything else, by the newest interface: that one decides which Beadle the plugin needs.
 fn version(component: &[u8]) -> Result<Version, LoadError> {
     let mut found: Vec<(String, String)> = Vec::new();
     names(component, |name, _| {

@@ -2,8 +2,8 @@
 
 use crate::limits;
 
-/// The text without characters that control a terminal, reorder the line or are invisible. Line breaks
-/// and tabs stay.
+/// The text without characters that control a terminal, reorder the line or are invisible. Line
+/// breaks and tabs stay.
 pub fn printable(line: String) -> String {
     let is_harmful = |c: char| (c.is_control() && c != '\n' && c != '\t') || beadle_model::text::is_hidden(c);
     if line.contains(is_harmful) { line.replace(is_harmful, "\u{fffd}") } else { line }

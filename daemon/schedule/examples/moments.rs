@@ -1,8 +1,9 @@
-//! Prints planned times for `cargo xtask test oracle`, which compares them with Python's cronsim and zoneinfo.
+//! Prints planned times for `cargo xtask test oracle`, which compares them with Python's cronsim
+//! and zoneinfo.
 //!
-//! The first output line is the release of the bundled tz database. Each input line has a zone, a pattern, and two Unix
-//! times, separated by tabs. The answer is one line with the planned times after the first and up to the second, or
-//! `unreadable`.
+//! The first output line is the release of the bundled tz database. Each input line has a zone, a
+//! pattern, and two Unix times, separated by tabs. The answer is one line with the planned times
+//! after the first and up to the second, or `unreadable`.
 
 use beadle_model::Timestamp;
 use beadle_schedule::{Pattern, TZDATA_VERSION, Zone};

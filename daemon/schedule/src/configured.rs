@@ -1,4 +1,5 @@
-//! A schedule with its progress for each plugin: what the scheduler publishes and everyone else reads.
+//! A schedule with its progress for each plugin: what the scheduler publishes and everyone else
+//! reads.
 
 use crate::policy::ActiveZone;
 use crate::schedule::Schedule;
@@ -20,7 +21,8 @@ pub struct ConfiguredSchedule {
     pub targets: Vec<Target>,
 }
 
-/// A plugin that a schedule fires for, with its own progress: a plugin that was unavailable catches up by itself.
+/// A plugin that a schedule fires for, with its own progress: a plugin that was unavailable catches
+/// up by itself.
 #[derive(Debug)]
 pub struct Target {
     /// The plugin's number.

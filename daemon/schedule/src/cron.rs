@@ -1,12 +1,12 @@
-//! Parses `cron = "0 9 * * MON"`: five fields as in POSIX and Vixie cron, six with seconds first, or a nickname such as
-//! `@daily`.
+//! Parses `cron = "0 9 * * MON"`: five fields as in POSIX and Vixie cron, six with seconds first,
+//! or a nickname such as `@daily`.
 //!
-//! Parsing is strict, because a misread pattern is noticed a month later: a weekday name in the month field, an empty list
-//! item or a reversed range is an error that names its field. Why not the crates `cron` or `croner`: see the ADR on cron
-//! fields in `docs/adr`.
+//! Parsing is strict, because a misread pattern is noticed a month later: a weekday name in the
+//! month field, an empty list item or a reversed range is an error that names its field. Why not
+//! the crates `cron` or `croner`: see the ADR on cron fields in `docs/adr`.
 //!
-//! Day of month and day of week combine as in Vixie cron: if both are restricted, either may match; if one starts with
-//! `*` (`*/2` included), both must match.
+//! Day of month and day of week combine as in Vixie cron: if both are restricted, either may match;
+//! if one starts with `*` (`*/2` included), both must match.
 
 use crate::fields::{Days, Fields, Month};
 

@@ -13,9 +13,9 @@ pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Upper bound for one wait, in case a wake-up was missed. Real time.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Fires due timers and schedules until the store is closed. `alarm` must be rung when a timer is set or
-/// the configuration changes. Nothing fires before the plugins are known, and timers of a plugin that is out of service
-/// wait.
+/// Fires due timers and schedules until the store is closed. `alarm` must be rung when a timer is
+/// set or the configuration changes. Nothing fires before the plugins are known, and timers of a
+/// plugin that is out of service wait.
 ///
 /// # Errors
 /// The store is closed, or belongs to another process.

@@ -1,15 +1,19 @@
-//! The fields of a cron pattern as bit sets, and the search for the next local time that they match.
+//! The fields of a cron pattern as bit sets, and the search for the next local time that they
+//! match.
 //!
-//! Every day rule (`L`, `15W`, `FRI#2`, day or weekday) depends only on the length of the month and the weekday of its
-//! first day. There are 28 combinations, so a pattern stores the matching days of each; a search is a few bit operations,
-//! and a pattern takes 144 bytes regardless of its rules.
+//! Every day rule (`L`, `15W`, `FRI#2`, day or weekday) depends only on the length of the month and
+//! the weekday of its first day. There are 28 combinations, so a pattern stores the matching days
+//! of each; a search is a few bit operations, and a pattern takes 144 bytes regardless of its
+//! rules.
 //!
-//! Local time here has no gaps and no repetitions. Mapping a match to an instant is done by `zone` and `pattern`.
+//! Local time here has no gaps and no repetitions. Mapping a match to an instant is done by `zone`
+//! and `pattern`.
 
 use jiff::civil::{Date, DateTime, Time};
 
-/// Months that are searched. The longest wait for a matching day is 40 years (29 February on a given weekday, across a
-/// year such as 2100); a pattern without a match in a century never matches.
+/// Months that are searched. The longest wait for a matching day is 40 years (29 February on a
+/// given weekday, across a year such as 2100); a pattern without a match in a century never
+/// matches.
 const MONTHS: u32 = 100 * 12;
 
 /// The matching values of each field; bit n stands for the value n.
@@ -22,7 +26,8 @@ pub(crate) struct Fields {
     pub days: Days,
 }
 
-/// The matching days of each kind of month: by length minus 28, then by the weekday of the first day.
+/// The matching days of each kind of month: by length minus 28, then by the weekday of the first
+/// day.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Days([[u32; 7]; 4]);
 

@@ -1,4 +1,5 @@
-//! Builds what the store writes for decided planned times: the firing rows and the events that they emit.
+//! Builds what the store writes for decided planned times: the firing rows and the events that they
+//! emit.
 
 use crate::configured::{ConfiguredSchedule, Target};
 use crate::policy::{ActiveZone, Decided, Decision, Decisions};
@@ -26,7 +27,8 @@ pub(crate) fn planned(
     }
 }
 
-/// The rows for a firing that a person requested, one in each zone. It leaves the target's progress unchanged.
+/// The rows for a firing that a person requested, one in each zone. It leaves the target's progress
+/// unchanged.
 pub(crate) fn manual(
     configured: &ConfiguredSchedule,
     target: &Target,
@@ -83,7 +85,8 @@ fn firing(configured: &ConfiguredSchedule, target: &Target, decided: &Decided, z
     }
 }
 
-/// Identifies a firing by schedule, planned time, plugin and zone, so that it is stored once across crashes.
+/// Identifies a firing by schedule, planned time, plugin and zone, so that it is stored once across
+/// crashes.
 fn event_key(configured: &ConfiguredSchedule, target: &Target, zone: &Zone, planned_at: Timestamp) -> EventKey {
     let (no, plugin) = (configured.no.to_be_bytes(), target.plugin.0.to_be_bytes());
     let at = planned_at.as_ms().to_be_bytes();

@@ -1,7 +1,8 @@
 //! Warns about schedules that are valid but may not do what their author expects.
 //!
-//! Examples: `*/13` restarts each hour, the 31st skips five months, a time in the night of a clock change is skipped or
-//! repeated. Each warning has a code that `beadle explain` documents. Warnings change nothing.
+//! Examples: `*/13` restarts each hour, the 31st skips five months, a time in the night of a clock
+//! change is skipped or repeated. Each warning has a code that `beadle explain` documents. Warnings
+//! change nothing.
 
 use crate::cron::{Field, Item, is_star, items};
 use crate::pattern::{Moment, Pattern};

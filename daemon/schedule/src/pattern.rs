@@ -1,9 +1,10 @@
 //! Finds the first time after another that a pattern matches. Pure.
 //!
-//! At clock changes there are two kinds of cron pattern (`docs/design.md#time`). A *fixed* pattern (no `*` and no step in
-//! minute and hour) names local times: each fires once a day, at the first moment after a gap that skips it, and at the
-//! first of two occurrences. Any other pattern is *periodic* and follows elapsed time: it fires whenever local time
-//! matches, twice where a time is repeated and not at all where it is skipped.
+//! At clock changes there are two kinds of cron pattern (`docs/design.md#time`). A *fixed* pattern
+//! (no `*` and no step in minute and hour) names local times: each fires once a day, at the first
+//! moment after a gap that skips it, and at the first of two occurrences. Any other pattern is
+//! *periodic* and follows elapsed time: it fires whenever local time matches, twice where a time is
+//! repeated and not at all where it is skipped.
 //!
 //! `every` counts elapsed time from its anchor, independent of local time. `at` fires once.
 
@@ -55,7 +56,8 @@ const DATE_LEN: usize = "2026-12-24".len();
 /// The default anchor of `every`: midnight on a Monday, so that whole weeks begin on one.
 pub const DEFAULT_ANCHOR: DateTime = jiff::civil::datetime(2001, 1, 1, 0, 0, 0, 0);
 
-/// Clock changes that a search crosses before it gives up: more than any zone has in a century (Morocco has 4 a year).
+/// Clock changes that a search crosses before it gives up: more than any zone has in a century
+/// (Morocco has 4 a year).
 const MAX_CLOCK_CHANGES: usize = 500;
 
 impl Pattern {
@@ -97,7 +99,8 @@ impl Pattern {
 }
 
 impl TimeSpec {
-    /// Parses `2026-12-24T18:00` with or without an offset, or a date alone. The flag is true for a date alone.
+    /// Parses `2026-12-24T18:00` with or without an offset, or a date alone. The flag is true for a
+    /// date alone.
     pub fn parse(text: &str) -> Option<(Self, bool)> {
         if let Ok(date) = text.parse::<Date>()
             && text.len() <= DATE_LEN
@@ -118,7 +121,8 @@ impl TimeSpec {
     }
 }
 
-/// Matches local times and resolves each in the zone. Resolving is monotonic, so earlier local times are past.
+/// Matches local times and resolves each in the zone. Resolving is monotonic, so earlier local
+/// times are past.
 fn fixed(cron: &Cron, zone: &Zone, after: Timestamp) -> Option<Moment> {
     let mut from = next_second(zone.wall(after))?;
     loop {
@@ -127,7 +131,8 @@ fn fixed(cron: &Cron, zone: &Zone, after: Timestamp) -> Option<Moment> {
         if at > after {
             return Some(Moment { at, wall, kind });
         }
-        // `after` is in the second pass through a repeated hour; what matches there fired in the first pass.
+        // `after` is in the second pass through a repeated hour; what matches there fired in the
+        // first pass.
         from = next_second(wall)?;
     }
 }

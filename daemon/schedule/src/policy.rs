@@ -1,9 +1,9 @@
 //! Decides whether a planned time fires, is caught up, or is missed. Pure.
 //!
-//! Planned times are processed in order, from where the target's progress left off to now. One that is late by at most
-//! `grace` fires. Of the older ones the latest are caught up, as many as `catch_up` allows and none older than
-//! `catch_up_max_age`; the rest are missed and recorded as one row per zone. A planned time that is held back by its
-//! jitter also holds back those after it.
+//! Planned times are processed in order, from where the target's progress left off to now. One that
+//! is late by at most `grace` fires. Of the older ones the latest are caught up, as many as
+//! `catch_up` allows and none older than `catch_up_max_age`; the rest are missed and recorded as
+//! one row per zone. A planned time that is held back by its jitter also holds back those after it.
 //!
 //! It only moves forward. Moving progress back after the clock was set back is done by `scheduler`.
 
@@ -12,8 +12,8 @@ use crate::zone::Zone;
 use beadle_model::Timestamp;
 use std::collections::VecDeque;
 
-/// Missed times beyond this number are not counted one by one (a pattern that fires every second, a clock that was wrong
-/// by years).
+/// Missed times beyond this number are not counted one by one (a pattern that fires every second, a
+/// clock that was wrong by years).
 pub const MAX_COUNTED: u32 = 10_000;
 
 /// What becomes of a planned time.
@@ -23,7 +23,8 @@ pub enum Decision {
     Fire,
     /// It was missed and fires now.
     CatchUp,
-    /// It was missed and does not fire. The number includes those after it; [`MAX_COUNTED`] means that many or more.
+    /// It was missed and does not fire. The number includes those after it; [`MAX_COUNTED`] means
+    /// that many or more.
     Miss(u32),
 }
 
@@ -60,8 +61,8 @@ pub struct ActiveZone {
     pub since: Timestamp,
 }
 
-/// Decides every planned time after `until` that is due now. `flush` includes those that are only held back by jitter.
-/// `install` seeds the jitter.
+/// Decides every planned time after `until` that is due now. `flush` includes those that are only
+/// held back by jitter. `install` seeds the jitter.
 pub fn decide(
     schedule: &Schedule,
     zones: &[ActiveZone],

@@ -1,7 +1,8 @@
 //! A validated `[[schedule]]` entry and the times that it plans.
 //!
-//! Planned are the times that its pattern matches from `from` to `until`, both inclusive, except on excluded days. Whether
-//! a planned time fires is decided by `policy` once it has passed. No I/O, no clock.
+//! Planned are the times that its pattern matches from `from` to `until`, both inclusive, except on
+//! excluded days. Whether a planned time fires is decided by `policy` once it has passed. No I/O,
+//! no clock.
 
 use crate::days_off::DaysOff;
 use crate::pattern::{Moment, Pattern, TimeSpec};
@@ -53,7 +54,8 @@ pub struct Schedule {
 pub enum Zones {
     /// One zone.
     One(Zone),
-    /// `"member"`: once in each zone that members live in. Members whose zone is unknown count as living in this one.
+    /// `"member"`: once in each zone that members live in. Members whose zone is unknown count as
+    /// living in this one.
     Members(Zone),
 }
 
@@ -91,8 +93,9 @@ pub enum Overlap {
 }
 
 impl Default for CatchUpPolicy {
-    /// A restart takes up to a minute. The last missed time is caught up within a day: a weekly digest should survive a
-    /// reboot, but Monday's should not arrive on Thursday. Ten are as many as a plugin and its readers can take at once.
+    /// A restart takes up to a minute. The last missed time is caught up within a day: a weekly
+    /// digest should survive a reboot, but Monday's should not arrive on Thursday. Ten are as many
+    /// as a plugin and its readers can take at once.
     fn default() -> Self {
         const MINUTE_MS: i64 = 60_000;
         Self { mode: CatchUpMode::Last, limit: 10, max_age_ms: 24 * 60 * MINUTE_MS, grace_ms: MINUTE_MS }
@@ -138,7 +141,8 @@ impl Schedule {
         None
     }
 
-    /// The first time after `after` that the pattern matches between `from` and `until`, planned or excluded.
+    /// The first time after `after` that the pattern matches between `from` and `until`, planned or
+    /// excluded.
     pub fn next_match(&self, zone: &Zone, after: Timestamp) -> Option<NextMoment<'_>> {
         let before_first = self.from.map(|from| from.in_zone(zone).0.plus_ms(-1));
         let moment = self.pattern.next(zone, before_first.map_or(after, |before| before.max(after)))?;
@@ -161,8 +165,8 @@ impl Schedule {
         }
     }
 
-    /// A hash of what determines its planned times. If it changes, the schedule was edited and its plan starts anew;
-    /// other changes (payload, plugins, excluded days, jitter) keep its progress.
+    /// A hash of what determines its planned times. If it changes, the schedule was edited and its
+    /// plan starts anew; other changes (payload, plugins, excluded days, jitter) keep its progress.
     pub fn plan_hash(&self) -> [u8; 16] {
         let Self { source, zones, pattern, enabled, .. } = self;
         let anchor = if let Pattern::Every { anchor, .. } = pattern { format!("{anchor:?}") } else { String::new() };

@@ -1,13 +1,14 @@
 //! Fires configured schedules: which target is due next, and what becomes of each planned time.
 //!
-//! The in-memory plan is derived from the store and can be rebuilt at any time: every enabled target in an ordered set by
-//! its next due time. A step takes the targets that are due, asks `policy` what becomes of their planned times, and
-//! commits the result in batches.
+//! The in-memory plan is derived from the store and can be rebuilt at any time: every enabled
+//! target in an ordered set by its next due time. A step takes the targets that are due, asks
+//! `policy` what becomes of their planned times, and commits the result in batches.
 //!
-//! The plan is rebuilt when the configuration, the subscribed plugins or the zones of members change, when a commit fails,
-//! and when the clock is set back. In the last case targets that are ahead of the clock return to the current time: what
-//! already fired has a row in the store and does not fire again, and what was recorded as missed fires at its time. A
-//! target whose plugin is unavailable is not in the plan; its planned times are decided when the plugin returns.
+//! The plan is rebuilt when the configuration, the subscribed plugins or the zones of members
+//! change, when a commit fails, and when the clock is set back. In the last case targets that are
+//! ahead of the clock return to the current time: what already fired has a row in the store and
+//! does not fire again, and what was recorded as missed fires at its time. A target whose plugin is
+//! unavailable is not in the plan; its planned times are decided when the plugin returns.
 
 use crate::configured::{ConfiguredSchedule, Counts, Target, member_zones};
 use crate::firing;
@@ -26,13 +27,13 @@ use tokio::sync::watch;
 
 /// Firings per transaction: about one group commit.
 const BATCH: usize = 512;
-/// Zones of members are read again when a contact joins or leaves, and at this interval because a number may change.
-/// Real time.
+/// Zones of members are read again when a contact joins or leaves, and at this interval because a
+/// number may change. Real time.
 const ZONES_INTERVAL: Duration = Duration::from_secs(60);
 /// A clock that goes back by less than this is being adjusted; the plan stays.
 const CLOCK_SET_BACK_MS: i64 = 1000;
-/// An edit applied by a restart takes effect from when the daemon stopped, if that was no longer ago than this, so that
-/// planned times in between are not lost.
+/// An edit applied by a restart takes effect from when the daemon stopped, if that was no longer
+/// ago than this, so that planned times in between are not lost.
 const RESTART_MS: i64 = 10 * 60_000;
 /// When a target is retried whose plugin the store still considers unavailable.
 const UNAVAILABLE_RETRY_MS: i64 = 1000;
@@ -64,7 +65,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A new one with the same parts, for a loop that starts again. What the old one knew is in the store.
+    /// A new one with the same parts, for a loop that starts again. What the old one knew is in the
+    /// store.
     pub fn restarted(&self) -> Self {
         let Self { store, clock, subscriptions, configuration, publish, counts, .. } = self;
         let (store, clock, subscriptions) = (store.clone(), clock.clone(), subscriptions.clone());
@@ -98,7 +100,8 @@ impl Scheduler {
         }
     }
 
-    /// Tells the store which plugins are in service, where that changed. Returns whether the plugins are known.
+    /// Tells the store which plugins are in service, where that changed. Returns whether the
+    /// plugins are known.
     pub(crate) async fn follow_subscriptions(&mut self) -> Result<bool, StoreError> {
         let (is_known, in_service) = {
             let subscriptions = self.subscriptions.borrow_and_update();
@@ -185,7 +188,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Before an edit replaces a plan, fires what the old plan only held back by jitter. Disabling a schedule drops it.
+    /// Before an edit replaces a plan, fires what the old plan only held back by jitter. Disabling
+    /// a schedule drops it.
     async fn flush_edited(&mut self, next: &[Arc<Schedule>], now: Timestamp) -> Result<(), StoreError> {
         let enabled = next.iter().filter(|schedule| schedule.enabled);
         let plans: HashMap<&str, [u8; 16]> =

@@ -1,4 +1,5 @@
-//! The handle through which the rest of the daemon configures schedules, reads their progress, and fires one manually.
+//! The handle through which the rest of the daemon configures schedules, reads their progress, and
+//! fires one manually.
 
 use crate::configured::{ConfiguredSchedule, Counts, Target, member_zones};
 use crate::firing;
@@ -58,7 +59,8 @@ impl Schedules {
 
     /// Returns when the configuration that the handle was created with has taken effect.
     pub async fn started(&self) {
-        // The handle's own receiver is never marked as seen, so a publication before this call counts too.
+        // The handle's own receiver is never marked as seen, so a publication before this call
+        // counts too.
         let _ = self.published.clone().changed().await;
     }
 
@@ -105,7 +107,8 @@ impl Schedules {
         self.store.run_schedules_now(rows).await
     }
 
-    /// When a target is due next; `None` if the schedule is disabled or has no further planned time.
+    /// When a target is due next; `None` if the schedule is disabled or has no further planned
+    /// time.
     pub fn next_due(
         &self,
         configured: &ConfiguredSchedule,

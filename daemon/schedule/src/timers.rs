@@ -1,7 +1,7 @@
 //! Turns timers that plugins set into events when they are due.
 //!
-//! Timers are indexed rows; a pending timer costs no task and no memory. Deleting the row and inserting its event are one
-//! transaction, so a timer fires exactly once.
+//! Timers are indexed rows; a pending timer costs no task and no memory. Deleting the row and
+//! inserting its event are one transaction, so a timer fires exactly once.
 
 use beadle_clock::Clock;
 use beadle_model::Timestamp;

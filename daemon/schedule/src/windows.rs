@@ -1,13 +1,16 @@
 //! Emits `on-window-expiring` and `on-window-closed` events.
 //!
-//! The loop asks the store for windows whose next step is due, earliest first, and commits their events together with the
-//! windows' new state. It then waits for the earliest remaining due time, or for an alarm that a new window rings. Open
-//! windows are indexed rows; memory holds only the next due time.
+//! The loop asks the store for windows whose next step is due, earliest first, and commits their
+//! events together with the windows' new state. It then waits for the earliest remaining due time,
+//! or for an alarm that a new window rings. Open windows are indexed rows; memory holds only the
+//! next due time.
 //!
-//! After downtime a window that ended meanwhile is reported as closed; for one still open only the shortest lead time that
-//! has passed is reported. Changed lead times are written into the rows in batches between steps.
+//! After downtime a window that ended meanwhile is reported as closed; for one still open only the
+//! shortest lead time that has passed is reported. Changed lead times are written into the rows in
+//! batches between steps.
 //!
-//! Which steps a window has is decided in `beadle_model::window`; what may be sent after it closed is decided in the gate.
+//! Which steps a window has is decided in `beadle_model::window`; what may be sent after it closed
+//! is decided in the gate.
 
 use crate::due::{MAX_WAIT, RETRY_PAUSE};
 use beadle_clock::{Alarm, Clock};
@@ -17,8 +20,8 @@ use beadle_store::{Store, StoreError};
 use beadle_tasks::Heartbeat;
 use tokio::sync::watch;
 
-/// Windows per transaction. Each may touch a different page on a slow disk while other writers wait; 128 keep that wait
-/// within a few milliseconds.
+/// Windows per transaction. Each may touch a different page on a slow disk while other writers
+/// wait; 128 keep that wait within a few milliseconds.
 const BATCH: usize = 128;
 
 /// The loop and its inputs.
@@ -28,7 +31,8 @@ pub struct Windows {
     pub store: Store,
     /// Civil time.
     pub clock: Clock,
-    /// Rung when a window opens that is due before the current wait ends, and when lead times change.
+    /// Rung when a window opens that is due before the current wait ends, and when lead times
+    /// change.
     pub changed: Alarm,
     /// The configured lead times.
     pub leads: watch::Receiver<LeadTimes>,

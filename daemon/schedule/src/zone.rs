@@ -1,8 +1,8 @@
 //! Time zones: local time at an instant, and the instant of a local time.
 //!
-//! The tz database is compiled in, because a server's own may be years old. A local time that a clock change skips
-//! resolves to the first instant after the gap, a repeated one to its first occurrence. Resolving is therefore monotonic,
-//! which the search for the next firing relies on.
+//! The tz database is compiled in, because a server's own may be years old. A local time that a
+//! clock change skips resolves to the first instant after the gap, a repeated one to its first
+//! occurrence. Resolving is therefore monotonic, which the search for the next firing relies on.
 
 use beadle_model::Timestamp;
 use jiff::civil::DateTime;

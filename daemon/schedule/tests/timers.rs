@@ -81,7 +81,8 @@ async fn timers_due_together_fire_in_the_order_first_set() {
     let (clock, manual) = Clock::manual(Timestamp(1000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
-    // More than fire in a few seconds. The third is moved away and back, the fourth is set again with another payload.
+    // More than fire in a few seconds. The third is moved away and back, the fourth is set again
+    // with another payload.
     let names: Vec<String> = (0..900).map(|n| format!("t-{:04}", n * 7919 % 900)).collect();
     for (n, slice) in names.chunks(100).enumerate() {
         let setting = event(&store, &mut feed, u8::try_from(n).unwrap()).await;
@@ -155,7 +156,8 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     running.abort();
 }
 
-/// A plugin that answers each timer with a hundred due ones, next to one that sets a timer every two seconds.
+/// A plugin that answers each timer with a hundred due ones, next to one that sets a timer every
+/// two seconds.
 #[tokio::test]
 async fn plugin_that_multiplies_its_timers_delays_no_other() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
-//! A year of windows with a real store and a manual clock: people write at random times, some webhooks are late, the
-//! machine crashes at random times and stays down; every closed window is reported once, every lead time at most once.
+//! A year of windows with a real store and a manual clock: people write at random times, some
+//! webhooks are late, the machine crashes at random times and stays down; every closed window is
+//! reported once, every lead time at most once.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are tests: panicking is how they fail")]
 
@@ -71,7 +72,8 @@ impl Machine {
     }
 }
 
-/// The expected windows: each person's current end and whether it is open, and all ends that passed.
+/// The expected windows: each person's current end and whether it is open, and all ends that
+/// passed.
 #[derive(Default)]
 struct Expected {
     until: BTreeMap<usize, (Timestamp, bool)>,
@@ -81,7 +83,8 @@ struct Expected {
 }
 
 impl Expected {
-    /// A window that ended by now has been reported, because the loop is idle. Then the message counts by its own time.
+    /// A window that ended by now has been reported, because the loop is idle. Then the message
+    /// counts by its own time.
     fn message(&mut self, number: usize, happened_at: Timestamp, now: Timestamp) {
         let (until, open) = self.until.entry(number).or_default();
         if *open && *until <= now {

@@ -1,5 +1,6 @@
-//! A year of schedules with a real store and a manual clock: the machine crashes at random times, stays down for minutes
-//! or days, and its clock is set forward and back; every planned time still becomes exactly one event.
+//! A year of schedules with a real store and a manual clock: the machine crashes at random times,
+//! stays down for minutes or days, and its clock is set forward and back; every planned time still
+//! becomes exactly one event.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are tests: panicking is how they fail")]
 

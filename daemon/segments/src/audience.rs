@@ -1,7 +1,7 @@
 //! Who is meant by a segment or a list now: a page of members, one person, or all of them counted.
 //!
-//! An [`Audience`] is bound to the definitions and the time at which it was made, so that all its pages
-//! mean the same. People may change between two pages; each page sees one snapshot.
+//! An [`Audience`] is bound to the definitions and the time at which it was made, so that all its
+//! pages mean the same. People may change between two pages; each page sees one snapshot.
 
 use crate::evaluate::{Evaluator, Surroundings};
 use crate::explain::{Explanation, Part};
@@ -121,11 +121,12 @@ impl Segments {
         Arc::clone(&self.0.definitions.read())
     }
 
-    /// Who is meant by a segment, or by a list as `list:NAME`, at this time. Blocks as a read from the
-    /// store does.
+    /// Who is meant by a segment, or by a list as `list:NAME`, at this time. Blocks as a read from
+    /// the store does.
     ///
     /// # Errors
-    /// If there is no such segment or list, or the segment names a list or group that does not exist.
+    /// If there is no such segment or list, or the segment names a list or group that does not
+    /// exist.
     pub fn audience(&self, name: &str, now: Timestamp) -> Result<Audience, SegmentError> {
         let definitions = self.definitions();
         let reader = self.0.reader.clone();
@@ -223,8 +224,8 @@ enum Members {
 pub struct AudiencePage {
     /// The members.
     pub members: Vec<ContactId>,
-    /// Where the next page starts; `None` after the last. A page may be shorter than its limit, and even
-    /// empty, and not be the last: the search for members is bounded.
+    /// Where the next page starts; `None` after the last. A page may be shorter than its limit, and
+    /// even empty, and not be the last: the search for members is bounded.
     pub next: Option<ContactId>,
 }
 
@@ -298,8 +299,8 @@ impl Audience {
         }
     }
 
-    /// Counts all members. Blocks for seconds if there are millions of people; no connection is held
-    /// for longer than a page.
+    /// Counts all members. Blocks for seconds if there are millions of people; no connection is
+    /// held for longer than a page.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -316,8 +317,8 @@ impl Audience {
         }
     }
 
-    /// Whether a person belongs to it; `None` if there is no such contact. A merged contact is the one
-    /// that it was merged into.
+    /// Whether a person belongs to it; `None` if there is no such contact. A merged contact is the
+    /// one that it was merged into.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -1,6 +1,6 @@
-//! From a syntax tree to a checked expression. Every name must be known, every comparison must be of one
-//! type, and a text that is compared with a fact must be one that the fact can have: `country == "uk"`
-//! would select nobody, and nothing would say why.
+//! From a syntax tree to a checked expression. Every name must be known, every comparison must be
+//! of one type, and a text that is compared with a fact must be one that the fact can have:
+//! `country == "uk"` would select nobody, and nothing would say why.
 
 use crate::error::ExpressionError;
 use crate::expression::{
@@ -786,7 +786,8 @@ impl Checker<'_> {
                 let known: Vec<&str> = vocabulary.channels.iter().copied().collect();
                 self.unknown(expr, "channel", &text, &known)
             }
-            // Which groups exist is known only while the daemon runs; an unknown one is an error then.
+            // Which groups exist is known only while the daemon runs; an unknown one is an error
+            // then.
             SetField::Groups => Some(text),
             SetField::Attribute(name) => match vocabulary.attributes.get(name) {
                 Some(AttributeType::Choices(choices)) if !choices.contains(&text) => {

@@ -1,7 +1,8 @@
-//! Whether a test holds for a person. It cannot fail, and takes a step for each part of the expression.
+//! Whether a test holds for a person. It cannot fail, and takes a step for each part of the
+//! expression.
 //!
-//! What is missing equals nothing and is neither before nor after anything: a comparison with it is false,
-//! and its negation true. So `!(a == b)` and `a != b` are always the same.
+//! What is missing equals nothing and is neither before nor after anything: a comparison with it is
+//! false, and its negation true. So `!(a == b)` and `a != b` are always the same.
 
 use crate::expression::{
     Affix, Base, Comparison, Definitions, Field, Flag, Kind, Ordered, SetField, Test, TextField, TimeField,
@@ -54,7 +55,8 @@ impl Evaluator<'_> {
                     return false;
                 };
                 match comparison {
-                    // Equal bit by bit in the usual cases; numbers come from JSON, so that none is NaN.
+                    // Equal bit by bit in the usual cases; numbers come from JSON, so that none is
+                    // NaN.
                     Comparison::Equal => (one - other).abs() < f64::EPSILON,
                     Comparison::Less => one < other,
                     Comparison::LessOrEqual => one <= other,

@@ -1,12 +1,14 @@
-//! Segments: who belongs to a group of people that an operator describes by an expression, and lists of
-//! people that an operator keeps by hand.
+//! Segments: who belongs to a group of people that an operator describes by an expression, and
+//! lists of people that an operator keeps by hand.
 //!
-//! `compile` reads an expression and checks every name and type in it, so that a mistake is an error with
-//! a place and not an empty segment; `evaluate` decides about one person and cannot fail or loop;
-//! `explain` says why; [`Segments`] reads the facts from the store, page by page. Expressions are a part
-//! of the Common Expression Language (ADR 0092); only `compile` knows the library that parses it.
+//! `compile` reads an expression and checks every name and type in it, so that a mistake is an
+//! error with a place and not an empty segment; `evaluate` decides about one person and cannot fail
+//! or loop; `explain` says why; [`Segments`] reads the facts from the store, page by page.
+//! Expressions are a part of the Common Expression Language (ADR 0092); only `compile` knows the
+//! library that parses it.
 //!
-//! A segment says who is meant, not who may be written to: consent, windows and opt-outs are the gate's.
+//! A segment says who is meant, not who may be written to: consent, windows and opt-outs are the
+//! gate's.
 
 mod audience;
 mod compile;

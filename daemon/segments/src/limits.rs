@@ -12,6 +12,6 @@ pub const MAX_EXPRESSION_BYTES: usize = 4000;
 /// The maximum number of tests in an expression.
 pub const MAX_TESTS: usize = 500;
 
-/// The maximum number of tests of a segment together with the segments that it names: it bounds the time
-/// to decide about a person.
+/// The maximum number of tests of a segment together with the segments that it names: it bounds the
+/// time to decide about a person.
 pub const MAX_TESTS_IN_ALL: usize = 2000;

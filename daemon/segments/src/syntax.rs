@@ -1,7 +1,7 @@
 //! From text to a syntax tree with places. The only module that calls the parser.
 //!
-//! The parser is bounded by the length of the text and the depth of its nesting; what it accepts and
-//! Beadle does not is reported by `compile`.
+//! The parser is bounded by the length of the text and the depth of its nesting; what it accepts
+//! and Beadle does not is reported by `compile`.
 
 use crate::error::ExpressionError;
 use crate::limits::MAX_EXPRESSION_BYTES;

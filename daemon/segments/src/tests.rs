@@ -1,5 +1,5 @@
-//! Expressions over facts, errors with their places, agreement with a small reference, and audiences over
-//! a store.
+//! Expressions over facts, errors with their places, agreement with a small reference, and
+//! audiences over a store.
 
 use crate::compile::Found;
 use crate::evaluate::{Evaluator, Surroundings};

@@ -1,4 +1,5 @@
-//! The steps of broadcasts, as the rest of Beadle asks for them; the work is in [`crate::broadcasts`].
+//! The steps of broadcasts, as the rest of Beadle asks for them; the work is in
+//! [`crate::broadcasts`].
 
 use crate::broadcasts::{BroadcastReason, Handover, PlannedRecipient};
 use crate::codec::to_json;
@@ -22,7 +23,8 @@ impl Store {
         self.ask(move |tx| tx.create_broadcast(plugin, &by, &definition, now)).await
     }
 
-    /// Moves a broadcast from one state to another, with the reason. Returns whether it was in the first.
+    /// Moves a broadcast from one state to another, with the reason. Returns whether it was in the
+    /// first.
     pub async fn move_broadcast(
         &self,
         id: BroadcastId,
@@ -33,8 +35,8 @@ impl Store {
         self.ask(move |tx| tx.move_broadcast(id, states, reason.as_ref(), now)).await
     }
 
-    /// Begins to plan a broadcast that is not being sent. Until planning has finished it cannot be started. Returns whether
-    /// it could be begun.
+    /// Begins to plan a broadcast that is not being sent. Until planning has finished it cannot be
+    /// started. Returns whether it could be begun.
     pub async fn begin_planning(&self, id: BroadcastId) -> Result<bool, StoreError> {
         self.ask(move |tx| {
             let changed = tx
@@ -49,7 +51,8 @@ impl Store {
         .await
     }
 
-    /// Deletes the recipients to whom nothing was handed over, a part at a time. Returns whether there are more.
+    /// Deletes the recipients to whom nothing was handed over, a part at a time. Returns whether
+    /// there are more.
     pub async fn unplan_broadcast(&self, id: BroadcastId) -> Result<bool, StoreError> {
         self.ask(move |tx| tx.unplan(id)).await
     }
@@ -60,7 +63,8 @@ impl Store {
         self.ask(move |tx| tx.insert_recipients(id, &recipients)).await
     }
 
-    /// Keeps what planning froze and counted, and moves a draft to `planned`. A paused broadcast stays so.
+    /// Keeps what planning froze and counted, and moves a draft to `planned`. A paused broadcast
+    /// stays so.
     pub async fn finish_planning(&self, id: BroadcastId, plan: String) -> Result<(), StoreError> {
         let now = self.now();
         self.ask(move |tx| {
@@ -99,8 +103,8 @@ impl Store {
         .await
     }
 
-    /// Gives recipients to the outbox, holds or excludes them: those that still wait, while the broadcast is being sent.
-    /// Returns the new rows of the outbox.
+    /// Gives recipients to the outbox, holds or excludes them: those that still wait, while the
+    /// broadcast is being sent. Returns the new rows of the outbox.
     pub async fn hand_over(
         &self,
         id: BroadcastId,
@@ -122,7 +126,8 @@ impl Store {
         .await
     }
 
-    /// Lets those wait again whose message failed, except those of whom it is not known. Returns their number.
+    /// Lets those wait again whose message failed, except those of whom it is not known. Returns
+    /// their number.
     pub async fn retry_failed_recipients(&self, id: BroadcastId) -> Result<u64, StoreError> {
         self.ask(move |tx| tx.retry_failed(id)).await
     }

@@ -1,8 +1,8 @@
 //! Broadcasts and their recipients.
 //!
-//! A recipient has one row per broadcast. It is handed to the outbox in the transaction that inserts the
-//! message, so that a crash leaves both or neither; from then on the row follows the message by triggers
-//! (`schema/0005.sql`). Who may get what is decided by `beadle-broadcast`.
+//! A recipient has one row per broadcast. It is handed to the outbox in the transaction that
+//! inserts the message, so that a crash leaves both or neither; from then on the row follows the
+//! message by triggers (`schema/0005.sql`). Who may get what is decided by `beadle-broadcast`.
 
 use crate::codec::{from_json, to_json};
 use crate::error::StoreError;
@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 /// How long after a broadcast a message or a withdrawal counts as a reaction to it.
 pub const ATTRIBUTION_MS: i64 = 72 * 60 * 60 * 1000;
 
-/// The platform's times are whole seconds of another clock: a reply may seem to be earlier than what it answers.
+/// The platform's times are whole seconds of another clock: a reply may seem to be earlier than
+/// what it answers.
 const PLATFORM_CLOCK_MS: i64 = 5000;
 
 /// Rows that are deleted at once, so that other work gets its turn.
@@ -220,7 +221,8 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Moves a broadcast to another state, if it is still in the expected one. Returns whether it was.
+    /// Moves a broadcast to another state, if it is still in the expected one. Returns whether it
+    /// was.
     pub(crate) fn move_broadcast(
         &self,
         id: BroadcastId,
@@ -253,8 +255,8 @@ impl Tx<'_> {
         Ok(changed > 0)
     }
 
-    /// Applies a plugin's change of its broadcasts. What is not possible any more is left out: it was checked when the plugin
-    /// asked, and the handling must not fail for it.
+    /// Applies a plugin's change of its broadcasts. What is not possible any more is left out: it
+    /// was checked when the plugin asked, and the handling must not fail for it.
     pub(crate) fn write_broadcast(
         &self,
         write: &BroadcastWrite,
@@ -331,8 +333,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives recipients to the outbox, holds or excludes them; all that still wait, and only while the broadcast is being
-    /// sent. Returns the new rows of the outbox.
+    /// Gives recipients to the outbox, holds or excludes them; all that still wait, and only while
+    /// the broadcast is being sent. Returns the new rows of the outbox.
     pub(crate) fn hand_over(
         &mut self,
         id: BroadcastId,
@@ -391,8 +393,9 @@ impl Tx<'_> {
         self.attribute(contact, at, "replied")
     }
 
-    /// A person withdrew their consent, to marketing only or to everything. The gate asks for consent again before a
-    /// template leaves; of a text it does not know that it is marketing, so what is queued is dropped here.
+    /// A person withdrew their consent, to marketing only or to everything. The gate asks for
+    /// consent again before a template leaves; of a text it does not know that it is marketing, so
+    /// what is queued is dropped here.
     pub(crate) fn attribute_withdrawal(
         &self,
         contact: ContactId,
@@ -552,8 +555,8 @@ impl Reader {
         })
     }
 
-    /// Broadcasts in this state that something has to be done about, for the status: those that are paused, or that wait
-    /// for an operator with a reason.
+    /// Broadcasts in this state that something has to be done about, for the status: those that are
+    /// paused, or that wait for an operator with a reason.
     pub fn waiting_broadcasts(&self) -> Result<Vec<BroadcastRow>, StoreError> {
         self.one(|conn| {
             let sql = format!(
@@ -710,7 +713,8 @@ impl Reader {
         })
     }
 
-    /// A page of the people of an audience, in the order of their ids. `earlier`: the broadcast that a follow-up is about.
+    /// A page of the people of an audience, in the order of their ids. `earlier`: the broadcast
+    /// that a follow-up is about.
     pub fn audience(
         &self,
         audience: &Audience,

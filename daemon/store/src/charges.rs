@@ -1,8 +1,9 @@
 //! What messages cost: what the platform charged, and what it has not priced yet.
 //!
-//! A charge is counted in the transaction of the receipt that completes it, and the row of the message (in a group, of the
-//! member) shows that it was: whatever the order of the receipts and however often they come, it counts once. Amounts are
-//! not here; `gate` estimates them from a file of rates.
+//! A charge is counted in the transaction of the receipt that completes it, and the row of the
+//! message (in a group, of the member) shows that it was: whatever the order of the receipts and
+//! however often they come, it counts once. Amounts are not here; `gate` estimates them from a file
+//! of rates.
 
 use crate::error::StoreError;
 use crate::read::Reader;

@@ -1,13 +1,13 @@
 //! Checkpoints, on a thread of their own: copying the write-ahead log into the database.
 //!
-//! A passive checkpoint runs at the same time as the writer. But a log under constant writes is never copied to
-//! its end, and only a log copied to its end restarts. So when the log is long, the writer is
-//! stopped at a [`Gate`] between two transactions for the little that remains after a first pass.
-//! The writer's own next transaction then restarts the log, which keeps its page cache valid (a
-//! restart by another connection would not).
+//! A passive checkpoint runs at the same time as the writer. But a log under constant writes is
+//! never copied to its end, and only a log copied to its end restarts. So when the log is long, the
+//! writer is stopped at a [`Gate`] between two transactions for the little that remains after a
+//! first pass. The writer's own next transaction then restarts the log, which keeps its page cache
+//! valid (a restart by another connection would not).
 //!
-//! A reader of another process can keep the log from restarting. A long log is reported; at its limit
-//! new work is refused, as on a full disk, until the reader has ended.
+//! A reader of another process can keep the log from restarting. A long log is reported; at its
+//! limit new work is refused, as on a full disk, until the reader has ended.
 
 use crate::connection::BUSY_TIMEOUT;
 use crate::error::StoreError;
@@ -135,7 +135,8 @@ fn check(conn: &Connection, gate: &Gate, shared: &Shared, limit: i64) -> Result<
     Ok(())
 }
 
-/// Reports a log that does not restart, and refuses new work while it is at its limit. See ADR 0073.
+/// Reports a log that does not restart, and refuses new work while it is at its limit. See
+/// ADR 0073.
 fn watch_length(conn: &Connection, gate: &Gate, shared: &Shared, was_long: &mut bool) -> Result<(), StoreError> {
     let is_full = || shared.log_bytes() >= shared.log_limit_bytes;
     if is_full() {
@@ -172,8 +173,8 @@ fn truncate(conn: &Connection, gate: &Gate) -> Result<(), StoreError> {
     truncated
 }
 
-/// Copies the whole log and empties it, so that nothing of it is left on disk. Returns false if a reader keeps it.
-/// Blocks for some seconds at most.
+/// Copies the whole log and empties it, so that nothing of it is left on disk. Returns false if a
+/// reader keeps it. Blocks for some seconds at most.
 pub(crate) fn empty_log(shared: &Shared) -> Result<bool, StoreError> {
     let conn = crate::connection::connect(&shared.dir.join("beadle.db"))?;
     let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;

@@ -14,8 +14,8 @@ pub(crate) fn to_json(subject: &str, value: &impl Serialize) -> Result<String, S
     Ok(json)
 }
 
-/// The maximum nesting of a body: less than the 128 levels that the parser reads, because a value that
-/// cannot be read back would block its row.
+/// The maximum nesting of a body: less than the 128 levels that the parser reads, because a value
+/// that cannot be read back would block its row.
 const MAX_DEPTH: usize = 120;
 
 fn is_too_deep(json: &str) -> bool {
@@ -33,8 +33,8 @@ fn is_too_deep(json: &str) -> bool {
     })
 }
 
-/// A received body as JSON. One that could not be read back is replaced by an unrouted one that holds
-/// its JSON as text; the replacement is returned.
+/// A received body as JSON. One that could not be read back is replaced by an unrouted one that
+/// holds its JSON as text; the replacement is returned.
 pub(crate) fn event_to_json(body: &EventBody) -> Result<(Option<EventBody>, String), StoreError> {
     let json = serde_json::to_string(body).map_err(|error| StoreError::unreadable("an event", error))?;
     if !is_too_deep(&json) {

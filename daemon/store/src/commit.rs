@@ -79,8 +79,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Applies a plugin's change of a contact. What is not possible any more is left out: the contact was
-    /// checked when the plugin asked, and the handling must not fail for it.
+    /// Applies a plugin's change of a contact. What is not possible any more is left out: the
+    /// contact was checked when the plugin asked, and the handling must not fail for it.
     fn write_contact(&mut self, write: &ContactWrite, wants_event: bool, now: Timestamp) -> Result<(), StoreError> {
         let written = match write {
             ContactWrite::Edit { contact, edit } => {

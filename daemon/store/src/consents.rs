@@ -1,4 +1,5 @@
-//! The consent ledger: recorded in the same transaction as what caused the entry, chained by hashes.
+//! The consent ledger: recorded in the same transaction as what caused the entry, chained by
+//! hashes.
 //!
 //! Every entry is also noted in the contact's profile ([`beadle_model::Consents`]), which the gate
 //! reads. [`Reader::verify_consents`] finds a changed, removed or inserted row, a cut end, and a
@@ -61,8 +62,8 @@ impl ConsentCheck {
 }
 
 impl Tx<'_> {
-    /// Records entries about a contact that has a row, and notes them in its profile. Does not write
-    /// the contact.
+    /// Records entries about a contact that has a row, and notes them in its profile. Does not
+    /// write the contact.
     pub(crate) fn record_consents(
         &mut self,
         contact: &mut Contact,
@@ -134,8 +135,8 @@ impl Tx<'_> {
         Ok(Some(RecordedConsent { entry, asked }))
     }
 
-    /// Queues the question whether a person agrees. Returns whether it can be asked now: not in a group, nor after the
-    /// person has opted out.
+    /// Queues the question whether a person agrees. Returns whether it can be asked now: not in a
+    /// group, nor after the person has opted out.
     fn ask_consent(
         &mut self,
         question: &ConsentQuestion,
@@ -205,8 +206,8 @@ pub(crate) fn note(contact: &mut Contact, entry: &ConsentEntry) {
     contact.profile = Some(Arc::new(profile));
 }
 
-/// Whether the entry repeats the state that it would cause: the same person agreed to the same words, or the question is
-/// still open.
+/// Whether the entry repeats the state that it would cause: the same person agreed to the same
+/// words, or the question is still open.
 pub(crate) fn is_known(conn: &Connection, contact: &Contact, consent: &NewConsent) -> Result<bool, StoreError> {
     let ConsentDecision { state, by } = contact.consent_for(&consent.purpose);
     let own_marks = contact.profile().consents.purposes().any(|known| *known == consent.purpose);
@@ -347,8 +348,8 @@ impl Reader {
         })
     }
 
-    /// Checks the whole ledger: every hash, the numbers, the end, the texts, and that each contact's
-    /// profile follows from it.
+    /// Checks the whole ledger: every hash, the numbers, the end, the texts, and that each
+    /// contact's profile follows from it.
     pub fn verify_consents(&self) -> Result<ConsentCheck, StoreError> {
         self.all(verify)
     }
@@ -437,8 +438,8 @@ fn follows(contact: &Contact, view: &Consents) -> bool {
     contact.profile().consents == *view && may_be && has_stopped == view.platform_stop().is_some()
 }
 
-/// Compares what the contacts' rows say about consent with what follows from the ledger, also of contacts of which the
-/// ledger has nothing.
+/// Compares what the contacts' rows say about consent with what follows from the ledger, also of
+/// contacts of which the ledger has nothing.
 fn verify_views(
     conn: &Connection,
     mut views: BTreeMap<ContactId, Consents>,

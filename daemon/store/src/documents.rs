@@ -2,8 +2,8 @@
 //!
 //! They are copied into the database, so that a plugin reads what its event was about and no call
 //! waits for a mounted disk. Copy and event are one transaction. Texts are stored by hash and stay
-//! for at least an hour after the last document with that text was deleted, so that a plugin that has a listing
-//! can read it.
+//! for at least an hour after the last document with that text was deleted, so that a plugin that
+//! has a listing can read it.
 
 use crate::error::StoreError;
 use crate::read::Reader;
@@ -88,8 +88,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes texts that have been unreferenced for long enough. `now` is retention's time, because a
-    /// clock that jumps ahead must not delete a text that is being read.
+    /// Deletes texts that have been unreferenced for long enough. `now` is retention's time,
+    /// because a clock that jumps ahead must not delete a text that is being read.
     pub(crate) fn delete_unreferenced_texts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.conn
             .prepare_cached("DELETE FROM document_bodies WHERE unreferenced_since < ?1")?

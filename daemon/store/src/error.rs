@@ -24,8 +24,8 @@ pub enum StoreError {
         /// The data directory.
         path: PathBuf,
     },
-    /// Storage fails for another reason than a lack of space, for example because another process holds
-    /// the database's lock.
+    /// Storage fails for another reason than a lack of space, for example because another process
+    /// holds the database's lock.
     #[error("{} cannot be written now ({reason}); the daemon retries without a restart", path.display())]
     Unavailable {
         /// The data directory.
@@ -51,7 +51,8 @@ pub enum StoreError {
         /// The key, or the prefix of a listing.
         key: String,
     },
-    /// A commit would grow what its plugin stores beyond a quota, together with commits that came before it.
+    /// A commit would grow what its plugin stores beyond a quota, together with commits that came
+    /// before it.
     #[error("the plugin's {resource} would have {after} bytes, more than the {quota} that it may have")]
     OverQuota {
         /// `files`, or `state and timers`.
@@ -69,7 +70,8 @@ pub enum StoreError {
         /// The cause.
         reason: String,
     },
-    /// The retry of a handling that is no longer a dead letter: another retry succeeded, or an operator dropped it.
+    /// The retry of a handling that is no longer a dead letter: another retry succeeded, or an
+    /// operator dropped it.
     #[error("{id} is no longer a dead letter: it was retried or dropped meanwhile")]
     NotDead {
         /// The handling.
@@ -175,8 +177,8 @@ pub enum StoreError {
 }
 
 impl From<rusqlite::Error> for StoreError {
-    /// What is wrong with the content of one row is distinguished from what is wrong with the database, so that a reader
-    /// can skip the row.
+    /// What is wrong with the content of one row is distinguished from what is wrong with the
+    /// database, so that a reader can skip the row.
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error::{
             FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows, Utf8Error,

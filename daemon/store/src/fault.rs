@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
 
-/// Keeps the store from writing until it is dropped, as another process does that holds the database's lock. Reads go on.
+/// Keeps the store from writing until it is dropped, as another process does that holds the
+/// database's lock. Reads go on.
 pub struct DatabaseLock(#[expect(dead_code, reason = "held for its end")] Connection);
 
 impl DatabaseLock {

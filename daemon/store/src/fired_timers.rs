@@ -11,7 +11,8 @@ pub(crate) struct FiredTimers {
     /// The second of civil time, and the timers that fired in it.
     second: i64,
     in_second: HashMap<PluginNo, usize>,
-    /// The events that are not handled, each with its plugin. `None`: not read from the database yet.
+    /// The events that are not handled, each with its plugin. `None`: not read from the database
+    /// yet.
     open: Option<HashMap<i64, PluginNo>>,
 }
 

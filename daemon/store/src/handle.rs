@@ -263,8 +263,8 @@ impl Store {
         self.0.shared.memberships()
     }
 
-    /// When a withdrawal, a ban or the like was last committed: messages that the gate checked before are
-    /// to be checked again.
+    /// When a withdrawal, a ban or the like was last committed: messages that the gate checked
+    /// before are to be checked again.
     pub fn restricted_at(&self) -> Timestamp {
         self.0.shared.restricted_at()
     }
@@ -307,8 +307,8 @@ impl Store {
         self.ask(move |tx| tx.close_request(id, now)).await
     }
 
-    /// Queues the answer to a request for a copy, and closes the request. Returns false if it was closed
-    /// meanwhile.
+    /// Queues the answer to a request for a copy, and closes the request. Returns false if it was
+    /// closed meanwhile.
     pub async fn answer_export(&self, answer: ExportAnswer) -> Result<bool, StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.answer_export(&answer, now)).await
@@ -349,13 +349,14 @@ impl Store {
         self.ask(move |tx| tx.change_documents(plugin, &changed, &removed, now)).await
     }
 
-    /// Sets which business account each channel belongs to; accounts without a channel are forgotten.
+    /// Sets which business account each channel belongs to; accounts without a channel are
+    /// forgotten.
     pub async fn set_channel_accounts(&self, accounts: Vec<(String, String)>) -> Result<(), StoreError> {
         self.ask(move |tx| tx.set_channel_accounts(&accounts)).await
     }
 
-    /// Replaces the templates of an account by what was fetched. `began`: when the request began; what webhooks reported
-    /// since then is newer.
+    /// Replaces the templates of an account by what was fetched. `began`: when the request began;
+    /// what webhooks reported since then is newer.
     pub async fn replace_templates(
         &self,
         account: String,

@@ -1,6 +1,6 @@
-//! An import of contacts by an operator: found by their number or created, edited, and with what is known
-//! about their consent. A new person without any is quarantined: nothing is sent to them until they write,
-//! or their consent is recorded.
+//! An import of contacts by an operator: found by their number or created, edited, and with what is
+//! known about their consent. A new person without any is quarantined: nothing is sent to them
+//! until they write, or their consent is recorded.
 
 use crate::contact_edit::{ContactEdit, apply_edit};
 use crate::error::StoreError;

@@ -138,8 +138,8 @@ impl Tx<'_> {
         Ok(change)
     }
 
-    /// Puts the kept contact on the lists of the removed one. There is no index by contact, because lists
-    /// are few: each is looked up.
+    /// Puts the kept contact on the lists of the removed one. There is no index by contact, because
+    /// lists are few: each is looked up.
     pub(crate) fn merge_lists(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
@@ -175,8 +175,8 @@ impl Reader {
         self.one(|conn| find_list(conn, name))
     }
 
-    /// The members of a list after `after`, in the order in which the contacts were created, at most
-    /// `limit` and 1,000.
+    /// The members of a list after `after`, in the order in which the contacts were created, at
+    /// most `limit` and 1,000.
     pub fn list_members(
         &self,
         list: ListId,

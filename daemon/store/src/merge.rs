@@ -123,8 +123,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Derives the consents of the one contact from the entries of both, and repeats withdrawals that
-    /// the other's grants would override.
+    /// Derives the consents of the one contact from the entries of both, and repeats withdrawals
+    /// that the other's grants would override.
     fn merge_consents(
         &mut self,
         kept: &Person,
@@ -271,8 +271,8 @@ fn merged_contact(kept: &Person, removed_person: &Person) -> (Contact, Membershi
     (one, membership)
 }
 
-/// Tags and attributes of both; the kept contact's values and role count, except that a ban of either
-/// does. The consents are derived from the ledger afterwards.
+/// Tags and attributes of both; the kept contact's values and role count, except that a ban of
+/// either does. The consents are derived from the ledger afterwards.
 fn merged_profile(a: &Profile, b: &Profile) -> Profile {
     let role = match (a.role, b.role) {
         (Role::Banned, _) | (_, Role::Banned) => Role::Banned,

@@ -1,7 +1,7 @@
 //! What merged contacts and conversations became: every look-up follows it.
 //!
-//! An erased one has become contact or conversation 0, which does not exist: no look-up finds it, and what is written
-//! about it is not kept.
+//! An erased one has become contact or conversation 0, which does not exist: no look-up finds it,
+//! and what is written about it is not kept.
 
 use crate::error::StoreError;
 use beadle_model::{ContactId, ConversationId, Scope};

@@ -56,8 +56,8 @@ pub struct StoreConfig {
     pub cached_people: usize,
     /// The size of the write-ahead log, in pages of 4 KiB, at which it restarts.
     pub log_pages: u32,
-    /// The maximum size of the write-ahead log, which only a reader of another process can make it reach. Then new work
-    /// is refused until the log can restart.
+    /// The maximum size of the write-ahead log, which only a reader of another process can make it
+    /// reach. Then new work is refused until the log can restart.
     pub log_limit_bytes: u64,
     /// The size of the file that is deleted to make room on a full disk; 0 for none.
     pub ballast_bytes: u64,
@@ -172,8 +172,8 @@ impl Store {
     }
 }
 
-/// Records what was known about people before there was a ledger. A full disk does not keep the store
-/// from opening: the next start does it.
+/// Records what was known about people before there was a ledger. A full disk does not keep the
+/// store from opening: the next start does it.
 fn begin_ledger(conn: &Connection, cache: &mut WriterCache, shared: &Shared) -> Result<(), StoreError> {
     let mut tx = Tx { conn, cache, shared, inserted: Vec::new() };
     let begun = tx.begin().and_then(|()| tx.begin_ledger(shared.clock.now())).and_then(|()| tx.commit_all());

@@ -1,5 +1,5 @@
-//! Templates and Direct Send: counts per contact for the marketing caps and per portfolio for the messaging limit, and
-//! WhatsApp's refusals of marketing.
+//! Templates and Direct Send: counts per contact for the marketing caps and per portfolio for the
+//! messaging limit, and WhatsApp's refusals of marketing.
 
 use crate::consents::chat_consent;
 use crate::error::StoreError;
@@ -65,8 +65,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes a refused message from the counts. On code 131049 it extends the contact's marketing refusal: a day, then twice
-    /// as long each time, up to 32 days.
+    /// Removes a refused message from the counts. On code 131049 it extends the contact's marketing
+    /// refusal: a day, then twice as long each time, up to 32 days.
     pub(crate) fn remove_outreach(&self, message: MessageId, code: &str, now: Timestamp) -> Result<(), StoreError> {
         let contact: Option<i64> = self
             .conn
@@ -84,7 +84,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Records the withdrawal of marketing if the platform's code says that the person has stopped it (131050).
+    /// Records the withdrawal of marketing if the platform's code says that the person has stopped
+    /// it (131050).
     pub(crate) fn record_marketing_stop(
         &mut self,
         conversation: ConversationId,
@@ -156,7 +157,8 @@ impl Reader {
         })
     }
 
-    /// Messages that were sent first outside a window and that the platform accepted: channel, person and time, oldest first.
+    /// Messages that were sent first outside a window and that the platform accepted: channel,
+    /// person and time, oldest first.
     pub fn outreach_since(&self, since: Timestamp) -> Result<Vec<(String, ContactId, Timestamp)>, StoreError> {
         self.one(|conn| {
             conn.prepare_cached(
@@ -183,7 +185,8 @@ impl Reader {
         })
     }
 
-    /// How many people the business of a channel may write to first in 24 hours; 0: any number. `None`: not known.
+    /// How many people the business of a channel may write to first in 24 hours; 0: any number.
+    /// `None`: not known.
     pub fn messaging_limit(&self, channel: &str) -> Result<Option<u64>, StoreError> {
         self.one(|conn| {
             let sql = "SELECT messaging_limit FROM accounts JOIN channel_accounts USING (account) WHERE channel = ?1";

@@ -1,4 +1,5 @@
-//! Channels that the platform does not let write first for a while. They are few, so each is one value in `meta`.
+//! Channels that the platform does not let write first for a while. They are few, so each is one
+//! value in `meta`.
 
 use crate::codec::to_json;
 use crate::error::StoreError;

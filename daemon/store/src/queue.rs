@@ -167,7 +167,8 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// The writer has ended: refuses new jobs, and answers waiting ones with [`StoreError::Closed`].
+    /// The writer has ended: refuses new jobs, and answers waiting ones with
+    /// [`StoreError::Closed`].
     pub(crate) fn abandon(&self) {
         self.close();
         self.waiting().jobs.clear();

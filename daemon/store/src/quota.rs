@@ -1,8 +1,9 @@
-//! The quotas of a plugin, checked where a handling commits: two handlings that run at the same time
-//! may each fit and together not.
+//! The quotas of a plugin, checked where a handling commits: two handlings that run at the same
+//! time may each fit and together not.
 //!
 //! The check writes nothing, so that a refused commit does not roll back its group. A commit that
-//! does not grow what is stored is never refused, so a plugin above a lowered quota can still delete.
+//! does not grow what is stored is never refused, so a plugin above a lowered quota can still
+//! delete.
 
 use crate::error::StoreError;
 use crate::step::Commit;
@@ -12,8 +13,8 @@ use beadle_model::{PluginNo, StateNo};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 
-/// What a timer counts besides its key and payload, so that empty ones are not free. The triggers of
-/// `timers` add the same.
+/// What a timer counts besides its key and payload, so that empty ones are not free. The triggers
+/// of `timers` add the same.
 pub const TIMER_ROW_BYTES: usize = 64;
 
 /// What a counter counts besides its key.

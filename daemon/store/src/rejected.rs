@@ -80,7 +80,8 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached("DELETE FROM rejected_webhooks WHERE id = ?1")?.execute([id.0])? > 0)
     }
 
-    /// Deletes up to `limit` that were neither received nor retried since `cutoff`; returns their number.
+    /// Deletes up to `limit` that were neither received nor retried since `cutoff`; returns their
+    /// number.
     pub(crate) fn delete_old_rejected(&self, cutoff: i64, limit: i64) -> Result<usize, StoreError> {
         let sql = "DELETE FROM rejected_webhooks WHERE id IN
                  (SELECT id FROM rejected_webhooks WHERE max(received_at, coalesce(retried_at, 0)) < ?1 LIMIT ?2)";

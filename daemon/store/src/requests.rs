@@ -1,5 +1,5 @@
-//! What people asked the operator for by a reserved word: a person to talk to, a copy of their data,
-//! the erasure of their data. Each kind is open at most once per contact.
+//! What people asked the operator for by a reserved word: a person to talk to, a copy of their
+//! data, the erasure of their data. Each kind is open at most once per contact.
 
 use crate::error::StoreError;
 use crate::read::{Reader, bounded};
@@ -40,8 +40,8 @@ impl RequestKind {
     }
 }
 
-/// For how long a request can be confirmed: long enough for somebody who reads the question first, too short for
-/// somebody who finds the phone.
+/// For how long a request can be confirmed: long enough for somebody who reads the question first,
+/// too short for somebody who finds the phone.
 pub const CONFIRM_WITHIN_MS: i64 = 60 * 60 * 1000;
 
 /// An open request.
@@ -98,7 +98,8 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(sql)?.exists([contact.0, kind as i64])?)
     }
 
-    /// Confirms or withdraws a request that was not confirmed yet, in the time for it. Returns whether there was one.
+    /// Confirms or withdraws a request that was not confirmed yet, in the time for it. Returns
+    /// whether there was one.
     pub(crate) fn answer_request(
         &self,
         kind: RequestKind,
@@ -159,7 +160,8 @@ pub struct ExportAnswer {
 }
 
 impl Tx<'_> {
-    /// Queues the answer to a request for a copy, and closes the request. Returns false if it was closed meanwhile.
+    /// Queues the answer to a request for a copy, and closes the request. Returns false if it was
+    /// closed meanwhile.
     pub(crate) fn answer_export(&mut self, answer: &ExportAnswer, now: Timestamp) -> Result<bool, StoreError> {
         match self.close_request(answer.request, now) {
             Ok(()) => {}

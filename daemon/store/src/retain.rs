@@ -28,7 +28,8 @@ const SLICE: i64 = 500;
 /// and a weekend without power is no jump.
 const MAX_STEP_MS: i64 = 4 * DAY_MS;
 
-/// Keys in `meta`: the time by which the last run measured age; when a jump ahead was first and last seen.
+/// Keys in `meta`: the time by which the last run measured age; when a jump ahead was first and
+/// last seen.
 const TRUSTED_AT: &str = "retention_trusted_at";
 const JUMPED_AT: &str = "retention_jumped_at";
 const JUMP_SEEN_AT: &str = "retention_jump_seen_at";
@@ -58,9 +59,10 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// 30 days for events, files, previous states and copies before upgrades, 90 for messages and dead letters, a year for
-    /// requests, three for what erased people had refused (claims about advertising expire then in most countries), 4 GiB
-    /// of files, which fits the disk of a small server.
+    /// 30 days for events, files, previous states and copies before upgrades, 90 for messages and
+    /// dead letters, a year for requests, three for what erased people had refused (claims about
+    /// advertising expire then in most countries), 4 GiB of files, which fits the disk of a small
+    /// server.
     fn default() -> Self {
         Self {
             events_ms: 30 * DAY_MS,
@@ -81,14 +83,16 @@ impl Default for Retention {
 pub struct RetentionPlan {
     /// The time by which age is measured: an earlier one after the clock jumped ahead (ADR 0069).
     pub measured_at: Timestamp,
-    /// The kind and the number of rows or files; whether there may be more, because not all were counted.
+    /// The kind and the number of rows or files; whether there may be more, because not all were
+    /// counted.
     pub kinds: Vec<(&'static str, u64, bool)>,
 }
 
 /// The rows that a plan counts by reading them: a second's work.
 const COUNTED: i64 = 1_000_000;
 
-/// The number and time of an event, and whether it may go: it has no dead letter, and does not wait for a plugin.
+/// The number and time of an event, and whether it may go: it has no dead letter, and does not wait
+/// for a plugin.
 fn events_select(policy: &Retention, now: Timestamp) -> String {
     format!(
         "SELECT id, received_at, NOT EXISTS (SELECT 1 FROM dead_letters WHERE dead_letters.event = events.id)
@@ -98,7 +102,8 @@ fn events_select(policy: &Retention, now: Timestamp) -> String {
     )
 }
 
-/// Closed requests, and those that were never confirmed; a request for a person to talk to stays until it is closed.
+/// Closed requests, and those that were never confirmed; a request for a person to talk to stays
+/// until it is closed.
 const OLD_REQUESTS_DELETE: &str = "DELETE FROM contact_requests WHERE id IN (SELECT id FROM contact_requests
      WHERE coalesce(closed_at, asked_at) < ?1 AND (closed_at IS NOT NULL OR (confirmed_at IS NULL AND kind <> 1)) LIMIT ?2)";
 
@@ -141,8 +146,8 @@ pub(crate) struct Cursor {
 }
 
 impl Reader {
-    /// The time by which the last run of retention measured age, for other code that deletes by age: a clock that jumped
-    /// ahead is not believed (ADR 0069). `None` before the first run.
+    /// The time by which the last run of retention measured age, for other code that deletes by
+    /// age: a clock that jumped ahead is not believed (ADR 0069). `None` before the first run.
     pub fn retention_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.one(|conn| Ok(meta(conn, TRUSTED_AT)?.map(Timestamp)))
     }
@@ -304,9 +309,9 @@ impl Tx<'_> {
         Ok(retained)
     }
 
-    /// The time by which to measure age. Normally it is `now`. A clock that jumped ahead is not believed
-    /// until it has gone on from there for a day, so that a wrong clock deletes nothing; a long downtime
-    /// only delays the deletion. See ADR 0069.
+    /// The time by which to measure age. Normally it is `now`. A clock that jumped ahead is not
+    /// believed until it has gone on from there for a day, so that a wrong clock deletes nothing; a
+    /// long downtime only delays the deletion. See ADR 0069.
     fn retention_time(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
         let meta = |key| meta(self.conn, key);
         let trusted = meta(TRUSTED_AT)?.unwrap_or(now.0);

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 /// The size of a page of the database.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
-/// A log is long from this share of its limit on: with the default, four times the size at which it usually restarts.
+/// A log is long from this share of its limit on: with the default, four times the size at which it
+/// usually restarts.
 const LONG_SHARE: u64 = 4;
 
 pub(crate) struct Shared {
@@ -127,7 +128,8 @@ pub struct StoreHealth {
     pub checkpoints: u64,
     /// Pages in the write-ahead log at the last check.
     pub wal_pages: u64,
-    /// Whether the log is so long that a reader must be keeping it from restarting; at its limit new work is refused.
+    /// Whether the log is so long that a reader must be keeping it from restarting; at its limit
+    /// new work is refused.
     pub is_log_long: bool,
     /// Rejected webhooks that were dropped for newer ones, since the start.
     pub rejected_dropped: u64,
@@ -170,8 +172,8 @@ impl Shared {
         }
     }
 
-    /// The state of the store, with the depth and size of the queue and the number of events in the feed's
-    /// memory.
+    /// The state of the store, with the depth and size of the queue and the number of events in the
+    /// feed's memory.
     pub(crate) fn health(&self, (queue_depth, queue_size): (usize, usize), feed_waiting: usize) -> StoreHealth {
         let counters = &self.counters;
         StoreHealth {

@@ -197,8 +197,9 @@ pub struct Batch {
     pub templates: Vec<TemplateNews>,
     /// The rejected webhook that this was parsed from. It is deleted.
     pub read_from: Option<WebhookId>,
-    /// For a batch that was refused, because a row that one of its parts needs cannot be read: the parts that are refused
-    /// are left out, and the webhook is kept as a rejected one. Without it a batch is appended whole or not at all.
+    /// For a batch that was refused, because a row that one of its parts needs cannot be read: the
+    /// parts that are refused are left out, and the webhook is kept as a rejected one. Without it a
+    /// batch is appended whole or not at all.
     pub source: Option<SourceWebhook>,
     /// The events of the store's own making that have a subscriber.
     pub interest: Interest,
@@ -222,7 +223,8 @@ pub struct Interest {
 /// The plugins to which the statuses of their messages are reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatusSubscribers {
-    /// Any may be one: at a start the plugins are not known yet. An event without a subscriber ends when it is dispatched.
+    /// Any may be one: at a start the plugins are not known yet. An event without a subscriber ends
+    /// when it is dispatched.
     Unknown,
     /// These.
     Known(Arc<[PluginNo]>),
@@ -354,10 +356,11 @@ pub struct Commit {
     pub sends: Vec<NewSend>,
     /// Changes of broadcasts in order.
     pub broadcasts: Vec<BroadcastWrite>,
-    /// What the plugin may store. Growth beyond it fails the commit with [`crate::StoreError::OverQuota`].
+    /// What the plugin may store. Growth beyond it fails the commit with
+    /// [`crate::StoreError::OverQuota`].
     pub quotas: Quotas,
-    /// Whether it is the retry of a dead letter: then it fails with [`crate::StoreError::NotDead`] if the dead letter
-    /// no longer exists, because it was retried or dropped meanwhile.
+    /// Whether it is the retry of a dead letter: then it fails with [`crate::StoreError::NotDead`]
+    /// if the dead letter no longer exists, because it was retried or dropped meanwhile.
     pub is_retry: bool,
 }
 

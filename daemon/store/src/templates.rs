@@ -1,4 +1,5 @@
-//! Templates of the business accounts: fetched as a whole, and kept current by what webhooks report.
+//! Templates of the business accounts: fetched as a whole, and kept current by what webhooks
+//! report.
 //!
 //! The later of a webhook (by the platform's time stamp) and a fetch (by when it began) applies.
 
@@ -87,7 +88,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Replaces an account's templates by what was fetched. What webhooks reported since `began` stays.
+    /// Replaces an account's templates by what was fetched. What webhooks reported since `began`
+    /// stays.
     pub(crate) fn replace_templates(
         &mut self,
         account: &str,
@@ -98,7 +100,8 @@ impl Tx<'_> {
         let older = "DELETE FROM templates WHERE account = ?1 AND changed_at <= ?2";
         self.conn.prepare_cached(older)?.execute(params![account, began.0])?;
         for template in templates {
-            // A row that is left has news about status, quality or category, and may lack components.
+            // A row that is left has news about status, quality or category, and may lack
+            // components.
             self.conn
                 .prepare_cached(
                     "INSERT INTO templates (account, platform_id, name, language, category, status, quality, reason,
@@ -152,8 +155,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Applies what a webhook reports, unless something newer is known. News of an account that no channel has, and of a
-    /// template whose parts were not fetched yet, wait for the next fetch.
+    /// Applies what a webhook reports, unless something newer is known. News of an account that no
+    /// channel has, and of a template whose parts were not fetched yet, wait for the next fetch.
     pub(crate) fn apply_template_news(&mut self, news: &TemplateNews) -> Result<(), StoreError> {
         let TemplateNews { account, name, language, at, change, .. } = news;
         let is = "WHERE account = ?1 AND name = ?2 AND language = ?3 AND changed_at <= ?4";

@@ -1,10 +1,10 @@
 //! Timers: set by a commit, turned into one event each when due.
 //!
-//! A handling of a timer may set a hundred more, so a plugin could multiply its timers until nothing
-//! else runs. Therefore they count against its quota ([`crate::quota`]), at most
-//! [`TIMERS_PER_SECOND`] of one plugin fire in a second, and none while [`OPEN_TIMERS`] of its events
-//! are not handled. What is over a limit stays a timer and fires late. Each plugin's timers are read
-//! for themselves, so that one plugin's limits do not delay another. See ADR 0071.
+//! A handling of a timer may set a hundred more, so a plugin could multiply its timers until
+//! nothing else runs. Therefore they count against its quota ([`crate::quota`]), at most
+//! [`TIMERS_PER_SECOND`] of one plugin fire in a second, and none while [`OPEN_TIMERS`] of its
+//! events are not handled. What is over a limit stays a timer and fires late. Each plugin's timers
+//! are read for themselves, so that one plugin's limits do not delay another. See ADR 0071.
 
 use crate::error::StoreError;
 use crate::tx::Tx;
@@ -12,9 +12,9 @@ use beadle_model::effect::{Scope, TimerWrite};
 use beadle_model::{ConversationId, EventBody, EventId, PluginNo, Timestamp};
 use rusqlite::{Row, params};
 
-/// The maximum number of timers of one plugin that fire in a second of civil time: a business number
-/// sends 80 messages a second (`docs/whatsapp.md#limits`), so a plugin that sends one for each
-/// timer is not slowed down.
+/// The maximum number of timers of one plugin that fire in a second of civil time: a business
+/// number sends 80 messages a second (`docs/whatsapp.md#limits`), so a plugin that sends one for
+/// each timer is not slowed down.
 pub const TIMERS_PER_SECOND: usize = 100;
 
 /// The maximum number of timer events of one plugin that are not handled, or wait for it. Ten
@@ -72,8 +72,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Turns up to `limit` due timers into events, earliest first, within the limits of each plugin.
-    /// Returns their number and when to fire again, which is in the past if more may fire.
+    /// Turns up to `limit` due timers into events, earliest first, within the limits of each
+    /// plugin. Returns their number and when to fire again, which is in the past if more may fire.
     pub(crate) fn fire(&mut self, now: Timestamp, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
         let plugins = self.plugins_with_timers()?;
         let mut due = Vec::new();

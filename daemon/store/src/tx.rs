@@ -1,4 +1,5 @@
-//! One transaction of the writer. Each topic adds its steps to it in its own file, and imports this one.
+//! One transaction of the writer. Each topic adds its steps to it in its own file, and imports this
+//! one.
 
 use crate::error::StoreError;
 use crate::shared::Shared;

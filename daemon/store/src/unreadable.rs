@@ -1,6 +1,7 @@
 //! Rows that this version cannot read, because they are damaged or were written by another version.
 //!
-//! A reader skips such a row, so that it cannot block the others, and reports it here. The writer then sets it aside: it becomes a dead letter that an operator sees, and a later version can
+//! A reader skips such a row, so that it cannot block the others, and reports it here. The writer
+//! then sets it aside: it becomes a dead letter that an operator sees, and a later version can
 //! retry. Reporting a row again changes nothing.
 
 use crate::codec::to_json;

@@ -293,7 +293,8 @@ pub struct BacklogCounts {
     pub sending: u64,
     /// Dead letters.
     pub dead: u64,
-    /// Open requests of people: for a person to talk to, and confirmed ones for a copy or an erasure.
+    /// Open requests of people: for a person to talk to, and confirmed ones for a copy or an
+    /// erasure.
     pub requests: u64,
     /// Erasures that are not complete.
     pub erasures: u64,

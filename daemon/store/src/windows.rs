@@ -71,7 +71,8 @@ impl Tx<'_> {
     ) -> Result<Option<Timestamp>, StoreError> {
         let Some(row) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(None) };
         let inbound_at = happened_at.min(now);
-        // No window ends later than 24 hours from now, unless the clock was ahead when it was renewed.
+        // No window ends later than 24 hours from now, unless the clock was ahead when it was
+        // renewed.
         let known_until = Timestamp(row.window_until).min(now.plus_ms(WINDOW_MS));
         let until = renewed(known_until, inbound_at);
         let opens = !row.watched && until.0 > row.window_until && until > now;

@@ -98,7 +98,8 @@ impl Writer {
         if (self.failing_since.is_some() || self.shared.is_log_full()) && !job.runs_when_full() {
             return job.answer(Some(self.shared.refusal()));
         }
-        // Every attempt would wait for the lock again. `recover` tests it, and writes what is deferred.
+        // Every attempt would wait for the lock again. `recover` tests it, and writes what is
+        // deferred.
         if self.is_locked {
             job.defer(&mut self.deferred);
             self.shared.counters.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
@@ -183,7 +184,8 @@ impl Writer {
         }
     }
 
-    /// If storage is at fault: refuses new work, and deletes the ballast unless a lock is the cause.
+    /// If storage is at fault: refuses new work, and deletes the ballast unless a lock is the
+    /// cause.
     fn note_storage_error(&mut self, error: &StoreError) {
         if !error.is_storage() {
             return;

@@ -18,8 +18,8 @@ use std::collections::{BTreeSet, HashSet};
 /// sends that share the cost of moving it.
 const SENDING_LAG: i64 = 10_000;
 
-/// The number of events whose messages are recognised although they are delivered again with another
-/// time stamp. An index by hash alone would be written all over for every message.
+/// The number of events whose messages are recognised although they are delivered again with
+/// another time stamp. An index by hash alone would be written all over for every message.
 const RECENT_MESSAGES: usize = 16_384;
 
 pub(crate) struct WriterCache {

@@ -1,5 +1,6 @@
-//! Measures how many webhooks per second one core processes: signature, parsing, normalisation and key. Each webhook has
-//! one text message, and then a thousand, escaped as the platform escapes them.
+//! Measures how many webhooks per second one core processes: signature, parsing, normalisation and
+//! key. Each webhook has one text message, and then a thousand, escaped as the platform escapes
+//! them.
 //!
 //! `cargo run --release -p beadle-whatsapp --example parse_rate`
 

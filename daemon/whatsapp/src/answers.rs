@@ -1,6 +1,7 @@
 //! Beadle's own replies to the reserved words, in the language of the word or of the contact.
 //!
-//! Every word that a reply names in capitals is recognised by [`beadle_model::keyword::recognize`]; a test checks this.
+//! Every word that a reply names in capitals is recognised by [`beadle_model::keyword::recognize`];
+//! a test checks this.
 
 use crate::config::AppConfig;
 use beadle_model::keyword::{Language, question};

@@ -1,6 +1,8 @@
-//! A Meta app: one callback URL, one secret, many numbers. Answers the handshake and parses webhooks.
+//! A Meta app: one callback URL, one secret, many numbers. Answers the handshake and parses
+//! webhooks.
 //!
-//! A body that is signed with the app's secret is never refused, whatever it contains; see [`App::receive`].
+//! A body that is signed with the app's secret is never refused, whatever it contains; see
+//! [`App::receive`].
 
 use crate::config::AppConfig;
 use crate::json::{self, Json};
@@ -8,8 +10,9 @@ use crate::webhook::{self, Counts, Parsed};
 use crate::{signature, unparsable};
 use beadle_model::{Blame, Coded, Timestamp};
 
-/// Maximum size of a webhook body in bytes; the HTTP layer stops reading there. The platform documents 3 MB
-/// (docs/whatsapp.md#delivery) and may mean MiB; the margin allows for a slightly raised limit.
+/// Maximum size of a webhook body in bytes; the HTTP layer stops reading there. The platform
+/// documents 3 MB (docs/whatsapp.md#delivery) and may mean MiB; the margin allows for a slightly
+/// raised limit.
 pub const BODY_LIMIT_BYTES: usize = 3 * 1024 * 1024 + 256 * 1024;
 
 /// A Meta app, ready to receive webhooks from many tasks concurrently.
@@ -80,8 +83,8 @@ impl App {
         &self.config.name
     }
 
-    /// Answers the request that verifies the callback URL. `query` is the raw query string; the result is the plain text
-    /// body of the response.
+    /// Answers the request that verifies the callback URL. `query` is the raw query string; the
+    /// result is the plain text body of the response.
     pub fn handshake(&self, query: &str) -> Result<String, WebhookError> {
         let url = reqwest::Url::parse(&format!("http://localhost/?{query}")).map_err(|_| WebhookError::BadHandshake)?;
         let parameter =
@@ -94,8 +97,8 @@ impl App {
         }
     }
 
-    /// Checks whether the header `X-Hub-Signature-256` can be a signature at all. If not, the request must be refused
-    /// before its body is read.
+    /// Checks whether the header `X-Hub-Signature-256` can be a signature at all. If not, the
+    /// request must be refused before its body is read.
     pub fn check_signature_form(&self, signature: Option<&str>) -> Result<(), WebhookError> {
         if !self.webhook_key.is_set() {
             return Err(WebhookError::NoSecret);
@@ -106,8 +109,9 @@ impl App {
         }
     }
 
-    /// Verifies and parses a webhook. `signature` is the header `X-Hub-Signature-256`, `body` the raw bytes, `now` civil
-    /// time. The response must be 200 once the result is stored, and not before.
+    /// Verifies and parses a webhook. `signature` is the header `X-Hub-Signature-256`, `body` the
+    /// raw bytes, `now` civil time. The response must be 200 once the result is stored, and not
+    /// before.
     ///
     /// # Errors
     /// Only if the body is too large or not authentic; never because of its contents.

@@ -1,8 +1,8 @@
 //! The bodies of `POST /{number}/messages` (docs/whatsapp.md#requests and docs/whatsapp.md#bodies).
 //!
-//! Frequent types (text, buttons, lists, reactions, read marks) are serialised from borrowed structs; the others are built
-//! as a JSON tree. Buttons, sections and rows use the model's own serialisation, whose member names are the platform's.
-//! The tests compare with Meta's examples.
+//! Frequent types (text, buttons, lists, reactions, read marks) are serialised from borrowed
+//! structs; the others are built as a JSON tree. Buttons, sections and rows use the model's own
+//! serialisation, whose member names are the platform's. The tests compare with Meta's examples.
 
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
@@ -52,7 +52,8 @@ struct DirectSendConfig<'a> {
     template_name: &'a str,
 }
 
-/// A read mark, optionally with a typing indicator. It names an inbound message and therefore needs no recipient.
+/// A read mark, optionally with a typing indicator. It names an inbound message and therefore needs
+/// no recipient.
 #[derive(Serialize)]
 struct Status<'a> {
     messaging_product: &'static str,
@@ -141,7 +142,8 @@ struct ReplyButton<'a> {
     reply: &'a Button,
 }
 
-/// Writes the body as JSON. `uploaded` is the platform's id of the message's file, if it carries one of ours.
+/// Writes the body as JSON. `uploaded` is the platform's id of the message's file, if it carries
+/// one of ours.
 pub(crate) fn write(request: &SendRequest, uploaded: Option<&str>) -> Vec<u8> {
     let outgoing = match &request.body {
         Outgoing::Direct(direct) => &direct.message,
@@ -203,8 +205,8 @@ fn direct_send(body: &Outgoing) -> Option<DirectSend<'_>> {
     Some(DirectSend { category: &direct.category, direct_send_config: config })
 }
 
-/// The address of a person. A number is written with `+`: without it the platform may prepend the country code of the
-/// business.
+/// The address of a person. A number is written with `+`: without it the platform may prepend the
+/// country code of the business.
 fn individual(value: &str, kind: AliasKind) -> To<'_> {
     match kind {
         AliasKind::UserId | AliasKind::ParentUserId => To::Recipient(value),

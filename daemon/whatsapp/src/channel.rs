@@ -1,8 +1,8 @@
 //! One number of the Cloud API as a channel: sends one thing, once, and reports the outcome.
 //!
-//! A message is one request ([`crate::graph`]), preceded by an upload if it carries one of our files. If the response
-//! shows that the recipient's account has another spelling of their number, that becomes an event. This module does not
-//! retry; the outbox does.
+//! A message is one request ([`crate::graph`]), preceded by an upload if it carries one of our
+//! files. If the response shows that the recipient's account has another spelling of their number,
+//! that becomes an event. This module does not retry; the outbox does.
 
 use crate::graph::{ChannelError, Graph, RequestBody, Response};
 use crate::json::Json;
@@ -22,10 +22,12 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// Errors after which an upload must not be used again: the platform could not read or find the message's file.
+/// Errors after which an upload must not be used again: the platform could not read or find the
+/// message's file.
 const MEDIA_CODES: [&str; 2] = ["131052", "131053"];
 
-/// The recipient is not on a test number's list. The list may hold the other spelling of their number.
+/// The recipient is not on a test number's list. The list may hold the other spelling of their
+/// number.
 const NOT_ON_LIST: &str = "131030";
 
 /// Numbers whose other spelling is on that list. A list has five entries.
@@ -51,8 +53,9 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
-    /// The platform usually responds within a second and has been seen to take 10 when busy. A slower request is
-    /// ambiguous until its receipt arrives. The gate's margin before the end of a window relies on this limit.
+    /// The platform usually responds within a second and has been seen to take 10 when busy. A
+    /// slower request is ambiguous until its receipt arrives. The gate's margin before the end of a
+    /// window relies on this limit.
     pub const TIMEOUT: Duration = Duration::from_secs(15);
 }
 
@@ -61,8 +64,9 @@ pub struct CloudChannel {
     number: Number,
     app: String,
     messages: Url,
-    /// Numbers that are on a test number's list in their other spelling, which goes first. The sender's own spelling comes
-    /// back with each of their messages, so the contact does not keep it.
+    /// Numbers that are on a test number's list in their other spelling, which goes first. The
+    /// sender's own spelling comes back with each of their messages, so the contact does not keep
+    /// it.
     spellings: Mutex<HashMap<String, String>>,
 }
 
@@ -160,8 +164,8 @@ impl CloudChannel {
         self.number.graph.unexpected(response)
     }
 
-    /// The event that the recipient's account has another spelling of the number that we sent to (Brazil, Mexico,
-    /// Argentina): both belong to the same person.
+    /// The event that the recipient's account has another spelling of the number that we sent to
+    /// (Brazil, Mexico, Argentina): both belong to the same person.
     fn other_spelling(&self, request: &SendRequest, tree: &Json<'_>) -> Option<NewEvent> {
         let ours = &request.to;
         if request.group.is_some() || !matches!(ours.kind, AliasKind::Phone | AliasKind::WaId) {

@@ -1,4 +1,5 @@
-//! Configuration of a Meta app, and the lookups that parsing needs: which channel a number or an account belongs to.
+//! Configuration of a Meta app, and the lookups that parsing needs: which channel a number or an
+//! account belongs to.
 
 use crate::secret::Secret;
 use beadle_model::keyword::{Language, OwnWords};
@@ -17,9 +18,11 @@ pub struct AppConfig {
     pub app_secret: Secret,
     /// Channel names by `phone_number_id`.
     pub channels: HashMap<String, String>,
-    /// Channel names by `business_account_id`, where configured: account notifications carry no number.
+    /// Channel names by `business_account_id`, where configured: account notifications carry no
+    /// number.
     pub accounts: HashMap<String, Vec<String>>,
-    /// The tag of this installation ([`beadle_store`]'s `install`). Only receipts that carry it are for our messages.
+    /// The tag of this installation ([`beadle_store`]'s `install`). Only receipts that carry it are
+    /// for our messages.
     pub install: String,
     /// The sender's name in replies to STOP and the other reserved words.
     pub brand: String,

@@ -1,5 +1,5 @@
-//! The content of a message, by type (docs/whatsapp.md#messages). Content that does not fit its type is `None`; the caller
-//! keeps it as the platform wrote it.
+//! The content of a message, by type (docs/whatsapp.md#messages). Content that does not fit its
+//! type is `None`; the caller keeps it as the platform wrote it.
 
 use crate::json::Json;
 use beadle_model::Content;
@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 /// The media type of a file whose type the platform does not state.
 const UNKNOWN_MIME_TYPE: &str = "application/octet-stream";
 
-/// The types that [`content`] and reactions know; each is also the name of the member that holds the content.
+/// The types that [`content`] and reactions know; each is also the name of the member that holds
+/// the content.
 pub(crate) const TYPES: [&str; 16] = [
     "text",
     "image",
@@ -29,8 +30,8 @@ pub(crate) const TYPES: [&str; 16] = [
     "system",
 ];
 
-/// Members of a type's object that [`content`] does not represent, for `extra`. The `url` of a file is left out: it needs
-/// our access token.
+/// Members of a type's object that [`content`] does not represent, for `extra`. The `url` of a file
+/// is left out: it needs our access token.
 pub(crate) fn rest(kind: &str, object: &Json<'_>) -> Map<String, Value> {
     let used: &[&str] = match kind {
         "text" => &["body"],
@@ -118,7 +119,8 @@ fn order(object: &Json<'_>) -> Option<Order> {
     Some(Order { catalog: object.string_of("catalog_id")?, text: object.string_of("text"), items })
 }
 
-/// A whole number, also written as `2.0` or `"3.0"`. Anything else makes the order unreadable: a guess would be delivered.
+/// A whole number, also written as `2.0` or `"3.0"`. Anything else makes the order unreadable: a
+/// guess would be delivered.
 fn quantity(item: &Json<'_>) -> Option<u32> {
     let number = item.number_of("quantity")?;
     let whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
@@ -131,7 +133,8 @@ fn interactive(object: &Json<'_>) -> Option<Content> {
         "list_reply" => Content::ListRow(choice(object.get("list_reply")?)?),
         "nfm_reply" => {
             let reply = object.get("nfm_reply")?;
-            // Documented as a string, which is not guaranteed to be JSON. An object is accepted and serialised.
+            // Documented as a string, which is not guaranteed to be JSON. An object is accepted and
+            // serialised.
             let response = reply.string_of("response_json").or_else(|| match reply.get("response_json")? {
                 object @ Json::Object(_) => Some(object.to_value().to_string()),
                 _ => None,

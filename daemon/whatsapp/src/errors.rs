@@ -1,10 +1,11 @@
-//! The platform's error codes: the meaning of each and the advice to the outbox (docs/whatsapp.md#errors and
-//! docs/whatsapp.md#group-errors).
+//! The platform's error codes: the meaning of each and the advice to the outbox
+//! (docs/whatsapp.md#errors and docs/whatsapp.md#group-errors).
 //!
-//! The advice depends on the code, for a few codes also on the details, and never on the HTTP status or the title: the
-//! platform documents throttling as HTTP 400. Unknown codes are classified by their range and status. An error about the
-//! number, the account or the payment stops the channel, and one about the token stops all channels of the app: every
-//! further message would fail too, and it is better that messages wait.
+//! The advice depends on the code, for a few codes also on the details, and never on the HTTP
+//! status or the title: the platform documents throttling as HTTP 400. Unknown codes are classified
+//! by their range and status. An error about the number, the account or the payment stops the
+//! channel, and one about the token stops all channels of the app: every further message would fail
+//! too, and it is better that messages wait.
 
 use beadle_model::Blame::{self, Host, Operator, Plugin, Remote};
 use beadle_model::event::Problem;
@@ -59,7 +60,8 @@ const TABLE: &[(i64, Advice, Blame, &str)] = &[
     (131042, StopChannel,   Operator, "There is a problem with the payment method"),
     (131045, StopChannel,   Operator, "The number is not registered"),
     (131047, Fail,          Plugin,   "More than 24 hours since the person last wrote: only a template can be sent"),
-    // Every attempt makes it worse; a person has to review what the number sends. Answers are not limited.
+    // Every attempt makes it worse; a person has to review what the number sends. Answers are not
+    // limited.
     (131048, StopOutreach,  Operator, "The number is limited because people block or report it"),
     // A retry would be possible after 24 hours at the earliest, when the message may be obsolete.
     (131049, Fail,          Remote,   "Not delivered: the person received too many marketing messages"),
@@ -135,7 +137,8 @@ pub struct PlatformError {
     pub blame: Blame,
 }
 
-/// The meaning of a platform error and Beadle's reaction to it; `None` if the code is not in the table.
+/// The meaning of a platform error and Beadle's reaction to it; `None` if the code is not in the
+/// table.
 pub fn platform_error(code: &str) -> Option<PlatformError> {
     find(code.parse().ok()?)
 }
@@ -164,8 +167,8 @@ pub(crate) fn assess(problem: &Problem) -> (Advice, Blame) {
     (advice, blame)
 }
 
-/// The meaning of an error in a response. For a rejected token, the subcode and the message tell an expired one from one
-/// that the platform does not know.
+/// The meaning of an error in a response. For a rejected token, the subcode and the message tell an
+/// expired one from one that the platform does not know.
 pub(crate) fn title(code: &str, subcode: Option<&str>, message: &str) -> &'static str {
     match (code, subcode) {
         ("190", Some("463")) => "The access token has expired",
@@ -189,7 +192,8 @@ pub(crate) struct Failure<'a> {
 
 /// The advice to the outbox after an error.
 pub(crate) fn advice(failure: Failure<'_>) -> Advice {
-    // An invalid parameter concerns one message; a number that does not exist for this token concerns all.
+    // An invalid parameter concerns one message; a number that does not exist for this token
+    // concerns all.
     if failure.code == 100 && failure.details.contains("does not exist, cannot be loaded due to missing permissions") {
         return StopChannel;
     }

@@ -1,9 +1,9 @@
-//! Downloads inbound files as soon as their message is stored. The platform's ids expire after 7 days and its URLs after 5
-//! minutes; plugins see neither.
+//! Downloads inbound files as soon as their message is stored. The platform's ids expire after 7
+//! days and its URLs after 5 minutes; plugins see neither.
 //!
-//! Pending downloads are rows of the store, so none is lost in a crash. A file is written under a temporary name and
-//! renamed once it is complete and its hash matches. Files are downloaded only while some plugin has the capability to
-//! read them.
+//! Pending downloads are rows of the store, so none is lost in a crash. A file is written under a
+//! temporary name and renamed once it is complete and its hash matches. Files are downloaded only
+//! while some plugin has the capability to read them.
 
 use crate::channel::CloudConfig;
 use crate::graph::{ChannelError, Graph, RequestBody, error_chain};
@@ -21,13 +21,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Concurrent downloads: one slow file does not delay the others, and a slow connection is not overloaded.
+/// Concurrent downloads: one slow file does not delay the others, and a slow connection is not
+/// overloaded.
 const CONCURRENT_DOWNLOADS: usize = 4;
-/// How often the loop checks without being notified, in case a plugin is granted the capability. Real time.
+/// How often the loop checks without being notified, in case a plugin is granted the capability.
+/// Real time.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Time limit of one download: 100 MB at 2 Mbit/s take 7 minutes. Real time.
 const TIMEOUT: Duration = Duration::from_secs(8 * 60);
-/// Delays before the second, third, … attempt: for a network glitch, then for outages of minutes and of hours.
+/// Delays before the second, third, … attempt: for a network glitch, then for outages of minutes
+/// and of hours.
 const RETRY_DELAYS_MS: [i64; 6] = [2_000, 10_000, 60_000, 10 * 60_000, 60 * 60_000, 6 * 60 * 60_000];
 /// How long the platform keeps an inbound file (docs/whatsapp.md#media).
 const LIFETIME_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -217,7 +220,8 @@ impl Fetcher {
                 return Err(self.too_large());
             }
             sha.update(&chunk);
-            // About ten kilobytes into the page cache: faster than moving to another thread and back.
+            // About ten kilobytes into the page cache: faster than moving to another thread and
+            // back.
             part.write(&chunk).map_err(disk)?;
         }
         let found = beadle_model::text::hex(sha.finalize());
@@ -235,7 +239,8 @@ impl Fetcher {
     }
 }
 
-/// Classifies a failed lookup. An error about the file itself is permanent; one about the token or a permission is not.
+/// Classifies a failed lookup. An error about the file itself is permanent; one about the token or
+/// a permission is not.
 fn lookup_error(outcome: SendResponse) -> FetchError {
     match outcome {
         SendResponse::Refused(problem, _) if ["100", "131052", "33"].contains(&problem.code.as_str()) => {

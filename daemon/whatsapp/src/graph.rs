@@ -1,8 +1,8 @@
 //! Requests to the Graph API, and the classification of its responses.
 //!
-//! The point of this module is to distinguish "not sent", "refused" and "ambiguous": only after the first two may a
-//! request be repeated without the risk that a person sees something twice. Neither this module nor the HTTP client
-//! retries.
+//! The point of this module is to distinguish "not sent", "refused" and "ambiguous": only after the
+//! first two may a request be repeated without the risk that a person sees something twice. Neither
+//! this module nor the HTTP client retries.
 
 use crate::errors::{self, Failure};
 use crate::json::Json;
@@ -15,17 +15,18 @@ use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use std::error::Error as _;
 use std::time::Duration;
 
-/// Time limit for name resolution, TCP and TLS together. Meta's edge responds in about 50 ms; 5 seconds allow for one
-/// lost SYN (1 s) and its retransmission (3 s), and stay well below the limit of the whole request, so that "did not
-/// connect" is never reported as "no response".
+/// Time limit for name resolution, TCP and TLS together. Meta's edge responds in about 50 ms; 5
+/// seconds allow for one lost SYN (1 s) and its retransmission (3 s), and stay well below the limit
+/// of the whole request, so that "did not connect" is never reported as "no response".
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Idle connections are closed before the server closes them, because a request on a connection that is being closed is
-/// ambiguous. Front ends usually close after 60 seconds.
+/// Idle connections are closed before the server closes them, because a request on a connection
+/// that is being closed is ambiguous. Front ends usually close after 60 seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Maximum size of a response that is read. Responses have about 300 bytes, a group with eight members about a thousand,
-/// a page of 100 templates at most a million; the error page of a proxy may have any size.
+/// Maximum size of a response that is read. Responses have about 300 bytes, a group with eight
+/// members about a thousand, a page of 100 templates at most a million; the error page of a proxy
+/// may have any size.
 const MAX_RESPONSE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The name of the error object in a response.
@@ -51,7 +52,8 @@ pub enum ChannelError {
         /// The channel.
         channel: String,
     },
-    /// The HTTP client could not be created, usually because the machine has no certificate authorities.
+    /// The HTTP client could not be created, usually because the machine has no certificate
+    /// authorities.
     #[error(
         "cannot create the HTTP client: {0}; if this machine has no certificate authorities, install `ca-certificates`"
     )]
@@ -72,8 +74,8 @@ impl Coded for ChannelError {
     }
 }
 
-/// Creates the HTTP client that all channels share, with its connection pool. It follows no redirects and never retries:
-/// a request is sent at most once.
+/// Creates the HTTP client that all channels share, with its connection pool. It follows no
+/// redirects and never retries: a request is sent at most once.
 ///
 /// # Errors
 /// [`ChannelError::HttpClient`].
@@ -150,7 +152,8 @@ impl Graph {
         self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone())
     }
 
-    /// Whether a URL in a response may be sent our token: only the platform's own hosts and the configured one.
+    /// Whether a URL in a response may be sent our token: only the platform's own hosts and the
+    /// configured one.
     pub(crate) fn trusts(&self, url: &Url) -> bool {
         const HOSTS: [&str; 4] = [".fbsbx.com", ".facebook.com", ".whatsapp.net", ".fbcdn.net"];
         let same = url.origin() == self.base.origin();
@@ -193,7 +196,8 @@ impl Graph {
                 return Err(SendResponse::Ambiguous(format!("HTTP {status}, then {}", error_chain(&error))));
             }
         };
-        // The platform's error object takes precedence over the HTTP status. Accepted messages are not parsed for one.
+        // The platform's error object takes precedence over the HTTP status. Accepted messages are
+        // not parsed for one.
         let may_have_error = !status.is_success() || body.windows(ERROR.len()).any(|bytes| bytes == ERROR);
         let tree = if may_have_error { Json::parse(&body).unwrap_or(Json::Null) } else { Json::Null };
         match tree.get("error").and_then(|error| self.refusal(error, status)) {

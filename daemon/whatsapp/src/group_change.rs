@@ -1,5 +1,5 @@
-//! Requests that change a group or ask about one (docs/whatsapp.md#group-endpoints). The platform answers most of them with
-//! a webhook; an immediate answer becomes an event here.
+//! Requests that change a group or ask about one (docs/whatsapp.md#group-endpoints). The platform
+//! answers most of them with a webhook; an immediate answer becomes an event here.
 
 use crate::graph::{RequestBody, Response};
 use crate::json::Json;
@@ -63,7 +63,8 @@ impl Target<'_> {
         self.number.graph.url(&[self.group, edge])
     }
 
-    /// Sends a request whose result arrives as a webhook. The platform's request id, if there is one, identifies it.
+    /// Sends a request whose result arrives as a webhook. The platform's request id, if there is
+    /// one, identifies it.
     async fn request(&self, method: Method, url: Url, body: Value) -> Result<SendResponse, SendResponse> {
         let body = RequestBody::Json(body.to_string().into_bytes());
         let response = self.number.graph.request(method, url, body).await?;
@@ -177,7 +178,8 @@ impl Target<'_> {
         }
     }
 
-    /// The answer as an event. Its key contains the message id, so that a repeated request gives one event.
+    /// The answer as an event. Its key contains the message id, so that a repeated request gives
+    /// one event.
     fn event(&self, notification: GroupNotification) -> NewEvent {
         let message = self.message.to_string();
         let key = key::of_id(None, &["group answer", self.number.install(), &message, &notification.change]);

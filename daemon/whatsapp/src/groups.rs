@@ -1,8 +1,8 @@
-//! Turns group webhooks (docs/whatsapp.md#group-webhooks) into members joining and leaving, join requests, and changes of
-//! the group.
+//! Turns group webhooks (docs/whatsapp.md#group-webhooks) into members joining and leaving, join
+//! requests, and changes of the group.
 //!
-//! Meta's documentation and examples disagree about types and about where members are placed, so an element's contents
-//! count as much as its type.
+//! Meta's documentation and examples disagree about types and about where members are placed, so an
+//! element's contents count as much as its type.
 
 use crate::json::{Json, object_or_null};
 use crate::origin::Origin;
@@ -87,7 +87,8 @@ impl Element<'_> {
         self.group.get("errors")?.items()?.first().and_then(receipt::problem)
     }
 
-    /// A member of the element, or else of the value or the change around it: Meta's examples place it in all three.
+    /// A member of the element, or else of the value or the change around it: Meta's examples place
+    /// it in all three.
     fn text_anywhere(&self, name: &str) -> Option<String> {
         let at = |object: &Json<'_>| object.string_of(name);
         at(self.group).or_else(|| at(self.origin.value)).or_else(|| at(self.origin.change))

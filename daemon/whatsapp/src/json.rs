@@ -1,9 +1,9 @@
 //! A JSON document as a tree that borrows from its text, with lenient accessors.
 //!
-//! Typed structs would be slightly faster, but one field of the wrong type would lose a whole webhook. Here an unexpected
-//! shape is simply absent, and unused members can be kept as they are. A document is parsed once, in about 2 µs per
-//! message. Values nested deeper than the platform ever goes are kept as text, so that everything we store can be read
-//! back.
+//! Typed structs would be slightly faster, but one field of the wrong type would lose a whole
+//! webhook. Here an unexpected shape is simply absent, and unused members can be kept as they are.
+//! A document is parsed once, in about 2 µs per message. Values nested deeper than the platform
+//! ever goes are kept as text, so that everything we store can be read back.
 
 use beadle_model::Timestamp;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Maximum depth that is parsed; the platform's webhooks have up to 14 levels. Deeper values are kept as text. With the
-/// levels of our own envelope this stays well under the 128 at which serde_json stops reading.
+/// Maximum depth that is parsed; the platform's webhooks have up to 14 levels. Deeper values are
+/// kept as text. With the levels of our own envelope this stays well under the 128 at which
+/// serde_json stops reading.
 const MAX_DEPTH: u8 = 32;
 
 /// The year 10000 in seconds. A later time stamp is not a time stamp.
@@ -283,8 +284,9 @@ pub(crate) fn object_or_null(map: Map<String, Value>) -> Value {
     if map.is_empty() { Value::Null } else { Value::Object(map) }
 }
 
-/// Replaces everything that is not Unicode by `\u{fffd}`: bytes that are not UTF-8, and unpaired surrogates. The platform
-/// writes the latter when it truncates a name inside an emoji, which makes the whole body invalid JSON.
+/// Replaces everything that is not Unicode by `\u{fffd}`: bytes that are not UTF-8, and unpaired
+/// surrogates. The platform writes the latter when it truncates a name inside an emoji, which makes
+/// the whole body invalid JSON.
 pub(crate) fn repair_unicode(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let mut repaired = String::with_capacity(text.len());

@@ -1,13 +1,13 @@
-//! Deduplication keys of webhook contents (docs/whatsapp.md#deduplication). The platform gives no delivery id, and
-//! resends what it considers lost: in other batches, and to every subscribed app.
+//! Deduplication keys of webhook contents (docs/whatsapp.md#deduplication). The platform gives no
+//! delivery id, and resends what it considers lost: in other batches, and to every subscribed app.
 
 use crate::json::Json;
 use beadle_model::Timestamp;
 use beadle_store::step::EventKey;
 use sha2::{Digest, Sha256};
 
-/// The key of an element that has an id. Without a time stamp, `None` counts as the epoch, so that a redelivery has the
-/// same key.
+/// The key of an element that has an id. Without a time stamp, `None` counts as the epoch, so that
+/// a redelivery has the same key.
 pub(crate) fn of_id(at: Option<Timestamp>, id: &[&str]) -> EventKey {
     finish(at, hash_id(id))
 }

@@ -1,16 +1,19 @@
 //! WhatsApp's Cloud API: webhooks in, messages out. The only crate that knows the platform's JSON.
 //!
-//! Inbound: [`App::receive`] verifies the signature over the raw bytes, parses the body and turns it into events and
-//! receipts. Parsing is lenient: Meta's own examples contain numbers where the documentation says strings, fields come
-//! and go, and an error response would make the platform resend the same bytes for a week. An authentic body is
-//! therefore never an error and never dropped: an unknown kind becomes an `unrouted` event with its JSON, a malformed
-//! part becomes a rejected webhook. Both are counted.
+//! Inbound: [`App::receive`] verifies the signature over the raw bytes, parses the body and turns
+//! it into events and receipts. Parsing is lenient: Meta's own examples contain numbers where the
+//! documentation says strings, fields come and go, and an error response would make the platform
+//! resend the same bytes for a week. An authentic body is therefore never an error and never
+//! dropped: an unknown kind becomes an `unrouted` event with its JSON, a malformed part becomes a
+//! rejected webhook. Both are counted.
 //!
-//! Outbound: [`CloudChannel`] implements [`beadle_pipeline::Channel`] for one number. It sends once and reports the
-//! outcome; [`platform_error`] maps the platform's error codes to advice for the outbox.
+//! Outbound: [`CloudChannel`] implements [`beadle_pipeline::Channel`] for one number. It sends once
+//! and reports the outcome; [`platform_error`] maps the platform's error codes to advice for the
+//! outbox.
 //!
-//! This crate does not store, deduplicate or retry (the inbox and the outbox do), does not decide whether a message may
-//! be sent (`gate` does), and reads no clock while parsing: the caller passes the time.
+//! This crate does not store, deduplicate or retry (the inbox and the outbox do), does not decide
+//! whether a message may be sent (`gate` does), and reads no clock while parsing: the caller passes
+//! the time.
 
 mod answers;
 mod app;
@@ -50,8 +53,8 @@ pub use template_sync::{SyncError, SyncReport, TemplateSync};
 pub use upload::MediaStore;
 pub use webhook::{Counts, Parsed};
 
-/// Every error code of this crate; `beadle explain` has a page for each. For the platform's own numeric codes see
-/// [`platform_error`].
+/// Every error code of this crate; `beadle explain` has a page for each. For the platform's own
+/// numeric codes see [`platform_error`].
 pub const CODES: [&str; 10] = [
     "webhook-bad-signature",
     "webhook-no-secret",

@@ -1,8 +1,8 @@
-//! Turns one element of `messages` or `message_echoes` into an event: sender, content, context, and whether it opens the
-//! window.
+//! Turns one element of `messages` or `message_echoes` into an event: sender, content, context, and
+//! whether it opens the window.
 //!
-//! Phone numbers and user ids become aliases of the sender and do not appear in the event itself, because not every
-//! plugin may see them.
+//! Phone numbers and user ids become aliases of the sender and do not appear in the event itself,
+//! because not every plugin may see them.
 
 use crate::config::AppConfig;
 use crate::json::{Json, object_or_null};
@@ -16,12 +16,13 @@ use beadle_store::step::{HostAnswer, KeywordMatch, NewEvent, Placement, Sender};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// Members that the event represents by other means, or that identify a person. They do not go into `extra`.
+/// Members that the event represents by other means, or that identify a person. They do not go into
+/// `extra`.
 const USED: [&str; 9] =
     ["from", "from_user_id", "from_parent_user_id", "id", "timestamp", "type", "group_id", "context", "referral"];
 
-/// Types that are not a new message from a person and open no window: notices by the platform, and changes to an earlier
-/// message.
+/// Types that are not a new message from a person and open no window: notices by the platform, and
+/// changes to an earlier message.
 const OPENS_NO_WINDOW: [&str; 3] = ["system", "edit", "revoke"];
 
 /// Reads one message.
@@ -56,8 +57,8 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     })
 }
 
-/// The type of a message: its `type`, or else the name of its only member that is a known type. The platform's own
-/// samples omit `type`.
+/// The type of a message: its `type`, or else the name of its only member that is a known type. The
+/// platform's own samples omit `type`.
 fn kind<'a>(message: &'a Json<'_>) -> Cow<'a, str> {
     if let Some(Json::Text(kind)) = message.get("type").filter(|kind| kind.text().is_some()) {
         return Cow::Borrowed(kind);
@@ -70,7 +71,8 @@ fn kind<'a>(message: &'a Json<'_>) -> Cow<'a, str> {
     }
 }
 
-/// The reserved word in a message or on a tapped button, or the answer to a question of Beadle's own.
+/// The reserved word in a message or on a tapped button, or the answer to a question of Beadle's
+/// own.
 fn keyword(content: &Content, app: &AppConfig) -> Option<KeywordMatch> {
     let found = match content {
         Content::Text(text) => match keyword::recognize(text) {
@@ -194,8 +196,8 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
     })
 }
 
-/// A notice that a person has another number, another user id or another device. `extra` carries no numbers or ids; the
-/// hash of a new device's key is a sibling of the notice.
+/// A notice that a person has another number, another user id or another device. `extra` carries no
+/// numbers or ids; the hash of a new device's key is a sibling of the notice.
 fn contact_changed(message: &Json<'_>, notice: &Json<'_>) -> Option<EventBody> {
     let change = match person::change(notice)? {
         Change::Number => "number-changed",
@@ -230,8 +232,8 @@ fn read_content(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (C
     }
 }
 
-/// Content without a representation of its own: the object, with the remaining members in `extra`; without an object,
-/// the remaining members.
+/// Content without a representation of its own: the object, with the remaining members in `extra`;
+/// without an object, the remaining members.
 fn other(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (Content, Value) {
     let (json, extra) = match object {
         // The body and the ids of a notice identify a person.
@@ -266,8 +268,9 @@ fn referral(referral: &Json<'_>) -> Referral {
     }
 }
 
-/// Members of the message, its context and its referral that the event does not represent. `context.from` and similar
-/// members are dropped: they are the phone number of the person who is quoted.
+/// Members of the message, its context and its referral that the event does not represent.
+/// `context.from` and similar members are dropped: they are the phone number of the person who is
+/// quoted.
 fn extra(message: &Json<'_>, kind: &str) -> Value {
     let mut extra = message.without(|name| name == kind || USED.contains(&name));
     for name in ["context", "referral"] {

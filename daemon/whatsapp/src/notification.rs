@@ -1,14 +1,15 @@
-//! Notifications about numbers, accounts and templates (docs/whatsapp.md#account-fields): what changed, the new state, and
-//! the platform's JSON.
+//! Notifications about numbers, accounts and templates (docs/whatsapp.md#account-fields): what
+//! changed, the new state, and the platform's JSON.
 //!
-//! There are many fields, and the platform adds more. They are reduced to a subject and a state, so that a plugin can
-//! watch for `template-status` and `paused` without knowing the shape of each.
+//! There are many fields, and the platform adds more. They are reduced to a subject and a state, so
+//! that a plugin can watch for `template-status` and `paused` without knowing the shape of each.
 
 use crate::json::Json;
 use beadle_model::event::ChannelNotification;
 use beadle_model::{TemplateChange, TemplateNews, Timestamp};
 
-/// How one field is read. `state`, `before` and `subject` are paths into the value; of `state` the first that exists.
+/// How one field is read. `state`, `before` and `subject` are paths into the value; of `state` the
+/// first that exists.
 struct Field {
     field: &'static str,
     /// The name that plugins see.
@@ -68,7 +69,8 @@ pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Optio
     })
 }
 
-/// What a notification says about a template, by its `change`; `None` if it is about something else.
+/// What a notification says about a template, by its `change`; `None` if it is about something
+/// else.
 pub(crate) fn template_news(change: &str, value: &Json<'_>, account: &str, at: Timestamp) -> Option<TemplateNews> {
     let lower = |key: &str| value.text_of(key).map(|text| text.to_lowercase());
     let reason = || lower("reason").filter(|reason| reason != "none");

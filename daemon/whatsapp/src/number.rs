@@ -1,5 +1,5 @@
-//! One number of the Cloud API: its address and connection, and the store that its files and contacts are in. The part of
-//! a channel that sending messages and changing groups share.
+//! One number of the Cloud API: its address and connection, and the store that its files and
+//! contacts are in. The part of a channel that sending messages and changing groups share.
 
 use crate::graph::Graph;
 use crate::upload::MediaStore;

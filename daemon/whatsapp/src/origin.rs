@@ -1,4 +1,5 @@
-//! Where an element of a webhook stands: its entry, its change, and the configured channel of its number.
+//! Where an element of a webhook stands: its entry, its change, and the configured channel of its
+//! number.
 
 use crate::config::AppConfig;
 use crate::json::Json;
@@ -37,7 +38,8 @@ impl Origin<'_> {
         self.channel.ok_or(Unparsable::UnknownNumber)
     }
 
-    /// The entry's account id and time as the platform wrote them: part of the key of an element without an id.
+    /// The entry's account id and time as the platform wrote them: part of the key of an element
+    /// without an id.
     pub(crate) fn entry_id(&self) -> [String; 2] {
         ["id", "time"].map(|name| self.entry.string_of(name).unwrap_or_default())
     }

@@ -1,6 +1,8 @@
-//! The identities of a person in a webhook, collected from all the places that carry them (docs/whatsapp.md#identities).
+//! The identities of a person in a webhook, collected from all the places that carry them
+//! (docs/whatsapp.md#identities).
 //!
-//! Invariant: identities of two people never end up in one list. The store decides which contact a list belongs to.
+//! Invariant: identities of two people never end up in one list. The store decides which contact a
+//! list belongs to.
 
 use crate::json::Json;
 use crate::origin::Origin;
@@ -17,8 +19,9 @@ impl Aliases {
         self.0.extend(value.map(|value| Alias { kind, value }).filter(|alias| !self.0.contains(alias)));
     }
 
-    /// Adds the value of a member that usually holds a number, such as `from` or `wa_id`. The platform also puts user ids
-    /// there; a value with a letter or a `.` is one, and never a number.
+    /// Adds the value of a member that usually holds a number, such as `from` or `wa_id`. The
+    /// platform also puts user ids there; a value with a letter or a `.` is one, and never a
+    /// number.
     fn add_address(&mut self, kind: AliasKind, value: Option<Cow<'_, str>>) {
         let Some(value) = value.map(|value| normalized(&value)) else { return };
         if is_user_id(&value) {
@@ -28,7 +31,8 @@ impl Aliases {
         }
     }
 
-    /// Adds a phone number as people write it. It is reduced to its digits, and ignored if their number is implausible.
+    /// Adds a phone number as people write it. It is reduced to its digits, and ignored if their
+    /// number is implausible.
     fn add_number(&mut self, text: Option<Cow<'_, str>>) {
         let digits: String = text.as_deref().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
         // The shortest international numbers have seven digits, the longest fifteen (E.164).
@@ -52,8 +56,8 @@ fn is_invisible(c: char) -> bool {
     c.is_control() || is_hidden(c)
 }
 
-/// The element of `contacts` that is the sender: the one that shares an identity with the message, or the only one if
-/// none of its identities differs.
+/// The element of `contacts` that is the sender: the one that shares an identity with the message,
+/// or the only one if none of its identities differs.
 pub(crate) fn person<'a>(origin: &Origin<'a>, message: &Json<'_>) -> Option<&'a Json<'a>> {
     contact_of(origin, message, ["from", "from_user_id"])
 }
@@ -79,8 +83,8 @@ fn contact_of<'a>(origin: &Origin<'a>, element: &Json<'_>, members: [&str; 2]) -
 /// Characters of a name that are kept. WhatsApp's own limit is 25, so that the rest is no name.
 const MAX_NAME_CHARS: usize = 128;
 
-/// A person's profile name, or else their username, without invisible characters: a name is shown next to other text,
-/// which a directional mark would reverse.
+/// A person's profile name, or else their username, without invisible characters: a name is shown
+/// next to other text, which a directional mark would reverse.
 pub(crate) fn display_name(person: &Json<'_>) -> Option<String> {
     let profile = person.get("profile");
     let name = profile.and_then(|profile| profile.string_of("name"));
@@ -89,9 +93,9 @@ pub(crate) fn display_name(person: &Json<'_>) -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// The identities of the sender. A new identity precedes the one that it replaces, because replies go to the first of
-/// each kind. `from` is a phone number and `wa_id` an account id; they usually have the same digits, and then only the
-/// account id is listed.
+/// The identities of the sender. A new identity precedes the one that it replaces, because replies
+/// go to the first of each kind. `from` is a phone number and `wa_id` an account id; they usually
+/// have the same digits, and then only the account id is listed.
 pub(crate) fn sender(message: &Json<'_>, person: Option<&Json<'_>>) -> Vec<Alias> {
     use AliasKind::{ParentUserId, Phone, UserId, WaId};
     let mut aliases = Aliases::default();
@@ -107,7 +111,8 @@ pub(crate) fn sender(message: &Json<'_>, person: Option<&Json<'_>>) -> Vec<Alias
     aliases.add(ParentUserId, message.string_of("from_parent_user_id"));
     aliases.add(ParentUserId, person.and_then(|person| person.string_of("parent_user_id")));
     for contact in message.get("contacts").and_then(Json::items).unwrap_or_default() {
-        // Only the answer to a contact request is the sender's own number; other shared contacts are other people.
+        // Only the answer to a contact request is the sender's own number; other shared contacts
+        // are other people.
         if contact.text_of("origin").as_deref() == Some("contact_request") {
             for phone in contact.get("phones").and_then(Json::items).unwrap_or_default() {
                 aliases.add_address(WaId, phone.text_of("wa_id"));
@@ -156,8 +161,8 @@ pub(crate) enum Change {
     Device,
 }
 
-/// The change in a notice. The prefix of its type is `user_` in current and `customer_` in older API versions; a notice
-/// without a type is classified by its sentence.
+/// The change in a notice. The prefix of its type is `user_` in current and `customer_` in older
+/// API versions; a notice without a type is classified by its sentence.
 pub(crate) fn change(notice: &Json<'_>) -> Option<Change> {
     if let Some(kind) = notice.text_of("type") {
         let kind = kind.strip_prefix("user_").or_else(|| kind.strip_prefix("customer_"))?;
@@ -172,8 +177,9 @@ pub(crate) fn change(notice: &Json<'_>) -> Option<Change> {
     Some(if is_user_id(&new) { Change::UserId } else { Change::Number })
 }
 
-/// The old and the new identity in `User Sheena Nelson changed from 16505551234 to 12195555358`. The name may contain
-/// anything, so the last occurrence counts. Invisible characters and a `+` around the identities are dropped.
+/// The old and the new identity in `User Sheena Nelson changed from 16505551234 to 12195555358`.
+/// The name may contain anything, so the last occurrence counts. Invisible characters and a `+`
+/// around the identities are dropped.
 fn changed(body: &str) -> Option<(String, String)> {
     let (_, identities) = body.rsplit_once(" changed from ")?;
     let (old, new) = identities.split_once(" to ")?;
@@ -188,8 +194,8 @@ fn changed(body: &str) -> Option<(String, String)> {
     Some((identity(old)?, identity(new)?))
 }
 
-/// The identities in an object with members `wa_id`, `user_id` and so on, such as a group member or a preference. `input`
-/// is the identity as we wrote it in a request.
+/// The identities in an object with members `wa_id`, `user_id` and so on, such as a group member or
+/// a preference. `input` is the identity as we wrote it in a request.
 pub(crate) fn identities(object: &Json<'_>) -> Vec<Alias> {
     use AliasKind::{ParentUserId, UserId, WaId};
     let mut aliases = Aliases::default();
@@ -213,8 +219,8 @@ pub(crate) fn echo_recipient(echo: &Json<'_>) -> Vec<Alias> {
     aliases.0
 }
 
-/// The identities of the group member that a status is about. The platform documents two spellings of the first member
-/// name (docs/whatsapp.md#group-statuses).
+/// The identities of the group member that a status is about. The platform documents two spellings
+/// of the first member name (docs/whatsapp.md#group-statuses).
 pub(crate) fn participant(status: &Json<'_>) -> Vec<Alias> {
     let mut aliases = Aliases::default();
     let id = status.text_of("recipient_participant_id").or_else(|| status.text_of("participant_recipient_id"));
@@ -224,7 +230,8 @@ pub(crate) fn participant(status: &Json<'_>) -> Vec<Alias> {
     aliases.0
 }
 
-/// The identities of a message's recipient in a status, except the number, which we sent to ourselves.
+/// The identities of a message's recipient in a status, except the number, which we sent to
+/// ourselves.
 pub(crate) fn recipient(status: &Json<'_>) -> Vec<Alias> {
     let mut aliases = Aliases::default();
     aliases.add(AliasKind::UserId, status.string_of("recipient_user_id"));

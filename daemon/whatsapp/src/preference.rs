@@ -1,5 +1,5 @@
-//! Turns one element of `user_preferences` into a change of a contact: whether a person accepts marketing messages
-//! (docs/whatsapp.md#account-fields).
+//! Turns one element of `user_preferences` into a change of a contact: whether a person accepts
+//! marketing messages (docs/whatsapp.md#account-fields).
 
 use crate::json::{Json, object_or_null};
 use crate::origin::Origin;

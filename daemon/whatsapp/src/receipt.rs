@@ -1,6 +1,7 @@
 //! Turns one element of `statuses` into a receipt (docs/whatsapp.md#statuses).
 //!
-//! A receipt is matched to a message by the id that we attached to it, or else by the platform's id.
+//! A receipt is matched to a message by the id that we attached to it, or else by the platform's
+//! id.
 
 use crate::json::{Json, object_or_null};
 use crate::unparsable::Unparsable;
@@ -32,9 +33,9 @@ pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<R
     })
 }
 
-/// Members that the receipt does not represent, such as the template of a Direct Send message and the billed conversation.
-/// A price that cannot be read stays as it is, and so do all reasons of a failure after the first. Members that identify a
-/// person are dropped at every level.
+/// Members that the receipt does not represent, such as the template of a Direct Send message and
+/// the billed conversation. A price that cannot be read stays as it is, and so do all reasons of a
+/// failure after the first. Members that identify a person are dropped at every level.
 fn extra(status: &Json<'_>, priced: bool) -> Value {
     const USED: [&str; 5] = ["id", "status", "timestamp", "errors", "biz_opaque_callback_data"];
     let mut extra = status.without(|name| USED.contains(&name) || (priced && name == "pricing"));
@@ -86,8 +87,8 @@ fn pricing(status: &Json<'_>) -> Option<Pricing> {
     })
 }
 
-/// The end of a free entry point window (docs/whatsapp.md#free-entry-points). `conversation` is reliable only while such
-/// a window is open; any other conversation is ignored.
+/// The end of a free entry point window (docs/whatsapp.md#free-entry-points). `conversation` is
+/// reliable only while such a window is open; any other conversation is ignored.
 fn free_entry(status: &Json<'_>, pricing: Option<&Pricing>) -> Option<Timestamp> {
     let conversation = status.get("conversation")?;
     let origin = conversation.get("origin").and_then(|origin| origin.string_of("type"));
@@ -96,13 +97,15 @@ fn free_entry(status: &Json<'_>, pricing: Option<&Pricing>) -> Option<Timestamp>
     if is_free { conversation.timestamp_of("expiration_timestamp") } else { None }
 }
 
-/// The message in `msg_123@INSTALL`, if the installation is this one: another one may send from the same number.
+/// The message in `msg_123@INSTALL`, if the installation is this one: another one may send from the
+/// same number.
 fn our_message(install: &str, callback: &str) -> Option<MessageId> {
     let (message, sender) = callback.split_once('@')?;
     if sender == install { message.parse().ok() } else { None }
 }
 
-/// An element of `errors`; older API versions have `details` outside `error_data`. If the platform gives no title, the title is that of our table.
+/// An element of `errors`; older API versions have `details` outside `error_data`. If the platform
+/// gives no title, the title is that of our table.
 pub(crate) fn problem(error: &Json<'_>) -> Option<Problem> {
     let code = error.string_of("code")?;
     let title = error.string_of("title").or_else(|| error.string_of("message"));

@@ -1,7 +1,9 @@
-//! Webhook signatures: HMAC-SHA256 over the raw bytes with the app's secret, in the header `X-Hub-Signature-256`.
+//! Webhook signatures: HMAC-SHA256 over the raw bytes with the app's secret, in the header
+//! `X-Hub-Signature-256`.
 //!
-//! Verification uses the raw bytes, because the platform signs exactly what it sends (escaped slashes, `\u00e4`) and a
-//! reserialised body has another signature. It takes constant time, so that the response leaks nothing.
+//! Verification uses the raw bytes, because the platform signs exactly what it sends (escaped
+//! slashes, `\u00e4`) and a reserialised body has another signature. It takes constant time, so
+//! that the response leaks nothing.
 
 use crate::secret::Secret;
 use beadle_model::text::from_hex;
@@ -34,7 +36,8 @@ impl Key {
         mac.chain_update(body).verify_slice(&signature).is_ok()
     }
 
-    /// Whether `text` equals the secret. Takes constant time, because it compares MACs instead of the texts.
+    /// Whether `text` equals the secret. Takes constant time, because it compares MACs instead of
+    /// the texts.
     pub(crate) fn equals(&self, text: &str) -> bool {
         let (Some(ours), Ok(theirs)) = (self.0.clone(), Hmac::<Sha256>::new_from_slice(text.as_bytes())) else {
             return false;

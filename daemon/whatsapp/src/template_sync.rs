@@ -1,8 +1,9 @@
-//! Fetches the templates of the business accounts, and how many people each may write to first: at start, when a webhook
-//! reports a change, and twice a day.
+//! Fetches the templates of the business accounts, and how many people each may write to first: at
+//! start, when a webhook reports a change, and twice a day.
 //!
-//! A start does not wait for it. A failure is repeated at growing intervals and shown by `beadle templates list`; until
-//! the first success nothing is known about an account's templates, which is not the same as that it has none.
+//! A start does not wait for it. A failure is repeated at growing intervals and shown by
+//! `beadle templates list`; until the first success nothing is known about an account's templates,
+//! which is not the same as that it has none.
 
 use crate::channel::CloudConfig;
 use crate::graph::{ChannelError, Graph, RequestBody};
@@ -178,7 +179,8 @@ async fn fetch(graph: &Graph, account: &str, began: Timestamp) -> Result<Vec<Tem
     Err(SyncError(format!("the platform lists more than {MAX_PAGES} pages of templates")))
 }
 
-/// How many people the business may write to first in 24 hours; 0: any number. `None` if the platform does not say.
+/// How many people the business may write to first in 24 hours; 0: any number. `None` if the
+/// platform does not say.
 async fn messaging_limit(graph: &Graph, number: &str) -> Option<u64> {
     const FIELD: &str = "whatsapp_business_manager_messaging_limit";
     let mut url = graph.url(&[number]);

@@ -1,8 +1,9 @@
 //! Authentic input that cannot be parsed becomes a rejected webhook.
 //!
-//! A body that is not a webhook is kept byte for byte. A malformed part of a webhook is kept in the platform's own shape,
-//! as a webhook that contains nothing else: retrying it later takes in nothing that was taken in before. Input that is
-//! only unknown (a new type, a new field) is not rejected; see `unrouted` in [`crate::webhook`].
+//! A body that is not a webhook is kept byte for byte. A malformed part of a webhook is kept in the
+//! platform's own shape, as a webhook that contains nothing else: retrying it later takes in
+//! nothing that was taken in before. Input that is only unknown (a new type, a new field) is not
+//! rejected; see `unrouted` in [`crate::webhook`].
 
 use crate::json::Json;
 use beadle_store::step::NewRejectedWebhook;
@@ -14,7 +15,8 @@ const UNREADABLE: &str = "webhook-unreadable";
 /// The code of a malformed part.
 const MALFORMED: &str = "webhook-malformed";
 
-/// Characters of a name from a webhook that errors and kinds quote. The platform's names have up to 40.
+/// Characters of a name from a webhook that errors and kinds quote. The platform's names have up
+/// to 40.
 const MAX_QUOTED_CHARS: usize = 100;
 
 /// The start of a name from a webhook, such as a field or a type.

@@ -1,7 +1,8 @@
-//! Outbound files: each is uploaded once per number and reused for as long as the platform keeps it.
+//! Outbound files: each is uploaded once per number and reused for as long as the platform keeps
+//! it.
 //!
-//! An upload with an unknown outcome is harmless, because it is invisible and expires after a month. A failed upload is
-//! therefore "not sent" or refused, never ambiguous.
+//! An upload with an unknown outcome is harmless, because it is invisible and expires after a
+//! month. A failed upload is therefore "not sent" or refused, never ambiguous.
 
 use crate::graph::{Graph, RequestBody};
 use crate::json::Json;
@@ -19,7 +20,8 @@ const REUSED_FOR_MS: i64 = 29 * 24 * 60 * 60 * 1000;
 const MIN_REMAINING_MS: i64 = 60 * 60 * 1000;
 /// The platform's maximum for documents (docs/whatsapp.md#media); other types have lower ones.
 const MAX_BYTES: usize = 100 * 1024 * 1024;
-/// Time limit of an upload: 100 MB at 20 Mbit/s, and less than the outbox's limit for a send. Real time.
+/// Time limit of an upload: 100 MB at 20 Mbit/s, and less than the outbox's limit for a send. Real
+/// time.
 const TIMEOUT: Duration = Duration::from_secs(45);
 /// Separates the parts of a form. Random, so that it does not occur in a file.
 const BOUNDARY: &str = "beadle-3f6b0c1e9a7d4e52b8c4d1f0a9e6c7d3";
@@ -117,7 +119,8 @@ pub(crate) async fn upload(
     Ok(id)
 }
 
-/// Forgets an upload that the platform no longer accepts, so that the next message uploads the file again.
+/// Forgets an upload that the platform no longer accepts, so that the next message uploads the file
+/// again.
 pub(crate) async fn forget(media_store: &MediaStore, channel: &str, media: MediaId) {
     remember(media_store, channel, media, None).await;
 }
@@ -129,7 +132,8 @@ async fn remember(media_store: &MediaStore, channel: &str, media: MediaId, uploa
     }
 }
 
-/// The extensions of media types that the platform accepts; the first one is added to names without one.
+/// The extensions of media types that the platform accepts; the first one is added to names without
+/// one.
 const EXTENSIONS: [(&str, &[&str]); 17] = [
     ("audio/aac", &["aac"]),
     ("audio/amr", &["amr"]),
@@ -150,8 +154,8 @@ const EXTENSIONS: [(&str, &[&str]); 17] = [
     ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx"]),
 ];
 
-/// The name of an upload, whose extension suits the media type: the platform checks a file by its name. The name that the
-/// recipient of a document sees is that of the message and stays.
+/// The name of an upload, whose extension suits the media type: the platform checks a file by its
+/// name. The name that the recipient of a document sees is that of the message and stays.
 fn with_extension(name: &str, mime_type: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, ""));
     match EXTENSIONS.iter().find(|(known, _)| *known == mime_type) {

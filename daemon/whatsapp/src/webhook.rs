@@ -1,9 +1,10 @@
-//! Turns a parsed webhook into events and receipts: the envelope, and everything that is neither a message nor a status.
+//! Turns a parsed webhook into events and receipts: the envelope, and everything that is neither a
+//! message nor a status.
 //!
-//! Entries, changes, messages and statuses are read independently: one that cannot be parsed does not affect the others.
-//! An element of an unknown kind becomes an `unrouted` event with an excerpt of the webhook (its entry, reduced to this
-//! change and this element, in the platform's own shape). A malformed element becomes a rejected webhook with the same
-//! excerpt.
+//! Entries, changes, messages and statuses are read independently: one that cannot be parsed does
+//! not affect the others. An element of an unknown kind becomes an `unrouted` event with an excerpt
+//! of the webhook (its entry, reduced to this change and this element, in the platform's own
+//! shape). A malformed element becomes a rejected webhook with the same excerpt.
 
 use crate::config::AppConfig;
 use crate::json::Json;
@@ -14,7 +15,8 @@ use beadle_model::{Content, EventBody, TemplateNews, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, NewRejectedWebhook, Placement, Receipt};
 use serde_json::Value;
 
-/// The `object` of webhooks about WhatsApp business accounts. One callback URL may receive those of other products too.
+/// The `object` of webhooks about WhatsApp business accounts. One callback URL may receive those of
+/// other products too.
 const OBJECT: &str = "whatsapp_business_account";
 
 /// The contents of one webhook.
@@ -36,8 +38,8 @@ pub struct Parsed {
     pub other_product: Option<String>,
 }
 
-/// The contents of a webhook by kind. Every element of a webhook is counted in exactly one of `messages`, `reactions`,
-/// `receipts`, `notifications`, `unrouted` and `rejected`.
+/// The contents of a webhook by kind. Every element of a webhook is counted in exactly one of
+/// `messages`, `reactions`, `receipts`, `notifications`, `unrouted` and `rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Message events.
@@ -75,7 +77,8 @@ impl Counts {
 /// Reads a webhook; of another product only its name. `None` if the document is not one.
 pub(crate) fn read(app: &AppConfig, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
     let mut parsed = Parsed::default();
-    // Only a string names another product; an `object` of an unexpected type does not cost the contents.
+    // Only a string names another product; an `object` of an unexpected type does not cost the
+    // contents.
     if let Some(Json::Text(object)) = tree.get("object")
         && object != OBJECT
         && tree.get("entry").is_some()
@@ -247,8 +250,9 @@ fn read_part(origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, p
     }
 }
 
-/// Keeps an element that became neither an event nor a receipt. The key of the `unrouted` event differs from that of the
-/// event that the element would have become: once its number is configured, a redelivery is not a duplicate.
+/// Keeps an element that became neither an event nor a receipt. The key of the `unrouted` event
+/// differs from that of the event that the element would have become: once its number is
+/// configured, a redelivery is not a duplicate.
 fn keep_unparsable(
     origin: &Origin<'_>,
     array: &str,

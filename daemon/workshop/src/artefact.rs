@@ -1,8 +1,8 @@
 //! Copies the module that a build made into the plugin folder, and lists its exports and imports.
 //!
-//! The daemon loads the core module that cargo makes, so the module is copied unchanged, under the plugin's name. We also
-//! convert it to a component, but only to show the author what Beadle will see: the events that the plugin exports and the
-//! capabilities that it imports.
+//! The daemon loads the core module that cargo makes, so the module is copied unchanged, under the
+//! plugin's name. We also convert it to a component, but only to show the author what Beadle will
+//! see: the events that the plugin exports and the capabilities that it imports.
 
 use crate::shell::{Failure, Result};
 use std::path::{Path, PathBuf};
@@ -33,11 +33,12 @@ struct Interfaces {
     imports: Vec<String>,
 }
 
-/// Copies a module into the plugin folder as `NAME.wasm`, by a rename, so that no half-written file is ever visible.
-/// A file that is already the same is not written, so a daemon that watches the folder loads nothing.
+/// Copies a module into the plugin folder as `NAME.wasm`, by a rename, so that no half-written file
+/// is ever visible. A file that is already the same is not written, so a daemon that watches the
+/// folder loads nothing.
 ///
-/// `module` is the file that cargo made. `folder` is created if it does not exist. If the module is not a plugin, this
-/// returns an error and copies nothing.
+/// `module` is the file that cargo made. `folder` is created if it does not exist. If the module is
+/// not a plugin, this returns an error and copies nothing.
 pub fn place(name: &str, module: &Path, folder: &Path) -> Result<Built> {
     let bytes = fs::read(module).map_err(|error| failed("read", module, &error))?;
     fs::create_dir_all(folder).map_err(|error| failed("make", folder, &error))?;
@@ -70,7 +71,8 @@ fn interfaces(module: &[u8]) -> std::result::Result<Interfaces, Box<dyn std::err
     })
 }
 
-/// Shortens `beadle:plugin/on-message@0.1.0` to `on-message`. Names outside the contract are not changed.
+/// Shortens `beadle:plugin/on-message@0.1.0` to `on-message`. Names outside the contract are not
+/// changed.
 fn short(name: &str) -> &str {
     name.strip_prefix(CONTRACT).and_then(|name| name.split_once('@')).map_or(name, |(name, _)| name)
 }
@@ -81,7 +83,8 @@ pub(crate) fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Failure
 
 impl fmt::Display for Built {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `types` and `outgoing` have no functions, so they are not capabilities. `about` is not an event.
+        // `types` and `outgoing` have no functions, so they are not capabilities. `about` is not an
+        // event.
         let list = |names: &[String], hidden: &[&str]| {
             let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !hidden.contains(name)).collect();
             if names.is_empty() { "none".to_owned() } else { names.join(" ") }
@@ -105,7 +108,8 @@ mod tests {
     #[test]
     fn bytes_that_are_not_a_module_are_an_error() {
         assert!(interfaces(b"no wasm").is_err());
-        // A module without the contract's custom sections is a component without exports and imports.
+        // A module without the contract's custom sections is a component without exports and
+        // imports.
         assert_eq!(interfaces(b"\0asm\x01\0\0\0").unwrap(), Interfaces::default());
     }
 }

@@ -1,7 +1,9 @@
-//! `beadle plugins new`: makes a folder with a complete plugin and its own copy of the SDK and the contract.
+//! `beadle plugins new`: makes a folder with a complete plugin and its own copy of the SDK and the
+//! contract.
 //!
-//! The copy is embedded in this program, so the plugin and the daemon have the same version and the copy needs no
-//! network. A `Cargo.lock` pins the crates that the SDK depends on; cargo fetches them once per machine.
+//! The copy is embedded in this program, so the plugin and the daemon have the same version and the
+//! copy needs no network. A `Cargo.lock` pins the crates that the SDK depends on; cargo fetches
+//! them once per machine.
 //!
 //! After that the folder belongs to the author. We never change a folder that already exists.
 
@@ -21,8 +23,8 @@ const COPY: &str = "beadle";
 /// The manifest from which the SDK's manifest inherits.
 const WORKSPACE: &str = "plugins/Cargo.toml";
 const LOCK: &str = "plugins/Cargo.lock";
-/// The example on the first page of the SDK's documentation, and its path relative to that page: in the repository, and
-/// in a copy.
+/// The example on the first page of the SDK's documentation, and its path relative to that page: in
+/// the repository, and in a copy.
 const EXAMPLE: &str = "plugins/echo/src/lib.rs";
 const EXAMPLE_FROM: &str = "../../../plugins/echo/src/lib.rs";
 const EXAMPLE_TO: &str = "../echo.rs";
@@ -36,8 +38,8 @@ const TEMPLATE: [(&str, &str); 5] = [
     (".gitignore", include_str!("new_plugin/gitignore.in")),
 ];
 
-/// A plugin's name must be valid in `[plugins.NAME]` and as a package name: 1 to 64 letters, digits, `-` or `_`,
-/// beginning with a letter.
+/// A plugin's name must be valid in `[plugins.NAME]` and as a package name: 1 to 64 letters,
+/// digits, `-` or `_`, beginning with a letter.
 const NAME_BYTES: usize = 64;
 /// Package names that a plugin cannot have, because one of its crates or a part of Rust has them.
 const RESERVED: [&str; 12] = [
@@ -55,8 +57,8 @@ const RESERVED: [&str; 12] = [
     "test",
 ];
 
-/// Makes the folder of a plugin called `name` in `place` and returns its path. If the name is invalid or the folder
-/// exists, this returns an error and writes nothing.
+/// Makes the folder of a plugin called `name` in `place` and returns its path. If the name is
+/// invalid or the folder exists, this returns an error and writes nothing.
 pub fn create(place: &Path, name: &str) -> Result<PathBuf> {
     check_name(name)?;
     let folder = place.join(name);
@@ -68,7 +70,8 @@ pub fn create(place: &Path, name: &str) -> Result<PathBuf> {
     let written = fill(&temporary, name);
     let moved = written.and_then(|()| fs::rename(&temporary, &folder).map_err(|error| failed("make", &folder, &error)));
     if moved.is_err() {
-        // The first error is reported; if the folder cannot be removed either, that error adds nothing.
+        // The first error is reported; if the folder cannot be removed either, that error adds
+        // nothing.
         let _ = fs::remove_dir_all(&temporary);
     }
     moved.map(|()| folder)
@@ -118,7 +121,8 @@ fn table(path: &str, text: &str) -> Result<Table> {
     text.parse().map_err(|error| Failure::new(format!("{path}: {error}")))
 }
 
-/// Replaces what the SDK's manifest inherits from its workspace by the values, so that it needs no workspace.
+/// Replaces what the SDK's manifest inherits from its workspace by the values, so that it needs no
+/// workspace.
 fn standing_alone(mut manifest: Table, workspace: &Table) -> Result<String> {
     let shared = |section: &str, key: &str| workspace.get("workspace")?.get(section)?.get(key).cloned();
     for (section, from) in [("package", "package"), ("dependencies", "dependencies")] {

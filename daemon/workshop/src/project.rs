@@ -1,8 +1,10 @@
-//! A plugin's source: a cargo package in a folder, built offline if its crates are already on this machine.
+//! A plugin's source: a cargo package in a folder, built offline if its crates are already on this
+//! machine.
 //!
-//! `cargo metadata` tells us the package's name and its target folder, so a plugin in its own folder and a plugin in a
-//! workspace work the same way. The watched sources are those of the package and of all packages that it uses by path,
-//! such as the SDK; build results are not watched.
+//! `cargo metadata` tells us the package's name and its target folder, so a plugin in its own
+//! folder and a plugin in a workspace work the same way. The watched sources are those of the
+//! package and of all packages that it uses by path, such as the SDK; build results are not
+//! watched.
 
 use crate::artefact::{Built, failed, place};
 use crate::shell::{self, Failure, Result};
@@ -13,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The most source files that we look at. More are probably an error, such as a package in a home directory.
+/// The most source files that we look at. More are probably an error, such as a package in a home
+/// directory.
 const MOST_FILES: usize = 5000;
 /// Folders that contain no sources.
 const NO_SOURCES: [&str; 2] = ["target", "node_modules"];
@@ -31,11 +34,13 @@ pub struct Project {
     module: PathBuf,
 }
 
-/// Path, modification time and size of each source file. A different fingerprint means that a file was saved.
+/// Path, modification time and size of each source file. A different fingerprint means that a file
+/// was saved.
 pub type Fingerprint = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
 impl Project {
-    /// Reads the plugin in this folder. If its crates are not on this machine yet, cargo fetches them.
+    /// Reads the plugin in this folder. If its crates are not on this machine yet, cargo fetches
+    /// them.
     pub fn find(folder: &Path) -> Result<Self> {
         let folder = folder.canonicalize().map_err(|error| failed("open", folder, &error))?;
         let manifest = folder.join("Cargo.toml");
@@ -75,7 +80,8 @@ impl Project {
             let says = "has no library that can be a plugin: write `[lib] crate-type = [\"cdylib\"]`";
             return Err(Failure::new(format!("{} {says}", manifest.display())));
         };
-        // This includes packages of the same workspace that the plugin does not use. At worst we build once too often.
+        // This includes packages of the same workspace that the plugin does not use. At worst we
+        // build once too often.
         let local = packages.iter().filter(|package| package.get("source").is_none_or(Value::is_null));
         let mut sources: Vec<PathBuf> =
             local.filter_map(path).filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
@@ -85,7 +91,8 @@ impl Project {
         Ok(Self { name, folder, sources, module })
     }
 
-    /// Builds the plugin and copies it to `NAME.wasm` in the folder `into`. Compiler output goes to the terminal.
+    /// Builds the plugin and copies it to `NAME.wasm` in the folder `into`. Compiler output goes to
+    /// the terminal.
     pub fn build(&self, toolchain: Toolchain, into: &Path) -> Result<Built> {
         let mut command = toolchain.build();
         // Missing crates were fetched by `find`, so a build needs no network.
@@ -94,7 +101,8 @@ impl Project {
         place(&self.name, &self.module, into)
     }
 
-    /// The current fingerprint of the sources. It may miss files that appear while it is taken; the next one has them.
+    /// The current fingerprint of the sources. It may miss files that appear while it is taken; the
+    /// next one has them.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut fingerprint = Fingerprint::new();
         let mut folders = self.sources.clone();
@@ -131,10 +139,11 @@ fn metadata(folder: &Path) -> Result<String> {
     }
 }
 
-/// Fetches the crates and reads the metadata again. `offline` is the error of the offline attempt; it is returned if
-/// fetching cannot help.
+/// Fetches the crates and reads the metadata again. `offline` is the error of the offline attempt;
+/// it is returned if fetching cannot help.
 fn fetched(folder: &Path, offline: &Failure) -> Result<String> {
-    // The error does not concern the network (an error in the manifest, for example): fetching does not help.
+    // The error does not concern the network (an error in the manifest, for example): fetching does
+    // not help.
     if !offline.to_string().contains("--offline") {
         return Err(Failure::new(offline.to_string()));
     }

@@ -1,7 +1,7 @@
 //! Runs other programs.
 //!
-//! An error names the command as a person would type it, so that it can be run again by hand. [`run`] sends the
-//! program's output to the terminal; [`output`] returns it.
+//! An error names the command as a person would type it, so that it can be run again by hand.
+//! [`run`] sends the program's output to the terminal; [`output`] returns it.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -1,9 +1,10 @@
 //! Finds a compiler for `wasm32-unknown-unknown`, the target of plugins.
 //!
-//! There are two ways. With rustup, we add the target to the compiler in use. If rustup's server cannot be reached, we use
-//! Debian's compiler: its packages contain the source of the standard library, and cargo builds that once. A compiler
-//! that is already installed is preferred. We say what we install before we install it. If we may not install anything,
-//! the error contains the commands to type.
+//! There are two ways. With rustup, we add the target to the compiler in use. If rustup's server
+//! cannot be reached, we use Debian's compiler: its packages contain the source of the standard
+//! library, and cargo builds that once. A compiler that is already installed is preferred. We say
+//! what we install before we install it. If we may not install anything, the error contains the
+//! commands to type.
 //!
 //! Both ways build the same plugins, so the author does not choose between them.
 
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The target of plugins. It has no operating system, so a plugin can do only what the host provides.
+/// The target of plugins. It has no operating system, so a plugin can do only what the host
+/// provides.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Debian's compiler and cargo, the source of the standard library, and the linker for WebAssembly.
@@ -24,8 +26,9 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
 const DEBIAN_LINKER: &str = "wasm-ld-19";
 
-/// How long `rustup target add` may take. The target is 20 MB, about two seconds on a good connection. If the network
-/// drops packets or is slow, the author gets the command to type instead of a longer wait.
+/// How long `rustup target add` may take. The target is 20 MB, about two seconds on a good
+/// connection. If the network drops packets or is slow, the author gets the command to type instead
+/// of a longer wait.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(20);
 /// How often we check whether rustup has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -57,7 +60,8 @@ impl Toolchain {
         Err(Failure::new(what_to_type()))
     }
 
-    /// A `cargo build --release` for the target, without the compiler settings of the caller's environment.
+    /// A `cargo build --release` for the target, without the compiler settings of the caller's
+    /// environment.
     pub fn build(self) -> Command {
         let mut command = match self {
             Self::Own => shell::cargo(),

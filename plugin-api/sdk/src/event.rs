@@ -20,8 +20,8 @@ pub trait OnReaction {
     fn on_reaction(&self, event: ReactionEvent) -> Result<Disposition, Failure>;
 }
 
-/// Someone joined the community or a group. On a channel without groups a contact joins with the first message,
-/// and rejoins with START or JOIN.
+/// Someone joined the community or a group. On a channel without groups a contact joins with the
+/// first message, and rejoins with START or JOIN.
 pub trait OnMemberJoined {
     /// Handles one member. `event.rejoined`: they had been a member before.
     fn on_member_joined(&self, event: MemberJoinedEvent) -> Result<Disposition, Failure>;
@@ -81,23 +81,25 @@ pub trait OnChannelChanged {
     fn on_channel_changed(&self, event: ChannelChangedEvent) -> Result<Disposition, Failure>;
 }
 
-/// A notification: a contact was created, renamed, edited or merged, changed their number or id, or changed
-/// their marketing preference.
+/// A notification: a contact was created, renamed, edited or merged, changed their number or id, or
+/// changed their marketing preference.
 pub trait OnContactChanged {
     /// Handles one notification. `event.contact` is the contact after the change.
     fn on_contact_changed(&self, event: ContactChangedEvent) -> Result<Disposition, Failure>;
 }
 
-/// A notification: a person's consent changed, by a word, a button, the platform's preference, a plugin or the
-/// operator.
+/// A notification: a person's consent changed, by a word, a button, the platform's preference, a
+/// plugin or the operator.
 pub trait OnConsentChanged {
     /// Handles one notification. `event.contact` is the contact after the change.
     fn on_consent_changed(&self, event: ConsentChangedEvent) -> Result<Disposition, Failure>;
 }
 
-/// A notification: a group was created, changed, suspended or deleted, or a request about a group was answered.
+/// A notification: a group was created, changed, suspended or deleted, or a request about a group
+/// was answered.
 pub trait OnGroupChanged {
-    /// Handles one notification. `event.request` is the id that a function of [`groups`](crate::groups) returned.
+    /// Handles one notification. `event.request` is the id that a function of
+    /// [`groups`](crate::groups) returned.
     fn on_group_changed(&self, event: GroupChangedEvent) -> Result<Disposition, Failure>;
 }
 
@@ -136,8 +138,8 @@ impl MessageEvent {
         }
     }
 
-    /// Whether the whole message is one of these words, regardless of capitalisation and surrounding
-    /// punctuation: `Rules!` is `rules`. The words must be in lower case.
+    /// Whether the whole message is one of these words, regardless of capitalisation and
+    /// surrounding punctuation: `Rules!` is `rules`. The words must be in lower case.
     pub fn is_word(&self, words: &[&str]) -> bool {
         let Some(text) = self.text() else { return false };
         // A command is short.
@@ -148,7 +150,8 @@ impl MessageEvent {
         words.iter().any(|known| word.chars().flat_map(char::to_lowercase).eq(known.chars()))
     }
 
-    /// Replies in the conversation of this message. The same as [`replies::send`](crate::replies::send).
+    /// Replies in the conversation of this message. The same as
+    /// [`replies::send`](crate::replies::send).
     pub fn reply(&self, message: impl Message) -> Result<MessageId, Refusal> {
         message.reply()
     }

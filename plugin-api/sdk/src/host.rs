@@ -1,5 +1,5 @@
-//! The capabilities as this crate calls them: in a plugin those of the daemon, in a native test those of
-//! [`testing`](crate::testing). Both have the same functions with the same types.
+//! The capabilities as this crate calls them: in a plugin those of the daemon, in a native test
+//! those of [`testing`](crate::testing). Both have the same functions with the same types.
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{

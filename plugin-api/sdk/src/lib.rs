@@ -1,40 +1,44 @@
 //! Write plugins for Beadle, the WhatsApp community daemon.
 //!
-//! A plugin is a struct. Its fields are its settings, it implements a trait for each event that it handles,
-//! and one line exports it. This is the complete plugin `echo`, which answers a text with the same text:
+//! A plugin is a struct. Its fields are its settings, it implements a trait for each event that it
+//! handles, and one line exports it. This is the complete plugin `echo`, which answers a text with
+//! the same text:
 //!
 //! ```
 #![doc = include_str!("../../../plugins/echo/src/lib.rs")]
 //! ```
 //!
-//! **Events.** [`plugin!`] lists the events of a plugin. It exports these, and gets these: there is no other
-//! list of subscriptions. A handler returns [`Disposition::Claimed`] if it answered,
-//! [`Disposition::Pass`] if the next plugin may, or a [`Failure`]. Its effects are carried out together and
-//! once, after it has returned `Ok`. If it fails, traps or exceeds a limit, none of them are.
+//! **Events.** [`plugin!`] lists the events of a plugin. It exports these, and gets these: there is
+//! no other list of subscriptions. A handler returns [`Disposition::Claimed`] if it answered,
+//! [`Disposition::Pass`] if the next plugin may, or a [`Failure`]. Its effects are carried out
+//! together and once, after it has returned `Ok`. If it fails, traps or exceeds a limit, none of
+//! them are.
 //!
-//! **Capabilities.** Each of the modules [`replies`], [`state`], [`timers`], [`messages`], [`media`],
-//! [`groups`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`], [`random`] and [`settings`] is a capability.
-//! Calling a function requests it; what is not called is not in the binary. A [`Refusal`] is a return value:
-//! check its `code` and do something else, or end the handling with `?`.
+//! **Capabilities.** Each of the modules [`replies`], [`state`], [`timers`], [`messages`],
+//! [`media`], [`groups`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`], [`random`]
+//! and [`settings`] is a capability. Calling a function requests it; what is not called is not in
+//! the binary. A [`Refusal`] is a return value: check its `code` and do something else, or end the
+//! handling with `?`.
 //!
-//! **State.** Handlers take `&self`. Instances are reused and destroyed as the host decides, so memory is
-//! only a cache. What must persist belongs in [`state`].
+//! **State.** Handlers take `&self`. Instances are reused and destroyed as the host decides, so
+//! memory is only a cache. What must persist belongs in [`state`].
 //!
-//! **Settings.** A plugin with settings derives `serde::Deserialize` and `schemars::JsonSchema` for its
-//! struct and lists `Settings` first: `plugin!(Welcome: Settings, OnMessage)`. The operator's TOML is
-//! validated against that schema before the plugin runs. See [`settings`].
+//! **Settings.** A plugin with settings derives `serde::Deserialize` and `schemars::JsonSchema` for
+//! its struct and lists `Settings` first: `plugin!(Welcome: Settings, OnMessage)`. The operator's
+//! TOML is validated against that schema before the plugin runs. See [`settings`].
 //!
-//! **Privacy.** What a plugin keeps about people in state of its own is exported and erased by [`privacy`].
+//! **Privacy.** What a plugin keeps about people in state of its own is exported and erased by
+//! [`privacy`].
 //!
 //! **Migration.** A change of the format of the state is a [`migration`].
 //!
 //! **Texts.** Placeholders and translations are in [`text`].
 //!
-//! **Tests.** Compiled for any other target than wasm, the capabilities are those of [`testing`], a small
-//! Beadle in memory, so that `cargo test` runs the same handlers.
+//! **Tests.** Compiled for any other target than wasm, the capabilities are those of [`testing`], a
+//! small Beadle in memory, so that `cargo test` runs the same handlers.
 //!
-//! A plugin has no files, sockets, threads or environment variables, and no other time and random numbers
-//! than those of [`clock`] and [`random`].
+//! A plugin has no files, sockets, threads or environment variables, and no other time and random
+//! numbers than those of [`clock`] and [`random`].
 
 #[doc(hidden)]
 pub mod bindings;

@@ -1,5 +1,6 @@
-//! Messages to send: text, buttons and list here, all other kinds in `rich`. Lengths are WhatsApp's, in
-//! characters; the host checks them and refuses with `too-long`, `too-many` or `empty-field`.
+//! Messages to send: text, buttons and list here, all other kinds in `rich`. Lengths are
+//! WhatsApp's, in characters; the host checks them and refuses with `too-long`, `too-many` or
+//! `empty-field`.
 
 use crate::host::{messages, replies};
 use crate::types::{MessageId, Refusal};
@@ -13,13 +14,15 @@ pub use crate::bindings::imports::outgoing::{
     TemplateHeader, Text, VoiceCall,
 };
 
-/// A message: a `&str`, `String`, [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`], ….
+/// A message: a `&str`, `String`, [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`],
+/// ….
 ///
 /// A trait and not an enum, so that a plugin's binary contains, and requests, only what it sends.
 pub trait Message {
     /// Sends it in the conversation of the event that is being handled.
     fn reply(self) -> Result<MessageId, Refusal>;
-    /// Sends it to a contact (on this channel, or the one on which they wrote last) or a conversation.
+    /// Sends it to a contact (on this channel, or the one on which they wrote last) or a
+    /// conversation.
     fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal>;
 }
 
@@ -130,8 +133,8 @@ impl Buttons {
 }
 
 impl List {
-    /// A body of 1 to 4096 characters and the label of the button that opens the list, 1 to 20; add 1 to 10
-    /// rows.
+    /// A body of 1 to 4096 characters and the label of the button that opens the list, 1 to 20; add
+    /// 1 to 10 rows.
     pub fn new(body: impl Into<String>, button: impl Into<String>) -> Self {
         Self { header: None, body: body.into(), footer: None, button: button.into(), sections: Vec::new(), quote: None }
     }

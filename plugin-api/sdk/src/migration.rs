@@ -1,9 +1,10 @@
 //! Migration of the plugin's state from the format of an earlier revision.
 //!
-//! A plugin that changes the format of its state numbers the formats, and says how to convert a page of an
-//! earlier one. Beadle copies the state and passes it page by page to [`Migration::migrate`]: first as a
-//! trial whose result is discarded, then again with the plugin paused. The migrated copy and the new
-//! revision take over together. If a page fails, the earlier revision continues with its state unchanged.
+//! A plugin that changes the format of its state numbers the formats, and says how to convert a
+//! page of an earlier one. Beadle copies the state and passes it page by page to
+//! [`Migration::migrate`]: first as a trial whose result is discarded, then again with the plugin
+//! paused. The migrated copy and the new revision take over together. If a page fails, the earlier
+//! revision continues with its state unchanged.
 //!
 //! A plugin that kept a plain number, and now also keeps the time of the last count:
 //!
@@ -51,7 +52,8 @@
 //! # }
 //! ```
 //!
-//! Later versions keep the conversions of earlier ones: `page.from_version` is the format of the page.
+//! Later versions keep the conversions of earlier ones: `page.from_version` is the format of the
+//! page.
 
 use crate::types::Failure;
 use serde::de::DeserializeOwned;
@@ -60,13 +62,13 @@ pub use crate::bindings::migration::exports::beadle::plugin::migration::{Entry, 
 
 /// A plugin that can migrate its state. Listed in [`plugin!`](crate::plugin) with the events.
 pub trait Migration {
-    /// The version of the state that this revision reads and writes: 1 or higher, incremented with every
-    /// change of format.
+    /// The version of the state that this revision reads and writes: 1 or higher, incremented with
+    /// every change of format.
     const VERSION: u32;
 
-    /// Converts one page. Write changes with [`state`](crate::state), in any scope; entries that are not
-    /// written stay unchanged. `settings`, `clock`, `random` and `log` are available, other capabilities
-    /// refuse. Each page has the limits of an event.
+    /// Converts one page. Write changes with [`state`](crate::state), in any scope; entries that
+    /// are not written stay unchanged. `settings`, `clock`, `random` and `log` are available, other
+    /// capabilities refuse. Each page has the limits of an event.
     fn migrate(&self, page: Page) -> Result<Next, Failure>;
 }
 

@@ -1,5 +1,6 @@
-//! What the plugin keeps about people in places that Beadle cannot assign to a person: state of the scope
-//! `Plugin`. State of a contact and of a conversation is exported and erased by Beadle itself.
+//! What the plugin keeps about people in places that Beadle cannot assign to a person: state of the
+//! scope `Plugin`. State of a contact and of a conversation is exported and erased by Beadle
+//! itself.
 //!
 //! A plugin that keeps a list of guests in one value:
 //!
@@ -51,20 +52,21 @@ use serde_json::Value;
 /// A person, by every id under which the plugin may keep something.
 pub use crate::bindings::privacy::exports::beadle::plugin::privacy::Person;
 
-/// A plugin that can export and erase what it keeps about a person. Listed in [`plugin!`](crate::plugin) with the
-/// events.
+/// A plugin that can export and erase what it keeps about a person. Listed in
+/// [`plugin!`](crate::plugin) with the events.
 pub trait Privacy {
     /// What the plugin keeps about the person, as JSON that people can read. Effects are discarded.
     fn export_contact(&self, person: Person) -> Result<Value, Failure>;
 
-    /// Deletes what the plugin keeps about the person. Repeated until it succeeds, and the erasure is not complete
-    /// before it does. Nothing can be sent to the person any more. There may be nothing left to delete.
+    /// Deletes what the plugin keeps about the person. Repeated until it succeeds, and the erasure
+    /// is not complete before it does. Nothing can be sent to the person any more. There may be
+    /// nothing left to delete.
     fn erase_contact(&self, person: Person) -> Result<(), Failure>;
 }
 
 impl Person {
-    /// Whether this is an id of the person: of the contact, of a contact that was merged into it, or of a
-    /// conversation with them.
+    /// Whether this is an id of the person: of the contact, of a contact that was merged into it,
+    /// or of a conversation with them.
     pub fn is(&self, id: &str) -> bool {
         self.contact == id || self.merged.iter().chain(&self.conversations).any(|known| known == id)
     }

@@ -1,5 +1,5 @@
-//! Conversions of refusals and JSON errors into failures, so that `?` ends a handling, and of people and
-//! conversations into scopes.
+//! Conversions of refusals and JSON errors into failures, so that `?` ends a handling, and of
+//! people and conversations into scopes.
 
 use crate::types::{Contact, Conversation, Failure, Refusal, Scope};
 
@@ -9,7 +9,8 @@ impl Refusal {
     }
 }
 
-/// A refusal that the handler does not treat would be the same in the next attempt, so the plugin gives up.
+/// A refusal that the handler does not treat would be the same in the next attempt, so the plugin
+/// gives up.
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let mut reason = refusal.message;

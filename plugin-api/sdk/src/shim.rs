@@ -1,4 +1,5 @@
-//! Connects the generated exports with the author's traits. Used only by [`plugin!`](crate::plugin).
+//! Connects the generated exports with the author's traits. Used only by
+//! [`plugin!`](crate::plugin).
 
 use crate::bindings as b;
 use crate::event::{
@@ -96,10 +97,11 @@ handler!(on_echo, OnEcho, EchoEvent);
 /// Exports a struct as a plugin: `plugin!(Echo: OnMessage);`
 ///
 /// The list names the events, each a trait that the struct implements, and `Migration` if it has a
-/// [`migration`](crate::migration) of its state, and `Privacy` if it exports and erases what it keeps about people
-/// ([`privacy`](crate::privacy)). The struct is created by its `Default`; or, if `Settings` is
-/// listed first, deserialised from the operator's settings, whose schema `schemars` provides:
-/// `plugin!(Welcome: Settings, OnMessage, OnMemberJoined);`. Version and summary are those of `Cargo.toml`.
+/// [`migration`](crate::migration) of its state, and `Privacy` if it exports and erases what it
+/// keeps about people ([`privacy`](crate::privacy)). The struct is created by its `Default`; or, if
+/// `Settings` is listed first, deserialised from the operator's settings, whose schema `schemars`
+/// provides: `plugin!(Welcome: Settings, OnMessage, OnMemberJoined);`. Version and summary are
+/// those of `Cargo.toml`.
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ident: Settings, $($event:ident),+ $(,)?) => {

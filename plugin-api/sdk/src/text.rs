@@ -1,8 +1,8 @@
 //! Texts with placeholders, in several languages.
 //!
-//! [`fill`] replaces placeholders in a text that an operator or an author wrote. [`Translations`] holds a
-//! plugin's built-in texts by language; together with the operator's own texts it selects the ones for a
-//! contact. [`for_contact`] selects from a map by language.
+//! [`fill`] replaces placeholders in a text that an operator or an author wrote. [`Translations`]
+//! holds a plugin's built-in texts by language; together with the operator's own texts it selects
+//! the ones for a contact. [`for_contact`] selects from a map by language.
 //!
 //! ```
 //! use beadle_plugin::text::{Translations, fill};
@@ -40,7 +40,8 @@ use std::collections::BTreeMap;
 /// - `{name|there}` becomes `there` if that value is empty.
 /// - White space around the key is written only together with a value: `Hello{ name|}!` becomes
 ///   `Hello Ana!` or `Hello!`.
-/// - A placeholder whose key is unknown (`value` returns `None`), and a `{` without `}`, stay as they are.
+/// - A placeholder whose key is unknown (`value` returns `None`), and a `{` without `}`, stay as
+///   they are.
 pub fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> String {
     let mut output = String::with_capacity(text.len());
     let mut rest = text;
@@ -67,8 +68,8 @@ pub fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Str
     output
 }
 
-/// The entry of a map by language for a contact: for their language tag (`pt-BR`), else for its language
-/// (`pt`), else for `default`. None if there is none of them.
+/// The entry of a map by language for a contact: for their language tag (`pt-BR`), else for its
+/// language (`pt`), else for `default`. None if there is none of them.
 pub fn for_contact<'m, V>(by_language: &'m BTreeMap<String, V>, contact: &Contact, default: &str) -> Option<&'m V> {
     candidates(contact, default).find_map(|language| by_language.get(language))
 }
@@ -95,8 +96,8 @@ impl<T> Translations<T> {
         Self(languages)
     }
 
-    /// The texts for a contact: in their language if it is built in or among the operator's `own` texts, else
-    /// in `default`, else in the first language.
+    /// The texts for a contact: in their language if it is built in or among the operator's `own`
+    /// texts, else in `default`, else in the first language.
     pub fn select<'s, O>(
         &'s self,
         contact: &Contact,

@@ -1,9 +1,9 @@
-//! Sends updates, written by people as files or in the settings, to every member as an individual message, when
-//! a schedule fires.
+//! Sends updates, written by people as files or in the settings, to every member as an individual
+//! message, when a schedule fires.
 //!
-//! No one gets an update twice, even after a crash. Members whose window is closed are notified by a template, if the
-//! settings name one; the others are listed with the reason. Both get the latest update when they write next. A run sends
-//! step by step, so that it does not delay answers.
+//! No one gets an update twice, even after a crash. Members whose window is closed are notified by
+//! a template, if the settings name one; the others are listed with the reason. Both get the latest
+//! update when they write next. A run sends step by step, so that it does not delay answers.
 
 mod language;
 mod run;
@@ -177,8 +177,8 @@ fn has_got(contact: &Contact, key: &str) -> Result<bool, Refusal> {
 }
 
 impl Updates {
-    /// The update that has been waiting longest: released (or not yet, for a preview), not expired, and not sent
-    /// before (in that zone).
+    /// The update that has been waiting longest: released (or not yet, for a preview), not expired,
+    /// and not sent before (in that zone).
     fn next<'a>(
         &self,
         updates: impl Iterator<Item = &'a Update>,
@@ -253,8 +253,8 @@ impl Updates {
         Ok(all)
     }
 
-    /// Sends an update to a member; if their window is closed, the template that notifies them of it. Returns whether it was
-    /// the template.
+    /// Sends an update to a member; if their window is closed, the template that notifies them of
+    /// it. Returns whether it was the template.
     fn send(&self, contact: &Contact, text: &str, key: &str) -> Result<bool, Refusal> {
         match (messages::send(&contact.id, text), &self.template) {
             (Ok(message), _) => state::set(contact, &received(key), &message).map(|()| false),

@@ -1,7 +1,8 @@
 //! The run of an update through all members, step by step.
 //!
-//! Each step is one event, so its messages, the entry of each member who got the update, and the progress are
-//! committed together or not at all. So no one gets an update twice, even after a crash.
+//! Each step is one event, so its messages, the entry of each member who got the update, and the
+//! progress are committed together or not at all. So no one gets an update twice, even after a
+//! crash.
 
 use beadle_plugin::TimestampMs;
 use beadle_plugin::prelude::*;
@@ -15,7 +16,8 @@ pub struct Run {
     pub update: String,
     /// Identifies the update and its edition; each member gets it at most once.
     pub key: String,
-    /// Only for members who live in this zone. Members whose zone is unknown belong to the first run.
+    /// Only for members who live in this zone. Members whose zone is unknown belong to the first
+    /// run.
     pub zone: Option<String>,
     pub started_at: TimestampMs,
     /// The last contact that was checked.
@@ -52,8 +54,8 @@ pub fn received(key: &str) -> String {
     format!("received/{key}")
 }
 
-/// The key of a member's entry that they were notified of an update by a template, and have not got it. Its value is the
-/// message.
+/// The key of a member's entry that they were notified of an update by a template, and have not got
+/// it. Its value is the message.
 pub fn announced(key: &str) -> String {
     format!("announced/{key}")
 }

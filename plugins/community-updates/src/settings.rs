@@ -1,4 +1,5 @@
-//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md has examples.
+//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md
+//! has examples.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,7 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Updates {
-    /// The language for members whose language is unknown, or in whose language an update does not exist.
+    /// The language for members whose language is unknown, or in whose language an update does not
+    /// exist.
     #[schemars(length(min = 2, max = 8))]
     pub language: String,
     /// The time zone of `release_at` and `expires_at` (IANA).
@@ -20,7 +22,8 @@ pub struct Updates {
     /// The time between two steps in seconds.
     #[schemars(range(max = 3600))]
     pub pause_seconds: u64,
-    /// A template with one variable, the first line of the update: sent to members whose window is closed.
+    /// A template with one variable, the first line of the update: sent to members whose window is
+    /// closed.
     #[schemars(length(min = 1, max = 512))]
     pub template: Option<String>,
     /// The topic of that template, if it is a marketing template.

@@ -72,7 +72,8 @@ impl Update {
     }
 }
 
-/// The first line of a text, as the parameter of a template: without formatting, and with single spaces.
+/// The first line of a text, as the parameter of a template: without formatting, and with single
+/// spaces.
 pub fn first_line(text: &str) -> String {
     const MAX_CHARACTERS: usize = 200;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -123,7 +124,8 @@ pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Update>, Vec<String>)
     Ok((updates, problems))
 }
 
-/// Name and language of a file: `party.nl` is `party` in Dutch. Without a language it is the default one.
+/// Name and language of a file: `party.nl` is `party` in Dutch. Without a language it is the
+/// default one.
 fn name_and_language(stem: &str, settings: &Updates) -> (String, String) {
     match stem.rsplit_once('.') {
         Some((name, language)) if language.len() == 2 && language.chars().all(|c| c.is_ascii_lowercase()) => {
@@ -192,7 +194,8 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Converts Markdown to WhatsApp's formatting: headings and `**bold**` become `*bold*`, links follow their text.
+/// Converts Markdown to WhatsApp's formatting: headings and `**bold**` become `*bold*`, links
+/// follow their text.
 fn whatsapp(markdown: &str) -> String {
     let mut lines = Vec::new();
     for line in markdown.trim().lines() {

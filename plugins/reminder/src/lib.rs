@@ -1,9 +1,10 @@
-//! Nudges people before their 24-hour window closes if something is unanswered: a message of theirs, or a
-//! question to them. There is no other reason to nudge.
+//! Nudges people before their 24-hour window closes if something is unanswered: a message of
+//! theirs, or a question to them. There is no other reason to nudge.
 //!
-//! It observes (`stage = "observe"`): the endings of events show what is open. It decides when a window is about
-//! to close, before quiet hours if the window would close in them, and when a schedule starts a round. Each
-//! decision has a name, which is logged, counted, and kept with the conversation.
+//! It observes (`stage = "observe"`): the endings of events show what is open. It decides when a
+//! window is about to close, before quiet hours if the window would close in them, and when a
+//! schedule starts a round. Each decision has a name, which is logged, counted, and kept with the
+//! conversation.
 
 mod language;
 mod open;
@@ -44,7 +45,8 @@ impl OnMessage for Reminder {
 
 impl OnMemberJoined for Reminder {
     fn on_member_joined(&self, event: MemberJoinedEvent) -> Result<Disposition, Failure> {
-        // A greeting with a question leaves a question open. A missing greeting leaves nothing open.
+        // A greeting with a question leaves a question open. A missing greeting leaves nothing
+        // open.
         let asked = event.info.ending.as_ref().is_some_and(|ending| ending.outcome == "asked");
         if !asked {
             return Ok(Disposition::Pass);
@@ -160,8 +162,8 @@ impl Reminder {
         let before = Open::load(conversation)?;
         let mut open = before.clone();
         open.update(outcome, happened_at, clock::now());
-        // Most messages change nothing here and must not cost a write. While something is open, every message moves
-        // the end of the window.
+        // Most messages change nothing here and must not cost a write. While something is open,
+        // every message moves the end of the window.
         if open != before || open.is_open() {
             open.save(conversation)?;
         }
@@ -215,8 +217,8 @@ impl Reminder {
         Ok(if decision == "nudged" { Disposition::Claimed } else { Disposition::Pass })
     }
 
-    /// When to decide about a window whose lead time starts in quiet hours: shortly before they start. None if it
-    /// does not.
+    /// When to decide about a window whose lead time starts in quiet hours: shortly before they
+    /// start. None if it does not.
     fn evening(&self, contact: &Contact, closes_at: TimestampMs) -> Result<Option<TimestampMs>, Refusal> {
         let lead = i64::try_from(self.before.duration().as_millis()).unwrap_or(DAY_MS);
         let acts_at = closes_at - lead;

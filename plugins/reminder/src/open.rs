@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 const KEY: &str = "open";
 /// The prefix of keys in the plugin's scope: open conversations, with the end of their window.
 pub const WAITING: &str = "waiting/";
-/// The timer of an open conversation. A round moves it to now; otherwise it is cancelled when the window closes.
+/// The timer of an open conversation. A round moves it to now; otherwise it is cancelled when the
+/// window closes.
 pub const ROUND: &str = "round";
-/// The time after the end of the window for which that timer is set: the event of the end may be late.
+/// The time after the end of the window for which that timer is set: the event of the end may be
+/// late.
 const AFTER_END_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What is open, and the last decision about it.

@@ -1,4 +1,5 @@
-//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md has examples.
+//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md
+//! has examples.
 
 use beadle_plugin::settings::Span;
 use schemars::JsonSchema;
@@ -21,7 +22,8 @@ pub struct Reminder {
     /// The time zone for people whose own is unknown (IANA, such as `Europe/Amsterdam`).
     #[schemars(length(min = 1, max = 64))]
     pub timezone: String,
-    /// If this long before the end of a window it is in quiet hours, the nudge is sent before they start.
+    /// If this long before the end of a window it is in quiet hours, the nudge is sent before they
+    /// start.
     pub before: Span,
     /// The maximum number of nudges per person in seven days.
     #[schemars(range(min = 1, max = 7))]
@@ -30,7 +32,8 @@ pub struct Reminder {
     pub texts: BTreeMap<String, Texts>,
 }
 
-/// Texts in one language. Omitted texts are the built-in ones. `{name|there}` becomes the first name, or `there`.
+/// Texts in one language. Omitted texts are the built-in ones. `{name|there}` becomes the first
+/// name, or `there`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Texts {

@@ -1,7 +1,7 @@
 //! The built-in texts in five languages.
 //!
-//! The fallbacks of `{brand|…}` and `{name|…}` are part of each text, because they inflect differently in
-//! each language.
+//! The fallbacks of `{brand|…}` and `{name|…}` are part of each text, because they inflect
+//! differently in each language.
 
 use beadle_plugin::text::Translations;
 

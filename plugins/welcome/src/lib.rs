@@ -1,11 +1,12 @@
 //! Greets new members, shows the rules, and asks them to agree.
 //!
-//! Greeting, rules and button are one message, because every message costs money. A member is greeted once. A
-//! returning member is welcomed back, and asked only for what they have not agreed to. Nothing is sent outside
-//! the window: what could not be sent waits for the next message of that person. Reminders are timers.
+//! Greeting, rules and button are one message, because every message costs money. A member is
+//! greeted once. A returning member is welcomed back, and asked only for what they have not agreed
+//! to. Nothing is sent outside the window: what could not be sent waits for the next message of
+//! that person. Reminders are timers.
 //!
-//! It claims taps on its button and the commands RULES and ABOUT. It passes every other message, even one on
-//! which it sent a greeting, so that another plugin can answer a first question.
+//! It claims taps on its button and the commands RULES and ABOUT. It passes every other message,
+//! even one on which it sent a greeting, so that another plugin can answer a first question.
 
 mod language;
 mod progress;
@@ -94,7 +95,8 @@ impl OnMessage for Welcome {
             None
         };
         let Some(mut progress) = known else {
-            // A member from before this plugin was installed: not greeted, but commands are answered.
+            // A member from before this plugin was installed: not greeted, but commands are
+            // answered.
             return command.map_or(Ok(Disposition::Pass), |command| self.answer(contact, Progress::default(), command));
         };
         let before = progress;
@@ -146,7 +148,8 @@ enum Command {
 }
 
 impl Welcome {
-    /// Greets, with rules and button if an agreement is needed. False if the window is closed: the greeting waits.
+    /// Greets, with rules and button if an agreement is needed. False if the window is closed: the
+    /// greeting waits.
     fn greet(&self, contact: &Contact, progress: &mut Progress) -> Result<bool, Failure> {
         let speech = self.speech(contact);
         let greeting = speech.greeting(progress.rejoined);
@@ -227,8 +230,8 @@ impl Welcome {
         self.ask(contact, &speech, speech.reminder(), progress, step)
     }
 
-    /// Sends an introduction, the rules and the button, and sets the timer for the next step. False if the window
-    /// is closed; then nothing has changed.
+    /// Sends an introduction, the rules and the button, and sets the timer for the next step. False
+    /// if the window is closed; then nothing has changed.
     fn ask(
         &self,
         contact: &Contact,

@@ -1,5 +1,5 @@
-//! The progress of a member: waiting → greeted, or rules sent → acknowledged, or reminded and finally timed
-//! out. One value in the scope of the contact, so that it is erased with the person.
+//! The progress of a member: waiting → greeted, or rules sent → acknowledged, or reminded and
+//! finally timed out. One value in the scope of the contact, so that it is erased with the person.
 
 use beadle_plugin::TimestampMs;
 use beadle_plugin::prelude::*;

@@ -1,4 +1,5 @@
-//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md has examples.
+//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md
+//! has examples.
 
 use beadle_plugin::settings::Span;
 use schemars::JsonSchema;
@@ -15,33 +16,36 @@ pub struct Welcome {
     /// What the community is for, in one sentence.
     #[schemars(length(max = 400))]
     pub purpose: String,
-    /// A summary of the rules. If neither `rules` nor `rules_link` is set, members are not asked to agree.
+    /// A summary of the rules. If neither `rules` nor `rules_link` is set, members are not asked to
+    /// agree.
     #[schemars(length(max = 2000))]
     pub rules: String,
     /// The URL of the complete rules.
     #[schemars(length(max = 400))]
     pub rules_link: String,
-    /// The version of the rules. Increment it when they change: members who agreed to an earlier version are asked again
-    /// with their next message.
+    /// The version of the rules. Increment it when they change: members who agreed to an earlier
+    /// version are asked again with their next message.
     #[schemars(range(min = 1))]
     pub rules_version: u32,
     /// The language for members whose language is unknown or not available.
     #[schemars(length(min = 2, max = 8))]
     pub language: String,
-    /// How long to wait for an agreement before a reminder is sent. Keep it below 24 hours: outside the window a reminder
-    /// waits until the member writes.
+    /// How long to wait for an agreement before a reminder is sent. Keep it below 24 hours: outside
+    /// the window a reminder waits until the member writes.
     pub remind_after: Span,
     /// The maximum number of reminders.
     #[schemars(range(max = 5))]
     pub reminders: u32,
     /// How long after the last request it counts as timed out.
     pub time_out_after: Span,
-    /// Your own texts by language. `en`, `nl`, `de`, `pt` and `et` are built in; you can add others.
+    /// Your own texts by language. `en`, `nl`, `de`, `pt` and `et` are built in; you can add
+    /// others.
     pub texts: BTreeMap<String, Texts>,
 }
 
-/// Texts in one language. Omitted texts are the built-in ones. `{name}`, `{brand}` and `{purpose}` are replaced, except
-/// in button and footer; `{name|there}` becomes `there` if the name is unknown.
+/// Texts in one language. Omitted texts are the built-in ones. `{name}`, `{brand}` and `{purpose}`
+/// are replaced, except in button and footer; `{name|there}` becomes `there` if the name is
+/// unknown.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Texts {

@@ -1,4 +1,5 @@
-//! Changes that the platform makes: template reviews, restrictions, limits, marketing preferences; and arbitrary webhooks.
+//! Changes that the platform makes: template reviews, restrictions, limits, marketing preferences;
+//! and arbitrary webhooks.
 
 use super::answer::{Answer, ControlError, person_no};
 use crate::account::{Restriction, UPGRADE_MS, currency};

@@ -1,4 +1,5 @@
-//! Responses of the control API, and the lookup of people and groups by name. Shared by its endpoints.
+//! Responses of the control API, and the lookup of people and groups by name. Shared by its
+//! endpoints.
 
 use crate::groups::GroupNo;
 use crate::hub::World;

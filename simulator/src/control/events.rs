@@ -1,4 +1,5 @@
-//! Server-Sent Events for the chat page: the state of messages, people and groups whenever it changes.
+//! Server-Sent Events for the chat page: the state of messages, people and groups whenever it
+//! changes.
 
 use crate::hub::Hub;
 use axum::extract::State;

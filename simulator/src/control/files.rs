@@ -17,7 +17,8 @@ pub(super) struct UploadQuery {
     filename: Option<String>,
 }
 
-/// Stores a file: the body, with its `Content-Type`. Returns its id and the message type that it is for.
+/// Stores a file: the body, with its `Content-Type`. Returns its id and the message type that it is
+/// for.
 pub(super) async fn add(
     State(hub): State<Arc<Hub>>,
     Query(query): Query<UploadQuery>,

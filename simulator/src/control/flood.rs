@@ -37,8 +37,8 @@ fn hello() -> String {
     "hello".to_owned()
 }
 
-/// Starts a flood and returns immediately. `GET /control/messages?limit=0` counts its messages, `GET /control/idle` those in
-/// flight.
+/// Starts a flood and returns immediately. `GET /control/messages?limit=0` counts its messages,
+/// `GET /control/idle` those in flight.
 pub(super) async fn start(State(hub): State<Arc<Hub>>, body: Result<Json<Flood>, JsonRejection>) -> Answer {
     let Json(flood) = body?;
     if flood.people == 0 || !flood.rate.is_finite() || flood.rate < 0.0 {

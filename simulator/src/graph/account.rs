@@ -1,4 +1,5 @@
-//! The app, the business account and the number: subscriptions, attributes, the profile, and blocked users.
+//! The app, the business account and the number: subscriptions, attributes, the profile, and
+//! blocked users.
 
 use super::call::{Call, CallResult, only, page};
 use crate::delivery::handshake;

@@ -1,5 +1,5 @@
-//! A request to the Graph API and its response: parsing, authorisation, paging, errors, logging and injected faults. Shared
-//! by all endpoints.
+//! A request to the Graph API and its response: parsing, authorisation, paging, errors, logging and
+//! injected faults. Shared by all endpoints.
 
 use crate::connection::ConnectionHandle;
 use crate::faults::SendFault;
@@ -122,8 +122,8 @@ impl Call<'_> {
     }
 }
 
-/// A body as JSON. It may be form-encoded, with JSON in the values of nested members. Members that are null count as
-/// missing, as the platform treats them.
+/// A body as JSON. It may be form-encoded, with JSON in the values of nested members. Members that
+/// are null count as missing, as the platform treats them.
 pub(super) fn parse_body(headers: &HeaderMap, body: &[u8]) -> CallResult {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut value = if content_type.starts_with("application/x-www-form-urlencoded") {

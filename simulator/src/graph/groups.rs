@@ -1,5 +1,5 @@
-//! Groups (docs/whatsapp.md#group-endpoints). A change is checked and answered immediately with a request id, and performed
-//! later by a scheduled action.
+//! Groups (docs/whatsapp.md#group-endpoints). A change is checked and answered immediately with a
+//! request id, and performed later by a scheduled action.
 
 use super::call::{Call, CallResult, Upload, page};
 use crate::action::{GroupOperation, ScheduledAction};

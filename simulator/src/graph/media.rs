@@ -1,4 +1,5 @@
-//! Media: upload, lookup, download and deletion; and resumable uploads, which the examples of templates need.
+//! Media: upload, lookup, download and deletion; and resumable uploads, which the examples of
+//! templates need.
 
 use super::call::{Call, CallResult};
 use crate::hub::Hub;

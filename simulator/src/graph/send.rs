@@ -1,7 +1,8 @@
 //! `POST /{version}/{phone_number_id}/messages`: messages of the business.
 //!
-//! Checks are in the platform's order, as far as it is known: token, path, form, account, rates, template, window. Faults
-//! affect requests that could be parsed, before or after the message is accepted.
+//! Checks are in the platform's order, as far as it is known: token, path, form, account, rates,
+//! template, window. Faults affect requests that could be parsed, before or after the message is
+//! accepted.
 
 use super::call::{Reply, authorise, finish, parse_body};
 use crate::action::ScheduledAction;
@@ -161,7 +162,8 @@ fn accept(
     }
     enforce_rates(world, found, now_ms)?;
     let Some(no) = found else {
-        // The number does not exist: the message is accepted and not delivered. It belongs to no chat, so it is not stored.
+        // The number does not exist: the message is accepted and not delivered. It belongs to no
+        // chat, so it is not stored.
         let id = hub.ids.message(input, false);
         fail_undeliverable(hub, world, request, &id, input, now_ms);
         return Ok((
@@ -206,7 +208,8 @@ fn later(refusal: &Refusal) -> LaterFailure {
     (refusal.code, refusal.details.clone())
 }
 
-/// A message to a number reveals it, and a reply to a person who came from an ad opens the free entry point.
+/// A message to a number reveals it, and a reply to a person who came from an ad opens the free
+/// entry point.
 fn after_accept(world: &mut World, no: PersonNo, by_number: bool, now_ms: i64) {
     let free_ms = i64::from(world.faults.entry_point_hours) * 3_600_000;
     let Some(person) = world.people.get_mut(no) else { return };
@@ -219,7 +222,8 @@ fn after_accept(world: &mut World, no: PersonNo, by_number: bool, now_ms: i64) {
     }
 }
 
-/// Refuses marketing messages to people who opted out, to US numbers, and under the fault `marketing_capped`.
+/// Refuses marketing messages to people who opted out, to US numbers, and under the fault
+/// `marketing_capped`.
 fn marketing_refusal(world: &mut World, no: PersonNo, plan: &Plan) -> Option<Refusal> {
     if plan.category != "marketing" || world.faults.marketing == WindowRule::Off {
         return None;

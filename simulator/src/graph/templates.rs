@@ -1,4 +1,5 @@
-//! Template management: `/{WABA_ID}/message_templates` and `/{TEMPLATE_ID}` (docs/whatsapp.md#templates).
+//! Template management: `/{WABA_ID}/message_templates` and `/{TEMPLATE_ID}`
+//! (docs/whatsapp.md#templates).
 
 use super::call::{Call, CallResult, only, page};
 use crate::action::ScheduledAction;
@@ -144,7 +145,8 @@ fn edit(call: &Call<'_>, now_ms: i64) -> CallResult {
     Ok(json!({"success": true, "id": call.id, "name": name, "category": category}))
 }
 
-/// The library template that invites to a group. It must be copied unchanged to remain a utility template.
+/// The library template that invites to a group. It must be copied unchanged to remain a utility
+/// template.
 const INVITATION: &str = "group_invite_link";
 const INVITATION_BODY: &str = "You are invited to join the group {{1}}.";
 const INVITATION_EXAMPLE: &str = "Harbour Street";

@@ -110,7 +110,8 @@ fn check_component(component: &Value, category: &str, named: bool) -> Result<Val
     Ok(kept)
 }
 
-/// Adds the platform's fixed text to a component of an authentication template. Its only variable is the code.
+/// Adds the platform's fixed text to a component of an authentication template. Its only variable
+/// is the code.
 fn with_fixed_text(mut component: Value) -> Value {
     let minutes = component.get("code_expiration_minutes").and_then(Value::as_u64);
     let with_recommendation = component.get("add_security_recommendation").and_then(Value::as_bool).unwrap_or_default();

@@ -14,12 +14,14 @@ pub(crate) fn category_of(template: Option<&Template>) -> &'static str {
     }
 }
 
-/// Whether a template can be sent only to a phone number. Authentication templates cannot be sent to user ids.
+/// Whether a template can be sent only to a phone number. Authentication templates cannot be sent
+/// to user ids.
 pub(crate) fn needs_phone(template: &Template) -> bool {
     template.category == "AUTHENTICATION"
 }
 
-/// Checks the components of a message, and returns the filled template: `{header, body, footer, buttons}`.
+/// Checks the components of a message, and returns the filled template:
+/// `{header, body, footer, buttons}`.
 pub(crate) fn fill(template: &Template, components: Option<&Value>) -> Result<Value, Refusal> {
     match template.status {
         Status::Approved => {}

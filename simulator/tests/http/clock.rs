@@ -9,8 +9,8 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A follower with tasks due at these times. It is busy when it is queried about a revision for the first time. Returns its
-/// URL, and the revisions that it was queried about.
+/// A follower with tasks due at these times. It is busy when it is queried about a revision for the
+/// first time. Returns its URL, and the revisions that it was queried about.
 async fn follower(due: &'static [i64]) -> (String, Arc<Mutex<Vec<u64>>>) {
     let queried: Arc<Mutex<Vec<u64>>> = Arc::default();
     let (revisions, due) = (Arc::clone(&queried), Arc::new(Mutex::new(due.iter())));
@@ -35,7 +35,8 @@ async fn advance_stops_at_the_followers_due_times_until_it_is_idle() {
     env.get(&format!("clock?follower={url}")).await;
     let clock = env.control("clock", json!({"advance_ms": 10_000})).await;
     assert_eq!(clock["now_ms"], START_MS + 10_000);
-    // At the start, after one and after five seconds, and at the end; twice each, because it is busy at first.
+    // At the start, after one and after five seconds, and at the end; twice each, because it is
+    // busy at first.
     assert_eq!(*queried.lock(), [1, 1, 2, 2, 3, 3, 4, 4]);
 }
 

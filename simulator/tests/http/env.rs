@@ -1,4 +1,5 @@
-//! The test environment: a simulator on a free port, and a fake daemon that records webhooks and responds as the test says.
+//! The test environment: a simulator on a free port, and a fake daemon that records webhooks and
+//! responds as the test says.
 
 use axum::Router;
 use axum::body::Bytes;

@@ -1,4 +1,5 @@
-//! People with and without a visible number: their identities in webhooks, how to address them, and changed identities.
+//! People with and without a visible number: their identities in webhooks, how to address them, and
+//! changed identities.
 
 use crate::env::{ANA, TestEnv, code, text};
 use serde_json::{Value, json};

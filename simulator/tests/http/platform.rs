@@ -1,4 +1,5 @@
-//! The account: limits, marketing preferences, prices, tokens, restrictions, callbacks, Direct Send.
+//! The account: limits, marketing preferences, prices, tokens, restrictions, callbacks, Direct
+//! Send.
 
 use crate::env::{ANA, Daemon, NUMBER, TOKEN, TestEnv, code, text};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Requests as clients in use send them, or as Meta's pages forbid them, and the platform's answers (docs/whatsapp.md#bodies).
+//! Requests as clients in use send them, or as Meta's pages forbid them, and the platform's answers
+//! (docs/whatsapp.md#bodies).
 
 use crate::env::{ANA, NUMBER, TOKEN, TestEnv};
 use serde_json::{Value, json};

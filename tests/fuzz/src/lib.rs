@@ -1,7 +1,7 @@
 //! What each fuzz target does with its bytes. No input may make it panic, hang or exhaust memory.
 //!
-//! The configuration, the API's types and the command line's views are modules of the daemon's program, so they are included
-//! as source here.
+//! The configuration, the API's types and the command line's views are modules of the daemon's
+//! program, so they are included as source here.
 
 #[path = "../../../daemon/beadle/src/api/mod.rs"]
 mod api;
@@ -158,7 +158,8 @@ pub fn plugin_file(data: &[u8]) {
     let _ = beadle_sandbox::subscriptions(data);
 }
 
-/// A stored event or message, or a response of the daemon, as text for a person: its kind on the first line, then JSON.
+/// A stored event or message, or a response of the daemon, as text for a person: its kind on the
+/// first line, then JSON.
 pub fn display(data: &[u8]) {
     can_display(data);
 }

@@ -1,4 +1,5 @@
-//! Every known input of every fuzz target: the seeds, and the empty one. What fuzzing has found is kept as a seed.
+//! Every known input of every fuzz target: the seeds, and the empty one. What fuzzing has found is
+//! kept as a seed.
 
 use beadle_fuzz_functions::TARGETS;
 use std::path::Path;

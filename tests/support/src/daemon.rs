@@ -1,7 +1,8 @@
-//! The daemon as an operator installs it: a configuration file, a plugin folder, a data folder, and the program.
+//! The daemon as an operator installs it: a configuration file, a plugin folder, a data folder, and
+//! the program.
 //!
-//! A test describes it with [`Setup`], starts it any number of times on the same data, and queries it over its socket. It
-//! is ready when it has notified systemd.
+//! A test describes it with [`Setup`], starts it any number of times on the same data, and queries
+//! it over its socket. It is ready when it has notified systemd.
 
 use crate::disk::Disk;
 use crate::http::{Connection, Response, request};
@@ -99,9 +100,9 @@ impl Setup {
         self
     }
 
-    /// Starts the daemon in a user namespace of its own with this limit (`max_inotify_instances` or `max_inotify_watches` of
-    /// `/proc/sys/user`), so that other programs of this user are not affected. `None` where such namespaces are not allowed,
-    /// as in most containers.
+    /// Starts the daemon in a user namespace of its own with this limit (`max_inotify_instances` or
+    /// `max_inotify_watches` of `/proc/sys/user`), so that other programs of this user are not
+    /// affected. `None` where such namespaces are not allowed, as in most containers.
     pub fn inotify_limit(mut self, name: &str, limit: u32) -> Option<Self> {
         let [program, arguments @ ..] = NAMESPACE;
         let allowed = std::process::Command::new(program).args(arguments).arg("true").output();
@@ -119,7 +120,8 @@ impl Setup {
         self
     }
 
-    /// Copies a file into the plugin folder under a temporary name and renames it, as an operator would.
+    /// Copies a file into the plugin folder under a temporary name and renames it, as an operator
+    /// would.
     pub fn put_plugin(&self, name: &str, wasm: &Path) {
         let (aside, there) = (self.plugins().join(format!(".{name}")), self.plugins().join(format!("{name}.wasm")));
         let put = std::fs::copy(wasm, &aside).and_then(|_| std::fs::rename(&aside, &there));
@@ -269,8 +271,8 @@ business_account_id = "{business}"
 /// Starts a program in a user namespace of its own.
 const NAMESPACE: [&str; 3] = ["unshare", "--user", "--map-root-user"];
 
-/// A local address that is free now and that this process returns once. Its port is below Linux's ephemeral ports (from
-/// 32768), which an outgoing connection could take before the owner listens.
+/// A local address that is free now and that this process returns once. Its port is below Linux's
+/// ephemeral ports (from 32768), which an outgoing connection could take before the owner listens.
 pub fn free_address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Test processes that run at once begin at different ports.

@@ -1,7 +1,8 @@
 //! A disk that is full or hangs on demand, without a file system of its own and without root.
 //!
-//! A small library, preloaded before the C library (`LD_PRELOAD`), makes writes that grow a file fail, and syncs block. It
-//! is compiled here; a C compiler is needed for the build anyway. It does not corrupt data: what was written is read back.
+//! A small library, preloaded before the C library (`LD_PRELOAD`), makes writes that grow a file
+//! fail, and syncs block. It is compiled here; a C compiler is needed for the build anyway. It does
+//! not corrupt data: what was written is read back.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Plugins in WebAssembly text, for what no compiler produces: one whose start function never ends, one that takes seconds
-//! to compile, one that requests an unknown interface.
+//! Plugins in WebAssembly text, for what no compiler produces: one whose start function never ends,
+//! one that takes seconds to compile, one that requests an unknown interface.
 //!
 //! They are core modules with the component metadata that `cargo build` also embeds.
 
@@ -8,8 +8,9 @@ use std::path::Path;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// A plugin that exports `on-message`. `items` are more module fields (functions, tables, a start), `handle` is the body
-/// of its handler (empty: it passes), `world` are more imports and exports in WIT.
+/// A plugin that exports `on-message`. `items` are more module fields (functions, tables, a start),
+/// `handle` is the body of its handler (empty: it passes), `world` are more imports and exports in
+/// WIT.
 pub fn guest(items: &str, handle: &str, world: &str) -> Vec<u8> {
     // The memory at this address is zero, which is `ok(pass)`.
     let handle = if handle.is_empty() { "(i32.const 16)" } else { handle };

@@ -1,5 +1,6 @@
-//! Plugins that are hostile by their file: what they do happens when they are read, compiled or instantiated. Those that are
-//! hostile when they run are in `plugins/tests/probe` and `plugins/tests/bomber`.
+//! Plugins that are hostile by their file: what they do happens when they are read, compiled or
+//! instantiated. Those that are hostile when they run are in `plugins/tests/probe` and
+//! `plugins/tests/bomber`.
 
 use crate::guest::{guest, heavy};
 use std::fmt::Write as _;
@@ -63,7 +64,8 @@ pub fn about() -> Vec<u8> {
     describing(60_000, "")
 }
 
-/// A schema of its settings in which each definition refers twice to the next one: a validator evaluates 2^60 of them.
+/// A schema of its settings in which each definition refers twice to the next one: a validator
+/// evaluates 2^60 of them.
 pub fn schema() -> Vec<u8> {
     let mut definitions = String::new();
     for level in 0..60 {

@@ -1,7 +1,9 @@
-//! A minimal HTTP/1.1 client: one request after the other on one kept connection, over TCP or a Unix socket.
+//! A minimal HTTP/1.1 client: one request after the other on one kept connection, over TCP or a
+//! Unix socket.
 //!
-//! The bench makes its load with it, where a client library would cost as much CPU as the daemon under test. It reads what
-//! `Content-Length` or chunks announce and trusts the other side: it is for tests only.
+//! The bench makes its load with it, where a client library would cost as much CPU as the daemon
+//! under test. It reads what `Content-Length` or chunks announce and trusts the other side: it is
+//! for tests only.
 
 use std::io;
 use std::path::Path;

@@ -1,8 +1,10 @@
-//! What tests of several crates share: a harness for the real programs, signed webhooks, seeded random numbers.
+//! What tests of several crates share: a harness for the real programs, signed webhooks, seeded
+//! random numbers.
 //!
-//! It depends on no crate of the daemon, so that a test sees what a user sees: command lines, files, HTTP. It waits for
-//! conditions (a line, a notification, a state of the daemon), never for time to pass, and fails with what the programs
-//! printed. It is used by tests and benchmarks only and is not shipped.
+//! It depends on no crate of the daemon, so that a test sees what a user sees: command lines,
+//! files, HTTP. It waits for conditions (a line, a notification, a state of the daemon), never for
+//! time to pass, and fails with what the programs printed. It is used by tests and benchmarks only
+//! and is not shipped.
 
 #![expect(clippy::panic, reason = "test support: panicking is how a test fails")]
 
@@ -20,13 +22,15 @@ pub mod webhook;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The limit of every wait for something that usually takes milliseconds: generous for a busy machine.
+/// The limit of every wait for something that usually takes milliseconds: generous for a busy
+/// machine.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often [`wait_until`] checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Polls until `check` returns a value, and returns that value. Panics after [`TIMEOUT`] with `what`.
+/// Polls until `check` returns a value, and returns that value. Panics after [`TIMEOUT`] with
+/// `what`.
 pub async fn wait_until<T>(condition: &str, check: impl AsyncFn() -> Option<T>) -> T {
     let found = tokio::time::timeout(TIMEOUT, async {
         loop {
@@ -40,8 +44,8 @@ pub async fn wait_until<T>(condition: &str, check: impl AsyncFn() -> Option<T>) 
     found.await.unwrap_or_else(|_| panic!("timed out waiting until {condition}"))
 }
 
-/// Waits until a number reaches `wanted`. Panics if it has not grown for [`TIMEOUT`]: thousands of messages take longer than
-/// that on a busy machine, and are not stuck.
+/// Waits until a number reaches `wanted`. Panics if it has not grown for [`TIMEOUT`]: thousands of
+/// messages take longer than that on a busy machine, and are not stuck.
 pub async fn wait_for_count(condition: &str, wanted: u64, count: impl AsyncFn() -> u64) {
     let mut reached = 0;
     while reached < wanted {

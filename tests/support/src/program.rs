@@ -1,7 +1,7 @@
 //! A program under test: starting it, reading its output, stopping and killing it.
 //!
-//! Its output is kept, so that a test can wait for a line, and so that a failure can show the last lines. Dropping a
-//! [`Program`] kills the process.
+//! Its output is kept, so that a test can wait for a line, and so that a failure can show the last
+//! lines. Dropping a [`Program`] kills the process.
 
 use crate::TIMEOUT;
 use sha2::{Digest as _, Sha256};
@@ -28,7 +28,8 @@ pub struct Program {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// The folder of this build's programs: that of the running program, which is `target/PROFILE` or its `deps`.
+/// The folder of this build's programs: that of the running program, which is `target/PROFILE` or
+/// its `deps`.
 fn build_folder() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     let folder = own.parent().unwrap_or(Path::new("."));
@@ -47,7 +48,8 @@ pub fn target_dir() -> PathBuf {
     build_folder().parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// The path of a built plugin: of `plugins/`, `plugins/tests/` or `tests/components`. Panics if it is not built.
+/// The path of a built plugin: of `plugins/`, `plugins/tests/` or `tests/components`. Panics if it
+/// is not built.
 pub fn plugin(name: &str) -> PathBuf {
     // Plugins are built once, for every profile.
     let target = target_dir();

@@ -1,6 +1,7 @@
 //! Seeded random numbers, so that a failed run can be repeated with the seed it printed.
 //!
-//! SplitMix64 (Steele, Lea and Flood, 2014): enough to choose moments and members, not for statistics or secrets.
+//! SplitMix64 (Steele, Lea and Flood, 2014): enough to choose moments and members, not for
+//! statistics or secrets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +15,8 @@ pub fn is_long_run() -> bool {
 }
 
 impl Rng {
-    /// The sequence of the seed in `BEADLE_E2E_SEED` (`cargo xtask test --seed N`), else of a new one. Prints the seed.
+    /// The sequence of the seed in `BEADLE_E2E_SEED` (`cargo xtask test --seed N`), else of a new
+    /// one. Prints the seed.
     #[expect(clippy::disallowed_methods, reason = "a source of seeds")]
     pub fn seeded() -> Self {
         let chosen = std::env::var("BEADLE_E2E_SEED").ok().and_then(|seed| seed.parse().ok());

@@ -15,8 +15,8 @@ pub struct Simulator {
     address: String,
 }
 
-/// A reserved address of a simulator that is not running yet: the daemon's configuration needs it, and the simulator needs
-/// the daemon's address.
+/// A reserved address of a simulator that is not running yet: the daemon's configuration needs it,
+/// and the simulator needs the daemon's address.
 pub struct SimulatorAddress(String);
 
 impl SimulatorAddress {
@@ -151,7 +151,8 @@ impl Simulator {
         self.say_as(from, "tap", id).await
     }
 
-    /// `people` people write `count` messages `{text} {n}` in turn, n from 0, at `rate` per second (0: as fast as possible).
+    /// `people` people write `count` messages `{text} {n}` in turn, n from 0, at `rate` per second
+    /// (0: as fast as possible).
     pub async fn flood(&self, people: u64, count: u64, rate: f64, text: &str) {
         let flood = json!({ "people": people, "count": count, "rate": rate, "text": text });
         self.request("POST", "/control/flood", &flood).await;

@@ -1,5 +1,5 @@
-//! Webhooks as Meta sends them, written without the daemon's types: for the bench's load, and for scenarios that send what
-//! the simulator would not.
+//! Webhooks as Meta sends them, written without the daemon's types: for the bench's load, and for
+//! scenarios that send what the simulator would not.
 
 use crate::http;
 use hmac::{Hmac, Mac};

@@ -1,4 +1,5 @@
-//! The author's loop: a new plugin is created, tested, built, tried in the sandbox and run, without network.
+//! The author's loop: a new plugin is created, tested, built, tried in the sandbox and run, without
+//! network.
 
 use crate::BUILD_TIMEOUT;
 use beadle_test_support::daemon::Setup;
@@ -11,7 +12,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// The target folder of the repository's plugins, so that the crates of a new plugin need no second build.
+/// The target folder of the repository's plugins, so that the crates of a new plugin need no second
+/// build.
 fn shared_target_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/target")
 }

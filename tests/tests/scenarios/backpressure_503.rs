@@ -1,4 +1,5 @@
-//! More arrives than can be stored: the webhook is answered with 503 at once, and the platform repeats it.
+//! More arrives than can be stored: the webhook is answered with 503 at once, and the platform
+//! repeats it.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::Setup;

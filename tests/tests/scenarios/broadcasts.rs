@@ -1,5 +1,5 @@
-//! Broadcasts with the real programs: each person gets it once, whatever is killed; nobody gets it who may not; it pauses
-//! when it should.
+//! Broadcasts with the real programs: each person gets it once, whatever is killed; nobody gets it
+//! who may not; it pauses when it should.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -168,7 +168,8 @@ async fn broadcast_reaches_each_person_once_across_kills() {
     let received = world.received().await;
     let twice: Vec<_> = received.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "sent twice: {twice:?}");
-    // Sends that were ambiguous after a kill are held for the operator. Each of them may have arrived.
+    // Sends that were ambiguous after a kill are held for the operator. Each of them may have
+    // arrived.
     let held = count(&view, "failed");
     let dead = daemon.list_all("dead-letters").await;
     assert_eq!(dead.len() as u64, held, "{dead:?}");

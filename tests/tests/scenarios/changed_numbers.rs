@@ -1,5 +1,5 @@
-//! People who change their number or user id, or hide their number, stay the same contact, even if the platform omits the
-//! earlier ids or repeats the change.
+//! People who change their number or user id, or hide their number, stay the same contact, even if
+//! the platform omits the earlier ids or repeats the change.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::Setup;

@@ -1,5 +1,5 @@
-//! The plugin community-updates: files become messages to members by schedule, once to each, in their language and zone,
-//! across kills, after their release and before their expiry.
+//! The plugin community-updates: files become messages to members by schedule, once to each, in
+//! their language and zone, across kills, after their release and before their expiry.
 
 use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};

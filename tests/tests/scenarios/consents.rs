@@ -1,5 +1,5 @@
-//! The consent ledger with the real programs: opt-in by word, by the operator with the person's confirmation, by a plugin;
-//! withdrawal; requests by reserved words; profiles; import and export.
+//! The consent ledger with the real programs: opt-in by word, by the operator with the person's
+//! confirmation, by a plugin; withdrawal; requests by reserved words; profiles; import and export.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};

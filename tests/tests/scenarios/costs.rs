@@ -1,4 +1,5 @@
-//! Costs: what the platform's receipts say becomes one charge, and budgets stop what would cost more.
+//! Costs: what the platform's receipts say becomes one charge, and budgets stop what would cost
+//! more.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -47,7 +48,8 @@ impl World {
             let template = json!({"name": name, "language": "en", "category": category, "components": components});
             simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
         }
-        // The daemon takes the webhooks about the templates, so virtual time moves only while it runs.
+        // The daemon takes the webhooks about the templates, so virtual time moves only while it
+        // runs.
         simulator.advance(1000).await;
         let world = Self { setup, simulator, daemon };
         let synced = world.daemon.post("templates/sync").await;

@@ -1,10 +1,11 @@
-//! A seeded day: people write all the time while the daemon is killed, the disk fills up, the plugin folder disappears, the
-//! platform fails, the clock jumps, and hostile plugins are installed. At its end every message is accounted for: it was
-//! answered once, or is a dead letter, or was refused with a reason; only a message that is marked as possibly duplicate
-//! was sent twice.
+//! A seeded day: people write all the time while the daemon is killed, the disk fills up, the
+//! plugin folder disappears, the platform fails, the clock jumps, and hostile plugins are
+//! installed. At its end every message is accounted for: it was answered once, or is a dead letter,
+//! or was refused with a reason; only a message that is marked as possibly duplicate was sent
+//! twice.
 //!
-//! Time is the simulator's, so that a day takes a minute. The moments of kills are real, and random within a run of the
-//! same seed.
+//! Time is the simulator's, so that a day takes a minute. The moments of kills are real, and random
+//! within a run of the same seed.
 
 use crate::kill9::assert_handled_once;
 use crate::{UNPACED, text, without_count};
@@ -22,7 +23,8 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 const PEOPLE: u64 = 12;
 /// Messages of one part of the day, at least and at most.
 const MESSAGES: std::ops::Range<u64> = 10..40;
-/// Fast enough that messages of one person wait for each other, slow enough that a kill falls between them.
+/// Fast enough that messages of one person wait for each other, slow enough that a kill falls
+/// between them.
 const PER_SECOND: f64 = 300.0;
 /// Longer than any back-off, so that each part of the day ends at rest.
 const AFTER_MS: i64 = 10 * MINUTE_MS;
@@ -31,8 +33,8 @@ const AFTER_MS: i64 = 10 * MINUTE_MS;
 const ANSWERER: &str = "counter";
 const HOSTILE: [&str; 7] = ["trap", "spin", "memory", "stack", "effects", "hoarder", "give-up"];
 
-/// States of a loaded plugin. A hostile one that is dropped in again may still rest or be suspended: its file did not change,
-/// and only an event ends a rest.
+/// States of a loaded plugin. A hostile one that is dropped in again may still rest or be
+/// suspended: its file did not change, and only an event ends a rest.
 const LOADED: [&str; 3] = ["active", "resting", "suspended"];
 
 /// What goes wrong during a part of the day.
@@ -136,7 +138,8 @@ impl Day {
         Self { daemon, ..self }
     }
 
-    /// Kills it and starts it as systemd does: where the disk has no room for a start at all, again when it has.
+    /// Kills it and starts it as systemd does: where the disk has no room for a start at all, again
+    /// when it has.
     async fn kill_on_full_disk(mut self) -> Self {
         self.daemon.kill9().await;
         let mut starting = self.setup.spawn();
@@ -265,7 +268,8 @@ impl Day {
         self
     }
 
-    /// What became of every message: counted by trouble and outcome. Panics where a message is unaccounted for or doubled.
+    /// What became of every message: counted by trouble and outcome. Panics where a message is
+    /// unaccounted for or doubled.
     async fn account(&self) -> BTreeMap<(Trouble, String), usize> {
         let daemon = &self.daemon;
         let mut event_of: BTreeMap<String, String> = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! A plugin is disabled and enabled by the operator: it gets no events meanwhile and keeps its state across restarts.
+//! A plugin is disabled and enabled by the operator: it gets no events meanwhile and keeps its
+//! state across restarts.
 
 use crate::resting_plugins::{add_people, all_write, start};
 use crate::text;

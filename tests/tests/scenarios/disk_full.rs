@@ -1,5 +1,5 @@
-//! A full disk: no webhook is accepted that could not be stored, nothing is sent that could not be recorded, and work
-//! continues by itself when there is space again.
+//! A full disk: no webhook is accepted that could not be stored, nothing is sent that could not be
+//! recorded, and work continues by itself when there is space again.
 
 use crate::{UNPACED, has_problems};
 use beadle_test_support::daemon::Setup;

@@ -1,5 +1,5 @@
-//! Documents: the plugin can read what is saved in its folder and gets one event per change; a file that cannot be taken
-//! changes nothing and is reported.
+//! Documents: the plugin can read what is saved in its folder and gets one event per change; a file
+//! that cannot be taken changes nothing and is reported.
 
 use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};

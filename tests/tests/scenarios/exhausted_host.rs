@@ -1,5 +1,5 @@
-//! A host that is short of address space, inotify watches or inotify instances: the plugins are not blamed, and all works again once there is
-//! enough, or in a slower way.
+//! A host that is short of address space, inotify watches or inotify instances: the plugins are not
+//! blamed, and all works again once there is enough, or in a slower way.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::Setup;

@@ -1,5 +1,5 @@
-//! Fair shares: a conversation that floods, a slow plugin in the chain, and an observer that falls behind delay no one
-//! else.
+//! Fair shares: a conversation that floods, a slow plugin in the chain, and an observer that falls
+//! behind delay no one else.
 
 use crate::{UNPACED, without_count};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -42,8 +42,8 @@ fn texts_by_person(messages: &[Value], mark: &str) -> BTreeMap<String, Vec<Strin
 
 #[tokio::test]
 async fn flooding_conversation_delays_no_other() {
-    // The first message fails once and is retried later. Virtual time stands still, so that everything behind it waits
-    // for as long as the test needs.
+    // The first message fails once and is retried later. Virtual time stands still, so that
+    // everything behind it waits for as long as the test needs.
     let address = SimulatorAddress::reserve();
     let slow = format!("reply = \": \", count = true, wrong = \"retry\", tries = 1, every = {FLOOD}, prefix = \"n\"");
     let setup = Setup::new(&address.url()).probe("slow", &slow, "").toml(UNPACED).clock(&address.clock_url());

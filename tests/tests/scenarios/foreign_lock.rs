@@ -1,5 +1,5 @@
-//! Another program holds the database's lock: webhooks are refused and repeated, and what became of sends is kept in memory
-//! until it can be written.
+//! Another program holds the database's lock: webhooks are refused and repeated, and what became of
+//! sends is kept in memory until it can be written.
 
 use crate::{UNPACED, has_problems};
 use beadle_test_support::daemon::Setup;

@@ -1,5 +1,5 @@
-//! Misbehaving plugins of every kind, dropped together into the folder of a running daemon: invalid files are refused, calls
-//! over a limit end, and a good plugin answers as if they were not there.
+//! Misbehaving plugins of every kind, dropped together into the folder of a running daemon: invalid
+//! files are refused, calls over a limit end, and a good plugin answers as if they were not there.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -101,8 +101,9 @@ async fn good_plugin_answers_next_to_hostile_ones() {
     let address = SimulatorAddress::reserve();
     let mut tables = String::new();
     for (fault, code) in FAULTS {
-        // Before the good plugin, so that each message passes through all of them. Each reaches its own limit first: what the
-        // host does for a call counts as CPU time too, and takes long in a build without optimisation.
+        // Before the good plugin, so that each message passes through all of them. Each reaches its
+        // own limit first: what the host does for a call counts as CPU time too, and takes long in
+        // a build without optimisation.
         let cpu_ms = if code == Some("cpu-limit") { 100 } else { 1000 };
         let _ = writeln!(tables, "[plugins.{fault}]\norder = -1\nsettings = {{ wrong = \"{fault}\" }}");
         let _ = writeln!(tables, "limits = {{ cpu_ms = {cpu_ms} }}");
@@ -165,8 +166,8 @@ fn memory_mib(pid: u32, name: &str) -> u64 {
     kib.unwrap_or_default() / 1024
 }
 
-/// Has each person write a number of texts, one after the other, and returns how long each waited for the same text as an
-/// answer, sorted.
+/// Has each person write a number of texts, one after the other, and returns how long each waited
+/// for the same text as an answer, sorted.
 async fn conversations(simulator: &Simulator, people: &[&str], topic: &str, rounds: usize) -> Vec<Duration> {
     let mut latencies = Vec::new();
     for round in 0..rounds {
@@ -204,8 +205,9 @@ fn print_latencies(when: &str, sorted: &[Duration]) {
     show(&format!("{count} answers {when}: p50 {p50} ms, p99 {p99} ms, max {max} ms"));
 }
 
-/// How long it took from the commit of each message on a topic to the commit of its answer: the part of the wait that the
-/// daemon and its plugins cause. Those for which a plugin before the answerer was tried again are apart.
+/// How long it took from the commit of each message on a topic to the commit of its answer: the
+/// part of the wait that the daemon and its plugins cause. Those for which a plugin before the
+/// answerer was tried again are apart.
 async fn handling_times(daemon: &Daemon, topic: &str) -> [Vec<Duration>; 2] {
     let answers = daemon.list_all("outbox?state=accepted&plugin=echo").await;
     let answered: BTreeMap<&str, i64> =
@@ -227,8 +229,9 @@ async fn handling_times(daemon: &Daemon, topic: &str) -> [Vec<Duration>; 2] {
     times
 }
 
-/// All hostile plugins get every event in lanes of their own, as observers do, while a good plugin answers six people.
-/// Prints how long they wait; only that each is answered once, and what the daemon uses, is checked.
+/// All hostile plugins get every event in lanes of their own, as observers do, while a good plugin
+/// answers six people. Prints how long they wait; only that each is answered once, and what the
+/// daemon uses, is checked.
 #[tokio::test]
 async fn every_hostile_plugin_at_once_costs_no_answer_and_bounded_memory() {
     const ROUNDS: usize = 10;

@@ -1,5 +1,5 @@
-//! Everything that WhatsApp delivers becomes the right event: each type of message, receipts, and changes of people, groups
-//! and numbers.
+//! Everything that WhatsApp delivers becomes the right event: each type of message, receipts, and
+//! changes of people, groups and numbers.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};

@@ -1,8 +1,9 @@
 //! Kills at random moments under load lose nothing.
 //!
-//! Every message is handled exactly once: the plugin counts per conversation in its state and puts the count into its reply,
-//! so that a handling that took effect twice, or not at all, shows. A send is ambiguous if the daemon died before it knew
-//! the outcome; then `on_ambiguous` decides: held and never sent twice, or sent again and marked.
+//! Every message is handled exactly once: the plugin counts per conversation in its state and puts
+//! the count into its reply, so that a handling that took effect twice, or not at all, shows. A
+//! send is ambiguous if the daemon died before it knew the outcome; then `on_ambiguous` decides:
+//! held and never sent twice, or sent again and marked.
 
 use crate::{UNPACED, without_count};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -104,7 +105,8 @@ async fn hold_sends_nothing_twice_and_keeps_the_rest() {
     let held = dead.iter().filter(|row| row.get("code") == Some(&json!("outcome-unknown"))).count();
     assert_eq!(held, dead.len(), "{dead:?}");
     let missing: Vec<String> = all_messages().into_iter().filter(|text| !replies.contains_key(text)).collect();
-    // A held message may have arrived (its receipt was late); a message that did not arrive is held.
+    // A held message may have arrived (its receipt was late); a message that did not arrive is
+    // held.
     assert!(missing.len() <= held, "{held} held, and not answered: {missing:?}");
     assert_handled_once(&simulator.messages(None).await);
     // The operator retries them: now every message is answered.

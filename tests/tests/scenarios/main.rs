@@ -1,7 +1,7 @@
 //! End-to-end scenarios with the real programs: the daemon, the simulator, the plugins.
 //!
-//! All of them are one test program, so that it is linked once; each topic is a module. Every test has its own daemon,
-//! simulator, folder and ports, so that tests run concurrently.
+//! All of them are one test program, so that it is linked once; each topic is a module. Every test
+//! has its own daemon, simulator, folder and ports, so that tests run concurrently.
 
 #![cfg(test)]
 
@@ -55,7 +55,8 @@ mod windows;
 
 use serde_json::Value;
 
-/// The limit of a build: the first one of the standard library for wasm takes minutes on a busy machine.
+/// The limit of a build: the first one of the standard library for wasm takes minutes on a busy
+/// machine.
 const BUILD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(900);
 
 /// Disables pacing: a test sends more messages in a second than a person receives in a day.

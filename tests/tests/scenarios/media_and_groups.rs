@@ -1,5 +1,5 @@
-//! More than text: files are read and sent, locations, links and groups work, and Direct Send writes after the window has
-//! closed.
+//! More than text: files are read and sent, locations, links and groups work, and Direct Send
+//! writes after the window has closed.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};

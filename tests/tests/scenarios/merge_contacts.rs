@@ -1,4 +1,5 @@
-//! Two contacts who are one person: listed as possible duplicates, merged by the operator, or marked as distinct.
+//! Two contacts who are one person: listed as possible duplicates, merged by the operator, or
+//! marked as distinct.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -24,7 +25,8 @@ async fn cli(setup: &Setup, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-/// Delivers a message with Ana's number and Mia's user id, as the platform sends it when an account moves.
+/// Delivers a message with Ana's number and Mia's user id, as the platform sends it when an account
+/// moves.
 async fn write_with_both_ids(setup: &Setup, simulator: &Simulator, id: &str) {
     let person = |name: &'static str| async move {
         simulator.control("GET", &format!("people/{}", simulator.id_of(name).await), &Value::Null).await

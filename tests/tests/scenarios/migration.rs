@@ -1,4 +1,5 @@
-//! State migration: under load, killed in the middle, failing before and after the swap, and rolled back.
+//! State migration: under load, killed in the middle, failing before and after the swap, and rolled
+//! back.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -16,7 +17,8 @@ fn output_of(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// With the first revision of `notes`, which stores counts as numbers. [`put`] replaces it with a second one.
+/// With the first revision of `notes`, which stores counts as numbers. [`put`] replaces it with a
+/// second one.
 fn with_notes(address: &SimulatorAddress, toml: &str) -> Setup {
     Setup::new(&address.url()).plugin_as("notes", "notes", toml).toml(UNPACED)
 }
@@ -35,8 +37,8 @@ async fn wait_until_migrated(daemon: &Daemon) {
     daemon.wait_for_plugin("notes", |row| state_of(row).0 == 1 && row.get("problem").is_none()).await;
 }
 
-/// Replies are "v2 12 n 345": revision, count of the conversation, text. Asserts that each count runs from 1 without gaps,
-/// the first revision before the second. Returns the texts.
+/// Replies are "v2 12 n 345": revision, count of the conversation, text. Asserts that each count
+/// runs from 1 without gaps, the first revision before the second. Returns the texts.
 fn assert_counts_continue(sent: &[Value]) -> BTreeSet<String> {
     let mut counts: BTreeMap<&str, BTreeMap<u64, (String, String)>> = BTreeMap::new();
     for message in sent {
@@ -61,7 +63,8 @@ fn assert_counts_continue(sent: &[Value]) -> BTreeSet<String> {
 
 async fn wait_until_answered(daemon: &Daemon, simulator: &Simulator, messages: u64) {
     simulator.wait_for_written(messages).await;
-    // Events that wait on disk for the plugin are not open, and a message may be sent again: only the answers tell.
+    // Events that wait on disk for the plugin are not open, and a message may be sent again: only
+    // the answers tell.
     wait_for_count("every message has its answer", messages, async || {
         let sent = simulator.messages(None).await;
         sent.iter().filter_map(text_of).collect::<BTreeSet<String>>().len() as u64

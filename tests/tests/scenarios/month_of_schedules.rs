@@ -1,5 +1,5 @@
-//! A month of virtual time with the plugins that act by time, and occasional kills: no member gets an update twice, a nudge
-//! without a reason, or a message outside the window.
+//! A month of virtual time with the plugins that act by time, and occasional kills: no member gets
+//! an update twice, a nudge without a reason, or a message outside the window.
 
 use crate::text;
 use beadle_test_support::daemon::Setup;

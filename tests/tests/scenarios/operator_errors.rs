@@ -1,5 +1,5 @@
-//! Operator errors: a broken plugin, a second daemon, an invalid configuration. What works continues, and the message says
-//! what to do.
+//! Operator errors: a broken plugin, a second daemon, an invalid configuration. What works
+//! continues, and the message says what to do.
 
 use beadle_test_support::daemon::Setup;
 use beadle_test_support::program;

@@ -1,4 +1,5 @@
-//! The platform refuses, does not answer, or answers late; when it has recovered, each message has one reply.
+//! The platform refuses, does not answer, or answers late; when it has recovered, each message has
+//! one reply.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};

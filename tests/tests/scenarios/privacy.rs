@@ -1,5 +1,5 @@
-//! Copies of data and erasures, with the real programs: what an operator exports, what a person gets in the chat, and
-//! that nothing is left of an erased one.
+//! Copies of data and erasures, with the real programs: what an operator exports, what a person
+//! gets in the chat, and that nothing is left of an erased one.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};

@@ -1,4 +1,5 @@
-//! Webhooks in forms that were seen in public recordings and bug reports, posted to the daemon, and what follows from them.
+//! Webhooks in forms that were seen in public recordings and bug reports, posted to the daemon, and
+//! what follows from them.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};

@@ -1,5 +1,5 @@
-//! Reload of the configuration: what changed takes effect, an invalid file changes nothing, and keys that need a restart are
-//! named.
+//! Reload of the configuration: what changed takes effect, an invalid file changes nothing, and
+//! keys that need a restart are named.
 
 use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};

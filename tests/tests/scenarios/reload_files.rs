@@ -1,5 +1,5 @@
-//! Files in the plugin folder appear, change and disappear: a complete file takes over, an incomplete one changes nothing, a
-//! removed plugin stops.
+//! Files in the plugin folder appear, change and disappear: a complete file takes over, an
+//! incomplete one changes nothing, a removed plugin stops.
 
 use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};

@@ -1,4 +1,5 @@
-//! Revisions that do not take over: missing capabilities, failures in the dry run or on probation; and rollback.
+//! Revisions that do not take over: missing capabilities, failures in the dry run or on probation;
+//! and rollback.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::Setup;

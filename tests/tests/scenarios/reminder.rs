@@ -1,5 +1,5 @@
-//! The plugin reminder in virtual time: an unanswered person is nudged once before the window closes, an answered one is
-//! not.
+//! The plugin reminder in virtual time: an unanswered person is nudged once before the window
+//! closes, an answered one is not.
 
 use beadle_test_support::daemon::Setup;
 use beadle_test_support::simulator::SimulatorAddress;

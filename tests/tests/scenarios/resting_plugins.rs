@@ -1,5 +1,5 @@
-//! A plugin that fails for everyone rests or is suspended: no one waits for it, it is reported everywhere, and it returns by
-//! itself or by an operator's command.
+//! A plugin that fails for everyone rests or is suspended: no one waits for it, it is reported
+//! everywhere, and it returns by itself or by an operator's command.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -85,8 +85,8 @@ async fn events_between_two_tries_go_on_when_the_plugin_rests() {
     for name in PEOPLE {
         simulator.say(name, "hello").await;
     }
-    // Past the first pause and far from the end of the second: the second tries fail and make the plugin rest. From here on,
-    // time stands still.
+    // Past the first pause and far from the end of the second: the second tries fail and make the
+    // plugin rest. From here on, time stands still.
     simulator.advance(400).await;
     for name in PEOPLE {
         simulator.expect_texts(name, &["hello"]).await;
@@ -113,7 +113,8 @@ async fn failing_conversation_delays_no_other() {
     let mut dead = daemon.list_all("dead-letters").await;
     dead.reverse();
     let attempts: Vec<_> = dead.iter().filter_map(|row| row.get("attempts").and_then(Value::as_u64)).collect();
-    // Three events get all attempts, then one each, so that the lane does not wait a minute for each.
+    // Three events get all attempts, then one each, so that the lane does not wait a minute for
+    // each.
     assert_eq!(attempts, [5, 5, 5, 1, 1, 1, 1, 1], "{dead:?}");
     // One success restores all tries.
     simulator.say("Ana", "well 1").await;

@@ -1,7 +1,9 @@
-//! A plugin whose loading kills the daemon, or takes too long, does not prevent a start: the next start loads it last and
-//! alone, the one after that does not load it, and no start waits longer than the start-up time-out.
+//! A plugin whose loading kills the daemon, or takes too long, does not prevent a start: the next
+//! start loads it last and alone, the one after that does not load it, and no start waits longer
+//! than the start-up time-out.
 //!
-//! The test kills the daemon in the middle of a long compilation, when the crash marker on disk names the plugin.
+//! The test kills the daemon in the middle of a long compilation, when the crash marker on disk
+//! names the plugin.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Setup, Starting};

@@ -1,5 +1,5 @@
-//! Schedules in virtual time: they fire at the expected moments across clock changes, kills, outages and edits, each planned
-//! moment once; and the command line shows them.
+//! Schedules in virtual time: they fire at the expected moments across clock changes, kills,
+//! outages and edits, each planned moment once; and the command line shows them.
 
 use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -29,7 +29,8 @@ fn entry(name: &str, pattern: &str, more: &str) -> String {
     format!("[[schedule]]\nname = \"{name}\"\n{pattern}\nplugin = \"hourglass\"\n{more}\n")
 }
 
-/// The firings that the plugin handled: name, planned moment (hours from Friday noon), zone, delay, payload.
+/// The firings that the plugin handled: name, planned moment (hours from Friday noon), zone, delay,
+/// payload.
 async fn fired(simulator: &Simulator) -> Vec<String> {
     let before = simulator.texts("Ana").await.len();
     simulator.say("Ana", "fired").await;
@@ -113,8 +114,8 @@ async fn member_schedule_fires_per_zone_at_nine() {
         simulator.say(member, "hello").await;
     }
     simulator.advance(DAY_MS).await;
-    // They joined on Saturday at noon UTC, which is nine in São Paulo. Nine on Sunday is 07:00 UTC in Berlin and 08:00
-    // in Lisbon.
+    // They joined on Saturday at noon UTC, which is nine in São Paulo. Nine on Sunday is 07:00 UTC
+    // in Berlin and 08:00 in Lisbon.
     let wanted = [
         "morning 24 members in America/Sao_Paulo 0 {}",
         "morning 43 members in Europe/Berlin 0 {}",

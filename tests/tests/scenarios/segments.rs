@@ -1,4 +1,5 @@
-//! Segments and lists: an operator defines them, counts, lists and explains; errors change nothing; plugins ask.
+//! Segments and lists: an operator defines them, counts, lists and explains; errors change nothing;
+//! plugins ask.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};

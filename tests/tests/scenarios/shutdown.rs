@@ -1,4 +1,5 @@
-//! Shutdown: started work is finished, work that takes too long is not waited for, and nothing is lost.
+//! Shutdown: started work is finished, work that takes too long is not waited for, and nothing is
+//! lost.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::Setup;

@@ -1,5 +1,5 @@
-//! Templates: known from the platform, kept current by webhooks, checked before anything is queued; and what the gate does
-//! with them.
+//! Templates: known from the platform, kept current by webhooks, checked before anything is queued;
+//! and what the gate does with them.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -161,7 +161,8 @@ async fn webhooks_update_templates() {
     world.say("Ana", "template order en").await;
     assert_eq!(world.received("Ana").await, ["order"]);
 
-    // The category is the platform's: what was a utility template is marketing now, and Ana does not want marketing.
+    // The category is the platform's: what was a utility template is marketing now, and Ana does
+    // not want marketing.
     let ana = world.simulator.id_of("Ana").await;
     world.simulator.control("POST", "marketing", &json!({"person": ana, "value": "stop"})).await;
     world.simulator.wait_until_idle().await;

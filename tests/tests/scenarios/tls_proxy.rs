@@ -1,4 +1,5 @@
-//! `config/Caddyfile` in a real Caddy in front of the daemon: webhooks pass unchanged over TLS, everything else is 404.
+//! `config/Caddyfile` in a real Caddy in front of the daemon: webhooks pass unchanged over TLS,
+//! everything else is 404.
 //!
 //! Ignored unless asked for: it needs Caddy, which `cargo xtask test proxy` installs.
 
@@ -9,7 +10,8 @@ use beadle_test_support::{TIMEOUT, wait_until, webhook};
 use std::path::Path;
 use tokio::process::Command;
 
-/// The repository's Caddyfile for a local host and port, with certificates of Caddy's own authority.
+/// The repository's Caddyfile for a local host and port, with certificates of Caddy's own
+/// authority.
 fn caddyfile(address: &str, daemon: &str, storage: &Path) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/Caddyfile");
     let text = std::fs::read_to_string(path).unwrap();
@@ -65,7 +67,8 @@ async fn caddy_passes_webhooks_on_and_nothing_else() {
     assert_eq!(post(webhook::signature("another secret", body.as_bytes()), body).await, 403);
     assert_eq!(daemon.list_all("events?kind=message").await.len(), 1);
     let large = " ".repeat(5 << 20);
-    // Beadle answers 413 and closes the connection while Caddy still sends; Caddy may report that as 502.
+    // Beadle answers 413 and closes the connection while Caddy still sends; Caddy may report that
+    // as 502.
     let status = post(webhook::signature(webhook::APP_SECRET, large.as_bytes()), large).await;
     assert!(matches!(status, 413 | 502), "{status}");
 

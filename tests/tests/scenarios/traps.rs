@@ -1,5 +1,5 @@
-//! A plugin that traps on every third event: it handles the others, the next plugin answers those, and the failures are
-//! reported.
+//! A plugin that traps on every third event: it handles the others, the next plugin answers those,
+//! and the failures are reported.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::Setup;

@@ -1,5 +1,5 @@
-//! Virtual time: the simulator advances from one due moment to the next, its own or the daemon's, and both finish what is due
-//! before it goes on.
+//! Virtual time: the simulator advances from one due moment to the next, its own or the daemon's,
+//! and both finish what is due before it goes on.
 
 use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};

@@ -1,4 +1,5 @@
-//! The webhook endpoint: handshake, forged and oversized requests, unknown fields, and malformed bodies.
+//! The webhook endpoint: handshake, forged and oversized requests, unknown fields, and malformed
+//! bodies.
 
 use crate::text;
 use beadle_test_support::daemon::Setup;
@@ -154,7 +155,8 @@ async fn call_is_kept_and_opens_no_window() {
     let simulator = address.start(&setup).await;
     let daemon = setup.start().await;
     simulator.add_person("Ana", "31600000001").await;
-    // The content of `calls` is not documented here; this one is invented and names a person as messages do.
+    // The content of `calls` is not documented here; this one is invented and names a person as
+    // messages do.
     let call = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": webhook::PHONE_NUMBER_ID},
         "contacts": [{"wa_id": "31600000001", "profile": {"name": "Ana"}}],
         "calls": [{"id": "wacid.1", "from": "31600000001", "event": "connect", "timestamp": "1795424400"}]});

@@ -1,5 +1,5 @@
-//! Windows in virtual time: one event per lead time and one at the end, none after a renewal, and each exactly once across an
-//! outage.
+//! Windows in virtual time: one event per lead time and one at the end, none after a renewal, and
+//! each exactly once across an outage.
 
 use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -27,7 +27,8 @@ async fn write_as(simulator: &Simulator, person: &str) -> i64 {
     simulator.now().await
 }
 
-/// The first word of each text that a person received, with the minutes from `begin` to its acceptance.
+/// The first word of each text that a person received, with the minutes from `begin` to its
+/// acceptance.
 async fn received(simulator: &Simulator, person: &str, start: i64) -> Vec<(String, i64)> {
     let messages = simulator.messages(Some(person)).await;
     let first_word = |text: String| text.split(' ').next().unwrap_or_default().to_owned();
@@ -55,7 +56,8 @@ async fn lead_times_and_end_are_reported_once_unless_renewed() {
     let (_setup, daemon, simulator) = start().await;
     let begin = write_as(&simulator, "Ana").await;
     write_as(&simulator, "Bram").await;
-    // Bram writes again between the two lead times, so the second one of his first window is not reported.
+    // Bram writes again between the two lead times, so the second one of his first window is not
+    // reported.
     simulator.advance(23 * HOUR_MS).await;
     write_as(&simulator, "Bram").await;
     let listed = daemon.get("windows").await;
@@ -112,7 +114,8 @@ async fn late_messages_open_windows_by_the_platforms_time() {
     let (setup, daemon, simulator) = start().await;
     simulator.advance(2 * DAY_MS).await;
     let begin = simulator.now().await;
-    // One whose window ended an hour ago, one whose window has an hour left, and an earlier one of the same person.
+    // One whose window ended an hour ago, one whose window has an hour left, and an earlier one of
+    // the same person.
     deliver_late(&setup, "31600000001", "wamid.over", begin - 25 * HOUR_MS).await;
     deliver_late(&setup, "31600000002", "wamid.late", begin - 23 * HOUR_MS).await;
     deliver_late(&setup, "31600000002", "wamid.older", begin - 24 * HOUR_MS).await;
@@ -164,7 +167,8 @@ async fn window_margin_applies_when_asked_and_when_sent() {
     for (person, wanted) in [("Ana", 1), ("Bram", 0), ("Kadri", 1)] {
         assert_eq!(simulator.messages(Some(person)).await.len(), wanted, "{person}");
     }
-    // Bram's message was refused when the plugin asked, Kadri's second one when it was about to leave.
+    // Bram's message was refused when the plugin asked, Kadri's second one when it was about to
+    // leave.
     let dead = daemon.list_all("dead-letters").await;
     assert!(matches!(dead.as_slice(), [letter] if text(letter, "/error").contains("window-closed")), "{dead:?}");
     let failed = daemon.list_all("outbox?state=failed").await;
@@ -186,7 +190,8 @@ async fn free_entry_point_is_recorded_and_does_not_extend_the_window() {
     simulator.advance(2 * MINUTE_MS).await;
     let windows = daemon.get("windows").await;
     let row = |at: &str| time_at(&windows, at).unwrap_or_default();
-    // A week from the answer, in whole seconds as the platform reports it; the window is a day from Ana's message.
+    // A week from the answer, in whole seconds as the platform reports it; the window is a day from
+    // Ana's message.
     assert_eq!(row("/items/0/free_entry_until"), begin + MINUTE_MS + 7 * DAY_MS, "{windows}");
     assert_eq!(row("/items/0/closes_at"), begin + DAY_MS, "{windows}");
     let output = setup.cli(&["windows", "list"]).await;

@@ -1,8 +1,9 @@
-//! No import circles between the files of a crate: what imports each other cannot be read one after the other.
+//! No import circles between the files of a crate: what imports each other cannot be read one after
+//! the other.
 //!
-//! It reads `use` declarations and the paths in expressions, outside comments and the test module at a file's end. `mod`
-//! imports nothing; `pub use` and a call into a child do. What a parent shares with its children therefore lies in a file of
-//! its own.
+//! It reads `use` declarations and the paths in expressions, outside comments and the test module
+//! at a file's end. `mod` imports nothing; `pub use` and a call into a child do. What a parent
+//! shares with its children therefore lies in a file of its own.
 
 use super::finding::{File, Finding};
 use std::collections::{BTreeMap, BTreeSet};

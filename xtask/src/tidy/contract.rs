@@ -1,8 +1,8 @@
-//! The plugin contract and the author's guide must not drift apart: the guide ends with the hash of the contract that it
-//! describes.
+//! The plugin contract and the author's guide must not drift apart: the guide ends with the hash of
+//! the contract that it describes.
 //!
-//! A changed contract invalidates the hash, so its author reads the guide again and updates it. The hash cannot prove that
-//! the guide is right, only that it was read.
+//! A changed contract invalidates the hash, so its author reads the guide again and updates it. The
+//! hash cannot prove that the guide is right, only that it was read.
 
 use super::finding::{File, Finding};
 use sha2::{Digest, Sha256};

@@ -1,7 +1,8 @@
-//! What the operators' documents cite exists: tests in `docs/security.md`, metrics in the alert rules.
+//! What the operators' documents cite exists: tests in `docs/security.md`, metrics in the alert
+//! rules.
 //!
-//! A promise whose test was renamed or removed is a promise without evidence, and an alert on a metric that does not exist
-//! never fires.
+//! A promise whose test was renamed or removed is a promise without evidence, and an alert on a
+//! metric that does not exist never fires.
 
 use super::finding::{File, Finding};
 

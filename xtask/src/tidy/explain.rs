@@ -1,5 +1,5 @@
-//! The pages of `beadle explain` have one form and are all registered. The unit tests of the daemon compare them with the codes
-//! of every crate; this finds what needs no compiler.
+//! The pages of `beadle explain` have one form and are all registered. The unit tests of the daemon
+//! compare them with the codes of every crate; this finds what needs no compiler.
 
 use super::finding::{File, Finding};
 

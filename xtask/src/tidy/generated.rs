@@ -1,4 +1,5 @@
-//! Generated pages are up to date (see `docs.rs`), and the README shows the example plugin as it is.
+//! Generated pages are up to date (see `docs.rs`), and the README shows the example plugin as it
+//! is.
 
 use super::finding::{File, Finding};
 use crate::docs::Page;

@@ -1,5 +1,5 @@
-//! Rules about the crates, read from their manifests: dependencies point down the list of layers, pure crates have none
-//! that do I/O, and versions are set once, in the workspace.
+//! Rules about the crates, read from their manifests: dependencies point down the list of layers,
+//! pure crates have none that do I/O, and versions are set once, in the workspace.
 //!
 //! Cargo refuses a circle between crates, but not a dependency that points up.
 
@@ -33,7 +33,8 @@ const KEPT_IN: &[(&str, &str)] = &[
     ("cel", "beadle-segments"),
 ];
 
-/// Crates that are functions of their arguments, and all that they may depend on: no I/O, no clock, no runtime.
+/// Crates that are functions of their arguments, and all that they may depend on: no I/O, no clock,
+/// no runtime.
 const PURE: &[(&str, &[&str])] = &[
     ("beadle-gate", &["beadle-model", "serde_json"]),
     ("beadle-model", &["jiff", "serde", "serde_json", "thiserror"]),

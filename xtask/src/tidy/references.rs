@@ -1,13 +1,14 @@
-//! References resolve inside the repository: links between pages, `docs/…` in comments, `ADR 0014`, and paths in prose.
+//! References resolve inside the repository: links between pages, `docs/…` in comments, `ADR 0014`,
+//! and paths in prose.
 //!
-//! A reader has the repository and nothing else, so a reference to a document outside it is an error. Links to the web are
-//! not followed.
+//! A reader has the repository and nothing else, so a reference to a document outside it is an
+//! error. Links to the web are not followed.
 
 use super::finding::{File, Finding};
 use std::collections::BTreeMap;
 
-/// Documents that older comments referred to and that are not part of the repository. In two halves, so that this file
-/// does not contain them.
+/// Documents that older comments referred to and that are not part of the repository. In two
+/// halves, so that this file does not contain them.
 const OUTSIDE: &[(&str, &str)] = &[
     ("DESIGN ", "section"),
     ("DESIGN", ".md"),

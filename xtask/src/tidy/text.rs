@@ -1,7 +1,8 @@
 //! Rules about one file at a time, line by line.
 //!
-//! Comments are distinguished from code by their first characters only, and tests by their path or by the
-//! `#[cfg(test)]` that ends a file. That is enough for these rules; what needs more is clippy's.
+//! Comments are distinguished from code by their first characters only, and tests by their path or
+//! by the `#[cfg(test)]` that ends a file. That is enough for these rules; what needs more is
+//! clippy's.
 
 use super::finding::{File, Finding};
 
@@ -16,7 +17,8 @@ const KNOWN_ONLY_TO: &[(&str, &str)] = &[
     ("phone_number_id\\\"", "daemon/whatsapp/"),
 ];
 
-/// Ways to wait for time instead of for a condition, in the languages of the tests. `std::thread::sleep` is clippy's.
+/// Ways to wait for time instead of for a condition, in the languages of the tests.
+/// `std::thread::sleep` is clippy's.
 const SLEEPS: &[&str] = &["time::sleep(", "setTimeout(", "waitForTimeout(", "time.sleep("];
 
 /// What tests are written in.
@@ -70,7 +72,8 @@ fn begins_path(line: &str, at: usize) -> bool {
         .is_none_or(|c| !c.is_alphanumeric() && !"._-/~}$>".contains(c))
 }
 
-/// The platform's JSON is known to one crate. That other crates do not use wasmtime or SQL follows from their manifests.
+/// The platform's JSON is known to one crate. That other crates do not use wasmtime or SQL follows
+/// from their manifests.
 fn platform_json(file: &File) -> Vec<Finding> {
     if !file.path.starts_with("daemon/") || is_test_file(&file.path) {
         return Vec::new();

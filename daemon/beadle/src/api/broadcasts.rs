@@ -137,7 +137,8 @@ pub struct BroadcastView {
     pub needs_approval: bool,
     /// Messages per second that the channel may send.
     pub messages_per_second: u32,
-    /// People whom the business may still write to first in these 24 hours; none if no limit is known.
+    /// People whom the business may still write to first in these 24 hours; none if no limit is
+    /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messaging_limit_left: Option<u64>,
     /// When everyone may have it, by estimate.

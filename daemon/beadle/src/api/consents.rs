@@ -104,7 +104,8 @@ pub struct ConsentCheckView {
     pub rows: u64,
     /// Entries whose content was erased.
     pub erased: u64,
-    /// The hash of the last entry: note it elsewhere to prove later that the ledger was not rewritten.
+    /// The hash of the last entry: note it elsewhere to prove later that the ledger was not
+    /// rewritten.
     pub head: String,
     /// What is wrong; empty if nothing is.
     pub problems: Vec<String>,

@@ -27,7 +27,8 @@ pub struct EventRow {
     /// Their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `passed`, `claimed by welcome`, `asked by …`, `stopped by …`, `host`; `open` while it has not ended.
+    /// `passed`, `claimed by welcome`, `asked by …`, `stopped by …`, `host`; `open` while it has
+    /// not ended.
     pub ending: String,
     /// What happened, in a line.
     pub summary: String,
@@ -98,7 +99,8 @@ pub struct MessageRow {
     /// When it was created.
     #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
-    /// Requests to the platform to send it. Those that it refused because of the whole channel are not counted.
+    /// Requests to the platform to send it. Those that it refused because of the whole channel are
+    /// not counted.
     pub attempts: u32,
     /// WhatsApp may have received it twice.
     pub possibly_duplicate: bool,

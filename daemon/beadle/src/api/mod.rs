@@ -1,8 +1,9 @@
 //! The responses of the daemon's `/api/v1`: types shared by the HTTP server and the command line.
 //!
-//! Every answer is plain JSON: times are RFC 3339 in UTC, durations are milliseconds, ids are typed text, and each list
-//! carries the daemon's own time (`now`), which in a simulation is not the machine's. From the first release on, fields are
-//! added and not renamed, because scripts read them. The types know neither the store's rows nor how they are printed.
+//! Every answer is plain JSON: times are RFC 3339 in UTC, durations are milliseconds, ids are typed
+//! text, and each list carries the daemon's own time (`now`), which in a simulation is not the
+//! machine's. From the first release on, fields are added and not renamed, because scripts read
+//! them. The types know neither the store's rows nor how they are printed.
 
 mod broadcasts;
 mod common;

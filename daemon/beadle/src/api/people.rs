@@ -126,7 +126,8 @@ pub struct ContactRow {
     pub quarantined_since: Option<Ms>,
 }
 
-/// `PATCH /contacts/{id}`: omitted fields are unchanged; an empty value clears the field, and an empty text an attribute.
+/// `PATCH /contacts/{id}`: omitted fields are unchanged; an empty value clears the field, and an
+/// empty text an attribute.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContactEdit {
@@ -166,7 +167,8 @@ pub struct ContactView {
     pub aliases: Vec<String>,
     /// The contact's conversations.
     pub conversations: Vec<ConversationRow>,
-    /// Reasons to believe that this and another contact are the same person. They are not merged automatically.
+    /// Reasons to believe that this and another contact are the same person. They are not merged
+    /// automatically.
     #[serde(default)]
     pub possible_duplicates: Vec<String>,
     /// Contacts that were merged into this one. Their ids remain valid.

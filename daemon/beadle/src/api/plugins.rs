@@ -37,7 +37,8 @@ pub struct StateRow {
 pub struct PluginRow {
     /// Its name.
     pub name: String,
-    /// `active`, `probation`, `resting`, `suspended`, `disabled`, `loading`, `pending`, `broken`, `removed`.
+    /// `active`, `probation`, `resting`, `suspended`, `disabled`, `loading`, `pending`, `broken`,
+    /// `removed`.
     pub state: String,
     /// Why it is not available, or why the file in the folder is not active.
     #[serde(default, skip_serializing_if = "Option::is_none")]

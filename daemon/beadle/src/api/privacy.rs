@@ -54,7 +54,8 @@ pub struct PersonSection {
 pub struct ErasureRow {
     /// Its number.
     pub id: i64,
-    /// The contact, whose id is not used again: `con_…`. `-` if a restored backup did not contain it.
+    /// The contact, whose id is not used again: `con_…`. `-` if a restored backup did not contain
+    /// it.
     pub contact: String,
     /// `operator`, `person`, or `restore`: repeated after a backup was restored.
     pub asked_by: String,
@@ -68,7 +69,8 @@ pub struct ErasureRow {
     pub completed_at: Option<Ms>,
 }
 
-/// `GET /erasures/{id}`, `POST /contacts/{id}/erase`: the receipt of an erasure, without personal data.
+/// `GET /erasures/{id}`, `POST /contacts/{id}/erase`: the receipt of an erasure, without personal
+/// data.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ErasureView {
     /// The daemon's time.
@@ -88,8 +90,8 @@ pub struct ErasureView {
 pub struct ErasurePlugin {
     /// Its name.
     pub plugin: String,
-    /// `done`, `pending`, `waiting` (it does not run), `failed` (it is tried again), or `given-up` (an operator dropped
-    /// the dead letter).
+    /// `done`, `pending`, `waiting` (it does not run), `failed` (it is tried again), or `given-up`
+    /// (an operator dropped the dead letter).
     pub state: String,
     /// The number of attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +110,8 @@ pub struct RetentionPlanView {
     /// The daemon's time.
     #[serde(with = "super::rfc3339")]
     pub now: Ms,
-    /// The time by which age is measured. It is earlier than `now` for a day after the clock jumped ahead.
+    /// The time by which age is measured. It is earlier than `now` for a day after the clock jumped
+    /// ahead.
     #[serde(with = "super::rfc3339")]
     pub measured_at: Ms,
     /// By kind.
@@ -118,7 +121,8 @@ pub struct RetentionPlanView {
 /// A kind of data in a plan.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct RetentionKind {
-    /// The key in `[retention]`, or `schedule_history` (kept as long as events) and `expired_values` (of plugins).
+    /// The key in `[retention]`, or `schedule_history` (kept as long as events) and
+    /// `expired_values` (of plugins).
     pub kind: String,
     /// For how long it is kept, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

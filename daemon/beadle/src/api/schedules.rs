@@ -18,7 +18,8 @@ pub struct ScheduleRow {
     pub timezone: String,
     /// The plugins for which it fires.
     pub plugins: Vec<String>,
-    /// `on`, `off` (`enabled = false`), `ended` (it never fires again), `waiting` (none of its plugins can be reached).
+    /// `on`, `off` (`enabled = false`), `ended` (it never fires again), `waiting` (none of its
+    /// plugins can be reached).
     pub state: String,
     /// When it fires next.
     #[serde(default, skip_serializing_if = "Option::is_none")]

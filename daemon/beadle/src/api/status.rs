@@ -66,7 +66,8 @@ pub struct TaskRow {
 pub struct ClockView {
     /// The daemon's time.
     pub now: Ms,
-    /// The revision of the simulator's clock. This and the fields below are none with the system clock.
+    /// The revision of the simulator's clock. This and the fields below are none with the system
+    /// clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// Whether everything that is due has been processed.

@@ -1,9 +1,9 @@
 //! `--watch`: whenever a source is saved, build the plugin, copy it into a plugin folder and report
 //! whether the daemon activated it.
 //!
-//! Compiler output, build results and the daemon's verdict all appear in this terminal. A failed build
-//! leaves the previous file in place. Sources are polled instead of watched: a plugin has few files, and
-//! polling misses no change.
+//! Compiler output, build results and the daemon's verdict all appear in this terminal. A failed
+//! build leaves the previous file in place. Sources are polled instead of watched: a plugin has few
+//! files, and polling misses no change.
 
 use crate::api::PluginRow;
 use crate::cli::Client;
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 /// How often the sources are checked, in real time. One check takes microseconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long to wait for the daemon to activate a new file, in real time. A Rust plugin takes a third of
-/// a second, a Python plugin ten seconds.
+/// How long to wait for the daemon to activate a new file, in real time. A Rust plugin takes a
+/// third of a second, a Python plugin ten seconds.
 const ACTIVATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A plugin project and its sources at the last build.
@@ -112,8 +112,8 @@ async fn build(project: &Project, toolchain: Toolchain, into: &Path) -> Option<B
     }
 }
 
-/// Waits until the daemon has activated or rejected the file, and prints which. Without a daemon, prints
-/// nothing.
+/// Waits until the daemon has activated or rejected the file, and prints which. Without a daemon,
+/// prints nothing.
 async fn report_activation(built: &Built, saved: Instant, socket: &Path) {
     let Ok(client) = Client::new(socket) else { return };
     let Ok(bytes) = std::fs::read(&built.path) else { return };

@@ -1,13 +1,15 @@
 //! Test events: JSON files, or built-in samples of the most common events.
 //!
-//! A file may omit everything that does not matter for the test. The output of `beadle events show ID
-//! --json` is accepted unchanged, so that a real event can be replayed on a new version.
+//! A file may omit everything that does not matter for the test. The output of
+//! `beadle events show ID --json` is accepted unchanged, so that a real event can be replayed on a
+//! new version.
 
 use beadle_model::{EventBody, EventKind, Timestamp};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The time of every test, 2026-01-05T09:00:00Z, as in the SDK's tests: results do not depend on the day.
+/// The time of every test, 2026-01-05T09:00:00Z, as in the SDK's tests: results do not depend on
+/// the day.
 pub const NOW: Timestamp = Timestamp(1_767_603_600_000);
 
 /// Built-in events by name.

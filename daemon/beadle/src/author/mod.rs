@@ -1,7 +1,9 @@
-//! The plugin author's commands: `beadle plugins new`, `build` and `test`. None needs a running daemon.
+//! The plugin author's commands: `beadle plugins new`, `build` and `test`. None needs a running
+//! daemon.
 //!
-//! Projects, compilers and builds are in the `workshop` crate; this module adds the sandbox (`test`) and,
-//! with `--watch`, the report whether a running daemon activated the result (`build_loop`).
+//! Projects, compilers and builds are in the `workshop` crate; this module adds the sandbox
+//! (`test`) and, with `--watch`, the report whether a running daemon activated the result
+//! (`build_loop`).
 
 mod build_loop;
 pub mod event;

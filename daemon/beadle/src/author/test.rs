@@ -1,8 +1,9 @@
 //! `beadle plugins test FILE`: run a plugin on test events in the daemon's sandbox.
 //!
-//! The plugin runs in an empty installation in a temporary folder, with a clock that stands still and an
-//! outbox that sends nothing. Events run one after another and share the plugin's state. Every requested
-//! capability is granted; the output names those that a daemon requires to be granted.
+//! The plugin runs in an empty installation in a temporary folder, with a clock that stands still
+//! and an outbox that sends nothing. Events run one after another and share the plugin's state.
+//! Every requested capability is granted; the output names those that a daemon requires to be
+//! granted.
 
 use super::event::{self, NOW, TestEvent};
 use super::report::{self, TestResult};

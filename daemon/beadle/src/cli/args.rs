@@ -1,7 +1,7 @@
 //! What can be typed: commands, options and their help.
 //!
-//! Nouns are plural. Every list has `--json` and `--limit`. Names and ids are positional, filters are
-//! options. The golden file `tests/cli/help.snap` holds every help text.
+//! Nouns are plural. Every list has `--json` and `--limit`. Names and ids are positional, filters
+//! are options. The golden file `tests/cli/help.snap` holds every help text.
 
 use crate::author::event;
 use crate::config::units;
@@ -128,7 +128,8 @@ pub enum Command {
 /// `--config`
 #[derive(Args, Debug)]
 pub struct ConfigArg {
-    /// Configuration file (conf.d/ next to it is read too), or a folder with beadle.toml and conf.d/
+    /// Configuration file (conf.d/ next to it is read too), or a folder with beadle.toml and
+    /// conf.d/
     #[arg(long, value_name = "FILE_OR_DIR", default_value = crate::config::DEFAULT_PATH)]
     pub config: PathBuf,
 }
@@ -256,8 +257,8 @@ pub enum DeadLetters {
         #[command(flatten)]
         json: Json,
     },
-    /// Retry dead letters once: handle the event again (out of order, marked late), send the message, or
-    /// parse the webhook
+    /// Retry dead letters once: handle the event again (out of order, marked late), send the
+    /// message, or parse the webhook
     Retry(DeadLetterIds),
     /// Discard dead letters permanently
     Drop(DeadLetterIds),
@@ -419,8 +420,8 @@ pub enum Contacts {
         /// Channel on which they can be written to [default: the only one]
         #[arg(long, value_name = "NAME")]
         channel: Option<String>,
-        /// How the people of rows without `consent_source` agreed, such as paper; without it, new people are
-        /// quarantined
+        /// How the people of rows without `consent_source` agreed, such as paper; without it, new
+        /// people are quarantined
         #[arg(long, value_name = "SOURCE", requires = "consent_purpose")]
         consent_source: Option<String>,
         /// What they agreed to, such as marketing:news
@@ -435,7 +436,8 @@ pub enum Contacts {
         #[command(flatten)]
         json: Json,
     },
-    /// Write everything that is stored about a person to a file; without a person, all contacts as CSV or vCard
+    /// Write everything that is stored about a person to a file; without a person, all contacts as
+    /// CSV or vCard
     Export {
         /// Contact id (con_…) [default: all contacts]
         #[arg(value_parser = id::<ContactId>)]
@@ -740,8 +742,8 @@ pub enum Plugins {
     State {
         /// Plugin name
         name: String,
-        /// List the values stored about this contact or conversation (con_… or cnv_…) instead of the plugin's
-        /// own
+        /// List the values stored about this contact or conversation (con_… or cnv_…) instead of
+        /// the plugin's own
         #[arg(long, value_name = "ID", value_parser = scope)]
         scope: Option<String>,
         /// Filter by key prefix
@@ -830,7 +832,8 @@ pub struct Build {
     /// Folder for NAME.wasm, such as a plugin folder [default: the project's folder]
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
-    /// Build again whenever a source is saved, and report whether a running daemon loaded the result
+    /// Build again whenever a source is saved, and report whether a running daemon loaded the
+    /// result
     #[arg(long)]
     pub watch: bool,
 }
@@ -840,9 +843,9 @@ pub struct Build {
 pub struct Test {
     /// The plugin's .wasm file
     pub file: PathBuf,
-    /// JSON file with an event or a list of events, or the name of a sample: text, button, list-row,
-    /// image, advertisement, reaction, joined, left, timer, failed [default: all samples whose events
-    /// the plugin exports]
+    /// JSON file with an event or a list of events, or the name of a sample: text, button,
+    /// list-row, image, advertisement, reaction, joined, left, timer, failed [default: all samples
+    /// whose events the plugin exports]
     #[arg(long, value_name = "EVENT", value_parser = test_event)]
     pub event: Vec<String>,
     /// Settings file, TOML or JSON
@@ -855,7 +858,8 @@ pub struct Test {
     pub json: Json,
 }
 
-// Values are checked here, so that a wrong one is a usage error that says what is accepted. They are sent as written.
+// Values are checked here, so that a wrong one is a usage error that says what is accepted. They
+// are sent as written.
 
 fn checked(text: &str, is_valid: bool, expected: impl Display) -> Result<String, String> {
     if is_valid { Ok(text.into()) } else { Err(expected.to_string()) }
@@ -973,7 +977,8 @@ pub enum Templates {
     },
     /// Fetch the templates from WhatsApp now
     Sync,
-    /// List advertising words in utility templates, for which WhatsApp may make them marketing templates
+    /// List advertising words in utility templates, for which WhatsApp may make them marketing
+    /// templates
     Lint {
         #[command(flatten)]
         page: Page,
@@ -1018,8 +1023,8 @@ pub enum Gate {
         template: Option<String>,
         #[command(flatten)]
         fill: Fill,
-        /// What the person must have agreed to: service, marketing or marketing:TOPIC. If the account's templates are
-        /// known, they decide whether it is marketing
+        /// What the person must have agreed to: service, marketing or marketing:TOPIC. If the
+        /// account's templates are known, they decide whether it is marketing
         #[arg(long, requires = "template")]
         purpose: Option<String>,
         /// Plugin that would send it, for the budgets that limit that plugin

@@ -1,7 +1,7 @@
 //! HTTP requests to the daemon over its Unix socket.
 //!
-//! A daemon that is not running is an error of its own ([`ClientError::NotRunning`]), because scripts
-//! distinguish it from a request that failed.
+//! A daemon that is not running is an error of its own ([`ClientError::NotRunning`]), because
+//! scripts distinguish it from a request that failed.
 
 use crate::api::{Failure, Problem};
 use serde_json::Value;

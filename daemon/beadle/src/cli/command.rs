@@ -1,7 +1,8 @@
 //! What each command requests from the daemon, and how its result is printed.
 //!
-//! A read-only command is one [`Query`]: a path, parameters and a function that shows the JSON. With
-//! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
+//! A read-only command is one [`Query`]: a path, parameters and a function that shows the JSON.
+//! With `--json` the response is printed as received. Results go to stdout; hints and errors go to
+//! stderr.
 
 use super::args::{
     Broadcasts, Cli, Command, Consents, Contacts, Costs, DeadLetters, Erasures, EventFilter, Events, Fill, Gate, Json,
@@ -324,11 +325,11 @@ fn schedules(command: &Schedules) -> Option<Query<'_>> {
 fn broadcast_query(command: &Broadcasts) -> Option<Query<'_>> {
     Some(match command {
         Broadcasts::List { before, page } => {
-            list(["broadcasts"], given([("before", before)]).collect(), page, show::broadcasts)
+            list(["broadcasts"], set_params([("before", before)]).collect(), page, show::broadcasts)
         }
         Broadcasts::Show { broadcast, json, .. } => one(["broadcasts", broadcast], *json, show::broadcast),
         Broadcasts::Recipients { broadcast, state, after, page } => {
-            let params = given([("state", state), ("after", after)]).collect();
+            let params = set_params([("state", state), ("after", after)]).collect();
             list(["broadcasts", broadcast, "recipients"], params, page, show::recipients)
         }
         _ => return None,
@@ -389,7 +390,8 @@ async fn broadcasts(client: &Client, command: &Broadcasts) -> Result<(), End> {
 /// How often progress is requested.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Shows progress until the broadcast ends or pauses. A terminal has one line that changes; elsewhere each change is a line.
+/// Shows progress until the broadcast ends or pauses. A terminal has one line that changes;
+/// elsewhere each change is a line.
 async fn follow_broadcast(client: &Client, broadcast: &str, json: Json) -> Result<(), End> {
     let is_terminal = screen().width.is_some() && !json.json;
     let mut last = String::new();
@@ -438,7 +440,8 @@ async fn transfer_contacts(client: &Client, command: &Command) -> Result<(), End
                 row.consent_purpose.clone_from(consent_purpose);
                 row.consent_wording.clone_from(consent_wording);
             }
-            // Everything that is wrong is reported at once, so the daemon checks the other rows too.
+            // Everything that is wrong is reported at once, so the daemon checks the other rows
+            // too.
             let import = Import { dry_run: *dry_run || !problems.is_empty(), channel: channel.clone(), rows };
             let mut view: ImportView =
                 serde_json::from_value(client.post_json(&["contacts", "import"], &import).await?)?;

@@ -1,7 +1,7 @@
 //! The file that defines a broadcast: TOML.
 //!
-//! `audience = { contacts_file = "PATH" }` names a file with a contact id on each line, relative to the
-//! definition's; everything after `#` is a comment.
+//! `audience = { contacts_file = "PATH" }` names a file with a contact id on each line, relative to
+//! the definition's; everything after `#` is a comment.
 
 use beadle_model::broadcast::BroadcastDefinition;
 use serde::Deserialize as _;

@@ -1,8 +1,9 @@
-//! The command line: arguments (`args`), requests to the daemon (`command`, `client`) and how answers
-//! are shown (`show`, `table`).
+//! The command line: arguments (`args`), requests to the daemon (`command`, `client`) and how
+//! answers are shown (`show`, `table`).
 //!
-//! Everything except `run`, `demo`, `check`, `explain` and the plugin author's commands is a request
-//! to the daemon over its socket; nothing here opens the database or reads the configuration.
+//! Everything except `run`, `demo`, `check`, `explain` and the plugin author's commands is a
+//! request to the daemon over its socket; nothing here opens the database or reads the
+//! configuration.
 
 mod args;
 mod client;

@@ -1,8 +1,8 @@
 //! Tables, times and durations as text for people.
 //!
-//! On a terminal, columns are cut so that each row fits on one line. In a pipe or file nothing is cut,
-//! because a program may read it. Every cell is reduced to one line of visible characters, so that no
-//! message can move the cursor, reorder a line or hide what it says.
+//! On a terminal, columns are cut so that each row fits on one line. In a pipe or file nothing is
+//! cut, because a program may read it. Every cell is reduced to one line of visible characters, so
+//! that no message can move the cursor, reorder a line or hide what it says.
 
 use beadle_model::text::{is_hidden, one_line};
 use serde::Serialize;
@@ -28,8 +28,8 @@ impl Table {
         Self { rows: vec![heading.iter().map(|name| (*name).to_owned()).collect()], flexible: &[] }
     }
 
-    /// The columns that may be cut besides the last one: those that hold text of any length. Ids and
-    /// times are never cut.
+    /// The columns that may be cut besides the last one: those that hold text of any length. Ids
+    /// and times are never cut.
     #[must_use]
     pub fn flexible(mut self, names: &'static [&'static str]) -> Self {
         self.flexible = names;
@@ -106,7 +106,8 @@ pub fn cut(text: &str, width: usize) -> String {
     }
     let mut used = 1;
     let fits = |c: &char| {
-        // The selector of emoji presentation has no width of its own, and may widen the character before it.
+        // The selector of emoji presentation has no width of its own, and may widen the character
+        // before it.
         used += if *c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(1) };
         used <= width
     };
@@ -115,8 +116,8 @@ pub fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// The value as indented JSON. Characters that are invisible or reorder a line are escaped, so that the text reads as it is
-/// and still parses to the same value.
+/// The value as indented JSON. Characters that are invisible or reorder a line are escaped, so that
+/// the text reads as it is and still parses to the same value.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(escaped(&serde_json::to_string_pretty(value)?))
 }

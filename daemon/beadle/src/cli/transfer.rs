@@ -1,9 +1,9 @@
 //! Contacts as CSV and vCard files.
 //!
-//! CSV has a heading row with the columns `phone` (required), `name`, `language`, `timezone`, `tags`, `role`,
-//! `consent_source`, `consent_purpose`, `consent_wording`, `consent_at`, `consent_evidence`, and
-//! `attribute.NAME`. From a vCard (RFC 6350, and versions 2.1 and 3.0) the name, the first number, the
-//! categories as tags, and the same columns as `X-BEADLE-…` are read.
+//! CSV has a heading row with the columns `phone` (required), `name`, `language`, `timezone`,
+//! `tags`, `role`, `consent_source`, `consent_purpose`, `consent_wording`, `consent_at`,
+//! `consent_evidence`, and `attribute.NAME`. From a vCard (RFC 6350, and versions 2.1 and 3.0) the
+//! name, the first number, the categories as tags, and the same columns as `X-BEADLE-…` are read.
 
 use crate::api::{ExportRow, ImportProblem, ImportRow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,8 +159,8 @@ fn restored(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
 }
 
-/// The lines of a vCard, with those that continue the one before it (RFC 6350, section 3.2; in version 2.1 also by a `=`
-/// at the end of the line), and their numbers.
+/// The lines of a vCard, with those that continue the one before it (RFC 6350, section 3.2; in
+/// version 2.1 also by a `=` at the end of the line), and their numbers.
 fn unfolded(text: &str) -> Vec<(u64, String)> {
     let mut lines: Vec<(u64, String)> = Vec::new();
     let mut is_open = false;

@@ -1,7 +1,7 @@
 //! `[costs]`, the file of rates that it names, and `[[budgets]]`.
 //!
-//! The file is TOML of its own, because it is data that is replaced as a whole whenever the platform changes its prices.
-//! Its errors are shown like those of the configuration.
+//! The file is TOML of its own, because it is data that is replaced as a whole whenever the
+//! platform changes its prices. Its errors are shown like those of the configuration.
 
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::read::{Context, NAME_FORM, Section, is_name};
@@ -214,7 +214,8 @@ pub fn budgets(root: &mut Section<'_>, rates: Option<&Rates>, channels: &[&str])
     budgets
 }
 
-/// A budget without its name; `None` after any error: without a key it would be for more than was meant.
+/// A budget without its name; `None` after any error: without a key it would be for more than was
+/// meant.
 fn budget(section: &mut Section<'_>, rates: Option<&Rates>, channels: &[&str]) -> Option<Budget> {
     let before = section.context.diagnostics.borrow().len();
     let plugin = section.string("plugin").and_then(|(name, span)| {

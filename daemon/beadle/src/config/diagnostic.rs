@@ -1,9 +1,9 @@
-//! Errors and warnings of the configuration: collected, not returned one by one, so that an operator sees
-//! all of them at once.
+//! Errors and warnings of the configuration: collected, not returned one by one, so that an
+//! operator sees all of them at once.
 //!
-//! Each has a code with a page in `beadle explain`, a place in a file, and what to write instead. They
-//! are shown with an excerpt of the file in which the place is underlined. A secret that is written in a
-//! file is masked before anything of that file is shown.
+//! Each has a code with a page in `beadle explain`, a place in a file, and what to write instead.
+//! They are shown with an excerpt of the file in which the place is underlined. A secret that is
+//! written in a file is masked before anything of that file is shown.
 
 use super::inputs::Inputs;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -81,7 +81,8 @@ impl Diagnostic {
         }
     }
 
-    /// A warning: the configuration can be used nevertheless. `None`: it is about no place in particular.
+    /// A warning: the configuration can be used nevertheless. `None`: it is about no place in
+    /// particular.
     pub fn warning(code: &'static str, span: Option<Span>, message: impl Into<String>) -> Self {
         Self { is_warning: true, span, ..Self::without_place(code, message) }
     }
@@ -233,7 +234,8 @@ impl Invalid {
 }
 
 impl Invalid {
-    /// The rendering for a place that shows the code itself: without `error[CODE]: ` at the beginning.
+    /// The rendering for a place that shows the code itself: without `error[CODE]: ` at the
+    /// beginning.
     pub fn message(&self) -> String {
         let text = self.render(false);
         let prefix = format!("error[{}]: ", self.code());
@@ -262,8 +264,8 @@ impl Coded for Invalid {
 /// The keys whose values are secrets.
 pub const SECRET_KEYS: [&str; 3] = ["access_token", "app_secret", "verify_token"];
 
-/// The text with secrets replaced by `*`. It works on text instead of parsed values, because the file may
-/// not be valid TOML. All byte offsets stay the same.
+/// The text with secrets replaced by `*`. It works on text instead of parsed values, because the
+/// file may not be valid TOML. All byte offsets stay the same.
 fn mask_secrets(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {

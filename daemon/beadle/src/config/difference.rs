@@ -1,7 +1,7 @@
 //! The difference between two configurations, key by key, for a reload and for `beadle check`.
 //!
-//! What is compared is the text of the values, because that is what an operator changed. It contains no
-//! secrets, since the files only name where they are stored.
+//! What is compared is the text of the values, because that is what an operator changed. It
+//! contains no secrets, since the files only name where they are stored.
 
 use super::tree::{Node, Table, Value, named};
 use beadle_model::text::hex;

@@ -10,7 +10,8 @@ pub type Variable = dyn Fn(&str) -> Option<String>;
 pub struct Environment {
     /// Environment variables.
     pub variable: Box<Variable>,
-    /// Skip credentials instead of reporting an error, if systemd did not start the process (`beadle check`).
+    /// Skip credentials instead of reporting an error, if systemd did not start the process
+    /// (`beadle check`).
     pub without_systemd: bool,
     /// A file that changed less than this ago may change once more unnoticed.
     pub unsettled: Duration,

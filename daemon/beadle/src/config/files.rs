@@ -1,5 +1,5 @@
-//! Which files are the configuration, and their content: the named file, then `conf.d/*.toml` next to it
-//! in name order. No other folder is searched.
+//! Which files are the configuration, and their content: the named file, then `conf.d/*.toml` next
+//! to it in name order. No other folder is searched.
 
 use super::diagnostic::{Diagnostic, Diagnostics, Source};
 use super::inputs::Inputs;

@@ -1,8 +1,9 @@
-//! The files that a configuration was read from, as they were then: they are read again only when one of them has changed.
+//! The files that a configuration was read from, as they were then: they are read again only when
+//! one of them has changed.
 //!
-//! Metadata decides, not content: size, times, inode. They cost a system call each, also where there are thousands of
-//! schedules. A file that changed just before it was read counts as changed, because a second change in the same tick of the
-//! file system's clock would look the same.
+//! Metadata decides, not content: size, times, inode. They cost a system call each, also where
+//! there are thousands of schedules. A file that changed just before it was read counts as changed,
+//! because a second change in the same tick of the file system's clock would look the same.
 
 use beadle_clock::Clock;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Where a part of a string's value is in the TOML text of the string: quotes and escapes take other
-//! numbers of bytes than what they stand for.
+//! Where a part of a string's value is in the TOML text of the string: quotes and escapes take
+//! other numbers of bytes than what they stand for.
 
 use std::ops::Range;
 

@@ -1,8 +1,9 @@
 //! The configuration: from TOML files to one typed, validated value, or to all errors at once.
 //!
-//! `files` reads the files, `tree` merges them, `read` has typed readers, `sections`, `schedules`, `segments` and `costs` define
-//! the keys, `settings` is the result. The rest of the daemon sees only checked values: no text to parse, no secrets to
-//! fetch. Nothing is opened or started here, so a configuration can be checked on another machine.
+//! `files` reads the files, `tree` merges them, `read` has typed readers, `sections`, `schedules`,
+//! `segments` and `costs` define the keys, `settings` is the result. The rest of the daemon sees
+//! only checked values: no text to parse, no secrets to fetch. Nothing is opened or started here,
+//! so a configuration can be checked on another machine.
 
 mod costs;
 mod diagnostic;

@@ -130,7 +130,8 @@ fn wording(mut section: Section<'_>, keywords: &Keywords, words: &mut BTreeSet<S
     Some(WordingTexts { purpose: purpose?, version, word, template, texts: texts? })
 }
 
-/// The texts, the default language first. Each must name the brand, so that the person knows who writes.
+/// The texts, the default language first. Each must name the brand, so that the person knows who
+/// writes.
 fn texts(section: &mut Section<'_>, keywords: &Keywords) -> Option<Vec<WordingText>> {
     let mut texts = Vec::new();
     let found = section.values("text");

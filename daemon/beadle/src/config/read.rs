@@ -1,8 +1,9 @@
 //! Typed readers over the merged tree: each takes one key and returns its value or its default, and
-//! records a diagnostic if the value is invalid. Reading continues after an error, so that all errors are
-//! found at once.
+//! records a diagnostic if the value is invalid. Reading continues after an error, so that all
+//! errors are found at once.
 //!
-//! A key becomes known by being read; [`Section::end`] reports all others. No separate list of keys exists.
+//! A key becomes known by being read; [`Section::end`] reports all others. No separate list of keys
+//! exists.
 
 use super::diagnostic::{Diagnostic, Diagnostics, Source, Span};
 use super::environment::Environment;
@@ -422,7 +423,8 @@ fn with_suggestion(diagnostic: Diagnostic, name: &str, known: &[&str]) -> Diagno
     }
 }
 
-/// The most similar name, if at most a third of the letters differ: `stag` suggests `stage`, `shop` does not.
+/// The most similar name, if at most a third of the letters differ: `stag` suggests `stage`, `shop`
+/// does not.
 fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
     let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), *known)).min();
     nearest.filter(|(distance, _)| *distance <= name.len().max(3) / 3).map(|(_, known)| known)

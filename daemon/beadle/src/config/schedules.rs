@@ -1,7 +1,7 @@
 //! `[[schedule]]`: its keys, and which of them can be combined.
 //!
-//! A schedule is identified by its name. Everything that can be wrong is reported here, including holiday
-//! files, so that the scheduler never has to reject a schedule.
+//! A schedule is identified by its name. Everything that can be wrong is reported here, including
+//! holiday files, so that the scheduler never has to reject a schedule.
 
 use super::diagnostic::{Diagnostic, Span};
 use super::read::{NAME_FORM, Section, Text, is_name};

@@ -1,8 +1,8 @@
 //! Secrets: named in the configuration, stored elsewhere.
 //!
-//! `{ credential = "name" }` is a systemd credential, `{ file = "…" }` a file, `{ env = "…" }` an environment
-//! variable. A secret in the configuration itself is an error, because such files are copied, committed and
-//! pasted into questions.
+//! `{ credential = "name" }` is a systemd credential, `{ file = "…" }` a file, `{ env = "…" }` an
+//! environment variable. A secret in the configuration itself is an error, because such files are
+//! copied, committed and pasted into questions.
 
 use super::diagnostic::{Diagnostic, Span};
 use super::read::Section;

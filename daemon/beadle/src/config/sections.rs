@@ -1,5 +1,5 @@
-//! The sections of the configuration: their keys, defaults and limits, and the rules between sections (a
-//! channel names an existing app, a phone number belongs to one channel).
+//! The sections of the configuration: their keys, defaults and limits, and the rules between
+//! sections (a channel names an existing app, a phone number belongs to one channel).
 //!
 //! Every key is explained in `config/beadle.toml`; a test checks that none is missing there.
 
@@ -237,7 +237,8 @@ fn number(section: &mut Section<'_>, key: &'static str, default: u32, range: std
 
 fn pace(mut section: Section<'_>) -> Pace {
     let pace = Pace {
-        // Cloud API throughput: 80 by default, 1,000 after an upgrade; the gate supports up to a million.
+        // Cloud API throughput: 80 by default, 1,000 after an upgrade; the gate supports up to a
+        // million.
         messages_per_second: number(&mut section, "messages_per_second", 80, 1..=1_000_000),
         // WhatsApp's pair rate: one message every 6 seconds, 45 at once (error 131056 above).
         contact_seconds: number(&mut section, "contact_seconds", 6, 0..=3600),
@@ -252,7 +253,8 @@ fn outbox(mut section: Section<'_>) -> Outbox {
     let outbox = Outbox {
         on_ambiguous: section.choice("on_ambiguous", &choices).unwrap_or_default(),
         ambiguous_wait_ms: section.duration_ms("ambiguous_wait", SECOND_MS..=DAY_MS).unwrap_or(60 * SECOND_MS),
-        // 1,000 messages a second at WhatsApp's usual 200 ms; more would cost memory and gain no speed.
+        // 1,000 messages a second at WhatsApp's usual 200 ms; more would cost memory and gain no
+        // speed.
         max_in_flight: number(&mut section, "max_in_flight", 256, 1..=4096) as usize,
     };
     section.end();

@@ -71,7 +71,8 @@ pub struct Daemon {
     pub data_dir: PathBuf,
     /// Plugin folders; the first that contains a name wins.
     pub plugin_dirs: Vec<PathBuf>,
-    /// How often the plugin folders are checked without a notification, in milliseconds of real time.
+    /// How often the plugin folders are checked without a notification, in milliseconds of real
+    /// time.
     pub poll_interval_ms: i64,
     /// How long plugins of a missing folder stay active, in milliseconds of real time.
     pub folder_grace_ms: i64,

@@ -1,4 +1,5 @@
-//! Valid configurations, and every error with its text, compared with golden files in `tests/config`.
+//! Valid configurations, and every error with its text, compared with golden files in
+//! `tests/config`.
 
 use super::*;
 use std::fs;
@@ -139,7 +140,8 @@ fn example_explains_every_key() {
     };
     assert_eq!(format!("{:#?}", unchanged.config), format!("{:#?}", defaults.config));
 
-    // A line that starts with `#` and no space is an example. With all of them enabled, every key must be set.
+    // A line that starts with `#` and no space is an example. With all of them enabled, every key
+    // must be set.
     let text: String = fs::read_to_string(&example)
         .unwrap()
         .lines()

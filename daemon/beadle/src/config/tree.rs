@@ -1,7 +1,8 @@
 //! The TOML files merged into one tree in which every value keeps its place in its file.
 //!
-//! Files are merged in name order, tables key by key. A value that is set twice is an error that names both
-//! places, so that no file silently overrides another. This module does not know which keys exist.
+//! Files are merged in name order, tables key by key. A value that is set twice is an error that
+//! names both places, so that no file silently overrides another. This module does not know which
+//! keys exist.
 
 use super::diagnostic::{Diagnostic, Diagnostics, Span};
 use std::collections::BTreeMap;
@@ -138,7 +139,8 @@ pub fn merge(into: &mut Table, from: Table, path: &str, diagnostics: &mut Diagno
     }
 }
 
-/// The places of all keys: `plugins.echo`, `schedule.digest.plugin`. A schedule is where its name is.
+/// The places of all keys: `plugins.echo`, `schedule.digest.plugin`. A schedule is where its name
+/// is.
 pub fn places(table: &Table) -> BTreeMap<String, Span> {
     let mut places = BTreeMap::new();
     note_places(table, "", &mut places);

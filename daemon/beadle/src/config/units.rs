@@ -1,7 +1,7 @@
 //! Durations in the configuration: `500ms`, `60s`, `15m`, `24h`, `7d`.
 //!
-//! One number and one unit (`90m`, not `1h30m`), so that equal values look equal. A number without a unit
-//! is not accepted.
+//! One number and one unit (`90m`, not `1h30m`), so that equal values look equal. A number without
+//! a unit is not accepted.
 
 /// Units in milliseconds, ascending.
 const UNITS: [(&str, i64); 5] =

@@ -1,4 +1,5 @@
-//! An export as one page that people can read: no scripts, nothing loaded from elsewhere, in the person's language.
+//! An export as one page that people can read: no scripts, nothing loaded from elsewhere, in the
+//! person's language.
 
 use super::write::PersonWriter;
 use crate::api::{PersonData, PersonSection};

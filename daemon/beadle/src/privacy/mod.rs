@@ -1,4 +1,5 @@
-//! The data of one person, written as JSON or as a readable page, and the task that carries out what people ask for.
+//! The data of one person, written as JSON or as a readable page, and the task that carries out
+//! what people ask for.
 
 mod html;
 mod task;

@@ -1,8 +1,8 @@
 //! Carries out what people ask for, and what operators ordered: copies of data, and erasures.
 //!
-//! Every step is in the store before the next one begins, so that after a crash the next process goes on where this one
-//! was. The steps of an erasure are the store's (`beadle_store::Erasure`); here is when each is taken, and that the
-//! plugins are awaited.
+//! Every step is in the store before the next one begins, so that after a crash the next process
+//! goes on where this one was. The steps of an erasure are the store's (`beadle_store::Erasure`);
+//! here is when each is taken, and that the plugins are awaited.
 
 use super::html::HtmlWriter;
 use super::write::PersonWriter as _;
@@ -25,13 +25,15 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the task looks by itself, against a missed signal. Real time.
 const BEAT: Duration = Duration::from_secs(60);
-/// A plugin that failed to erase is called again after this, in civil time: a full log is no help to anyone.
+/// A plugin that failed to erase is called again after this, in civil time: a full log is no help
+/// to anyone.
 const RETRY_MS: i64 = 10 * 60 * 1000;
 /// For how long events of the person and the last confirmation are awaited, in civil time.
 const BUSY_MS: i64 = 15 * 60 * 1000;
 /// The requests or erasures that are looked at in one round.
 const AT_ONCE: usize = 100;
-/// The largest copy that is sent in a chat: a hundred thousand messages. Beyond it the operator exports to a file.
+/// The largest copy that is sent in a chat: a hundred thousand messages. Beyond it the operator
+/// exports to a file.
 const COPY_BYTES: usize = 16 << 20;
 
 /// What a copy is called in the chat, in the languages of [`Language::ALL`].
@@ -80,7 +82,8 @@ pub async fn run(admin: Arc<Admin>, heartbeat: Heartbeat) {
     }
 }
 
-/// Answers requests that people have confirmed. `refused`: copies that cannot be sent, reported once.
+/// Answers requests that people have confirmed. `refused`: copies that cannot be sent, reported
+/// once.
 async fn answer_requests(admin: &Admin, refused: &mut BTreeSet<i64>, heartbeat: &Heartbeat) -> Result<(), StoreError> {
     let requests = admin.store.read(|reader| reader.confirmed_requests(AT_ONCE)).await?;
     for request in requests {

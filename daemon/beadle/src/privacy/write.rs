@@ -1,5 +1,5 @@
-//! Writing the pages of an export to a file: each as it comes, so that the memory does not grow with the person's
-//! history.
+//! Writing the pages of an export to a file: each as it comes, so that the memory does not grow
+//! with the person's history.
 
 use crate::api::{PersonData, PersonSection};
 use serde_json::Value;

@@ -1,8 +1,10 @@
-//! Log output: for the journal with its priorities and without a time (it adds one), otherwise with the time.
+//! Log output: for the journal with its priorities and without a time (it adds one), otherwise with
+//! the time.
 //!
-//! One record is one line of limited length: text of plugins and people may contain line breaks and must not look like a
-//! record of its own, nor reorder or hide what is around it, nor fill the disk.
-//! There are no colours, because logs are read by programs as often as by people. Panics are logged like everything else.
+//! One record is one line of limited length: text of plugins and people may contain line breaks and
+//! must not look like a record of its own, nor reorder or hide what is around it, nor fill the
+//! disk. There are no colours, because logs are read by programs as often as by people. Panics are
+//! logged like everything else.
 
 use crate::config::{Log, LogFormat};
 use beadle_model::text::is_hidden;
@@ -99,8 +101,8 @@ where
     }
 }
 
-/// The message and the fields of a record: `message key=value key="text with spaces"`. A value is quoted if it would be
-/// ambiguous without quotes, no matter of which type it is.
+/// The message and the fields of a record: `message key=value key="text with spaces"`. A value is
+/// quoted if it would be ambiguous without quotes, no matter of which type it is.
 struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {

@@ -1,9 +1,10 @@
 //! The lifecycle of the daemon: start, run, drain, stop.
 //!
-//! Addresses are opened before plugins are loaded, so that no webhook is refused during a start; what
-//! arrives early is stored and waits. A stop goes the other way round: the public listener closes, work
-//! in progress may finish until a deadline, and the rest is continued by the next process. A second
-//! signal stops at once, which is always safe: nothing that matters is only in memory.
+//! Addresses are opened before plugins are loaded, so that no webhook is refused during a start;
+//! what arrives early is stored and waits. A stop goes the other way round: the public listener
+//! closes, work in progress may finish until a deadline, and the rest is continued by the next
+//! process. A second signal stops at once, which is always safe: nothing that matters is only in
+//! memory.
 //!
 //! Every long-lived task is spawned under `beadle_tasks`; a failure of one that cannot be restarted
 //! stops the daemon with its reason.
@@ -47,8 +48,8 @@ use tokio::sync::{Mutex, watch};
 const DRAIN_WITHIN: Duration = Duration::from_secs(8);
 /// Time for answers that are being written, and after them for the database. Real time.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// A start waits this long for the schedules to take effect, so that the API knows them from the beginning. On a full
-/// disk they take effect later. Real time.
+/// A start waits this long for the schedules to take effect, so that the API knows them from the
+/// beginning. On a full disk they take effect later. Real time.
 const SCHEDULES_WITHIN: Duration = Duration::from_secs(5);
 
 /// `beadle run`. An invalid configuration ends it with exit code 2, which systemd does not retry.
@@ -229,8 +230,8 @@ impl Running {
         });
     }
 
-    /// Windows are watched once it is known which plugins want to hear of them: some may have closed while the daemon
-    /// was down.
+    /// Windows are watched once it is known which plugins want to hear of them: some may have
+    /// closed while the daemon was down.
     fn watch_windows(&self, parts: &Parts) {
         let pipeline = &parts.pipeline;
         let windows = Windows {

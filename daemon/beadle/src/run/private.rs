@@ -1,7 +1,7 @@
 //! The data directory is private: it holds messages, phone numbers and keys.
 //!
-//! New files get no permissions for other users, by the umask. Files of an earlier version may have them;
-//! they are reported and not changed, because someone may rely on them.
+//! New files get no permissions for other users, by the umask. Files of an earlier version may have
+//! them; they are reported and not changed, because someone may rely on them.
 
 use rustix::fs::Mode;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,8 +29,8 @@ pub fn check(data_dir: &Path) {
     }
 }
 
-/// The data directory and what is directly in it, as far as group or others have permissions. What is in a private
-/// directory is private.
+/// The data directory and what is directly in it, as far as group or others have permissions. What
+/// is in a private directory is private.
 fn readable_by_others(data_dir: &Path) -> Vec<PathBuf> {
     let is_open = |path: &PathBuf| {
         std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0)

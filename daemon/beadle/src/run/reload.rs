@@ -1,13 +1,14 @@
 //! Reading the configuration again while the daemon runs: when its files change, on SIGHUP, and
 //! periodically.
 //!
-//! The whole configuration is read and checked first. Then what changed is applied and the rest is not
-//! touched; an invalid configuration changes nothing and is reported. Settings that are read only
-//! at the start (addresses, the data folder, apps, channels) are reported as waiting for a restart. Each
-//! part gets its new settings as a whole and finds the differences itself: [`Reloader::apply`] is only
-//! the list of the parts.
+//! The whole configuration is read and checked first. Then what changed is applied and the rest is
+//! not touched; an invalid configuration changes nothing and is reported. Settings that are read
+//! only at the start (addresses, the data folder, apps, channels) are reported as waiting for a
+//! restart. Each part gets its new settings as a whole and finds the differences itself:
+//! [`Reloader::apply`] is only the list of the parts.
 //!
-//! Looking costs a system call per file: the files are read only if their metadata have changed since the last time.
+//! Looking costs a system call per file: the files are read only if their metadata have changed
+//! since the last time.
 
 use super::{build, logging};
 use crate::api::Problem;
@@ -32,7 +33,8 @@ use tokio::sync::{Mutex, watch};
 
 /// After the first change, time for more: a program that edits writes several files. Real time.
 const GATHER: Duration = Duration::from_millis(100);
-/// An invalid configuration is read once more after this time: a file may be half written. Real time.
+/// An invalid configuration is read once more after this time: a file may be half written. Real
+/// time.
 const SECOND_LOOK: Duration = Duration::from_millis(500);
 
 /// The parts that take new settings.
@@ -185,8 +187,8 @@ impl Files {
         Self { path: loaded.path.clone(), inputs, environment: Environment::process, reads: 0 }
     }
 
-    /// Reads the files, unless nothing changed and no operator waits for the result. If they are invalid and no
-    /// operator waits, they are read once more after a while.
+    /// Reads the files, unless nothing changed and no operator waits for the result. If they are
+    /// invalid and no operator waits, they are read once more after a while.
     async fn read(&mut self, cause: Cause) -> Option<Result<Loaded, Invalid>> {
         if cause == Cause::Look && !self.inputs.have_changed() {
             return None;
@@ -217,8 +219,8 @@ fn folders(loaded: &Loaded) -> Vec<PathBuf> {
     vec![base.join("conf.d"), base]
 }
 
-/// The folder of the configuration that is at `path`, which is a folder or a file. Absolute: the parent of a bare file
-/// name is empty, and nothing could be watched there.
+/// The folder of the configuration that is at `path`, which is a folder or a file. Absolute: the
+/// parent of a bare file name is empty, and nothing could be watched there.
 fn folder_of(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if path.is_dir() { path } else { path.parent().unwrap_or(&path).to_owned() }

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 /// User and group may use the socket, which allows everything.
 const SOCKET_MODE: u32 = 0o660;
 
-/// How long an address that is in use is tried. A process that a killed daemon was just starting, for example the
-/// compiler, holds the daemon's sockets until it runs its own program, which takes milliseconds. Real time.
+/// How long an address that is in use is tried. A process that a killed daemon was just starting,
+/// for example the compiler, holds the daemon's sockets until it runs its own program, which takes
+/// milliseconds. Real time.
 const IN_USE_FOR: Duration = Duration::from_secs(1);
 /// Real time.
 const PAUSE: Duration = Duration::from_millis(20);

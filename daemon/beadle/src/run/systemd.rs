@@ -1,7 +1,7 @@
 //! Notifications to systemd: ready, status, watchdog, stopping. Without systemd they do nothing.
 //!
-//! A notification waits while systemd does not read, so each is sent on a thread that may block; the
-//! daemon never waits for one.
+//! A notification waits while systemd does not read, so each is sent on a thread that may block;
+//! the daemon never waits for one.
 
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -27,7 +27,8 @@ pub fn alive() {
     notify(|| sd_notify::notify(&[NotifyState::Watchdog]));
 }
 
-/// How often [`alive`] must be called: twice in the time that the unit allows. None without a watchdog.
+/// How often [`alive`] must be called: twice in the time that the unit allows. None without a
+/// watchdog.
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }

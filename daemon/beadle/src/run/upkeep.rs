@@ -1,9 +1,9 @@
 //! Periodic work: health is reported to systemd and to the log, and data past its retention time is
 //! deleted.
 //!
-//! The watchdog is fed while the tasks without which there is no daemon make progress. A disk that is
-//! full or a task that is being restarted does not stop it: a new process would find the same disk, and
-//! would lose what is kept in memory until it can be written.
+//! The watchdog is fed while the tasks without which there is no daemon make progress. A disk that
+//! is full or a task that is being restarted does not stop it: a new process would find the same
+//! disk, and would lose what is kept in memory until it can be written.
 
 use super::systemd;
 use crate::web::{Admin, status_line};
@@ -23,7 +23,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Between slices of a deletion, so that other writes come between them. Real time.
 const BETWEEN_SLICES: Duration = Duration::from_millis(200);
 
-/// Feeds the watchdog, keeps systemd's status line current, and logs problems when they come and go.
+/// Feeds the watchdog, keeps systemd's status line current, and logs problems when they come and
+/// go.
 pub async fn watch(admin: Arc<Admin>, heartbeat: Heartbeat) {
     let every = systemd::watchdog_interval().unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
     let mut reported = Vec::new();
@@ -50,8 +51,8 @@ pub async fn watch(admin: Arc<Admin>, heartbeat: Heartbeat) {
     }
 }
 
-/// Keeps the texts of the configured wordings, which the consent ledger names by their hash. On a full disk it tries
-/// again until there is room.
+/// Keeps the texts of the configured wordings, which the consent ledger names by their hash. On a
+/// full disk it tries again until there is room.
 pub async fn keep_consent_texts(people: &PeopleRules, store: &Store, heartbeat: &Heartbeat) {
     let texts = people.consents.wordings.values().flat_map(|wording| &wording.texts);
     let texts: Vec<_> = texts.map(|text| (text.sha256.clone(), text.text.clone())).collect();
@@ -64,8 +65,8 @@ pub async fn keep_consent_texts(people: &PeopleRules, store: &Store, heartbeat: 
     }
 }
 
-/// Creates the conversation of each channel in which new groups are requested; it has no contact. On a full disk it tries
-/// again until there is room.
+/// Creates the conversation of each channel in which new groups are requested; it has no contact.
+/// On a full disk it tries again until there is room.
 pub async fn create_channel_conversations(channels: Vec<String>, store: Store, heartbeat: Heartbeat) {
     for name in channels {
         let mut warned = false;

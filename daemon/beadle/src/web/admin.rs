@@ -111,7 +111,8 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .with_state(admin)
 }
 
-/// Refuses requests to `/api/v1` that `access` does not allow. A simulator that drives the clock may ask for it anyway.
+/// Refuses requests to `/api/v1` that `access` does not allow. A simulator that drives the clock
+/// may ask for it anyway.
 async fn authorize(State((admin, access)): State<(Arc<Admin>, ApiAccess)>, request: Request, next: Next) -> Response {
     let is_clock = admin.followed.is_some() && request.uri().path() == "/clock";
     match objection(access, bearer(&request)) {
@@ -148,7 +149,8 @@ fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 200 if every task works and the store accepts writes; otherwise 503 with a line for each problem.
+/// 200 if every task works and the store accepts writes; otherwise 503 with a line for each
+/// problem.
 async fn health(State(admin): State<Arc<Admin>>) -> Response {
     match admin.health_problems().as_slice() {
         [] => "ok\n".into_response(),
@@ -167,7 +169,8 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{}: {}\n", problem.code, first(problem))).collect()
 }
 
-/// 200 if plugins are loaded and webhooks are accepted, with a line for each lesser problem; otherwise 503.
+/// 200 if plugins are loaded and webhooks are accepted, with a line for each lesser problem;
+/// otherwise 503.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.phase() {
         Phase::Running => match admin.readiness_problems().as_slice() {

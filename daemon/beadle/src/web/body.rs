@@ -1,7 +1,8 @@
 //! Reading request bodies of unknown peers within a budget of memory.
 //!
-//! A body takes from the budget as it arrives, not as it is announced, so a peer holds no more than it
-//! has sent. When the budget is used up the request is refused at once; the platform sends it again.
+//! A body takes from the budget as it arrives, not as it is announced, so a peer holds no more than
+//! it has sent. When the budget is used up the request is refused at once; the platform sends it
+//! again.
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt as _;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How much of a body that is too large is discarded before the connection is closed, and for how long. Real time.
+/// How much of a body that is too large is discarded before the connection is closed, and for how
+/// long. Real time.
 const DISCARD_BYTES: usize = 16 << 20;
 const DISCARD_WITHIN: Duration = Duration::from_secs(2);
 
@@ -100,7 +102,8 @@ impl BodyBudget {
     }
 }
 
-/// Discards the rest of a body, so that its sender reads the answer instead of finding the connection broken.
+/// Discards the rest of a body, so that its sender reads the answer instead of finding the
+/// connection broken.
 async fn discard(mut body: Body) {
     let discarding = async {
         let mut length = 0;

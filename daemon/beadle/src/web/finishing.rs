@@ -3,8 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A future that goes on as a task of its own if it is dropped before its end. Unlike a task from the start it costs
-/// nothing where it is not dropped, which is the rule.
+/// A future that goes on as a task of its own if it is dropped before its end. Unlike a task from
+/// the start it costs nothing where it is not dropped, which is the rule.
 pub struct Finishing<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
 
 impl<F: Future + Send + 'static> Finishing<F> {

@@ -1,8 +1,9 @@
 //! Protection of the admin address against pages of other sites in a local browser.
 //!
-//! A page of another site could post a form here; `Origin` and `Sec-Fetch-Site` reveal that. It could also
-//! resolve its own name to 127.0.0.1 and read (DNS rebinding); `Host` reveals that, because a name that is
-//! neither an address nor `localhost` is not ours. Programs send no `Origin` and are not affected.
+//! A page of another site could post a form here; `Origin` and `Sec-Fetch-Site` reveal that. It
+//! could also resolve its own name to 127.0.0.1 and read (DNS rebinding); `Host` reveals that,
+//! because a name that is neither an address nor `localhost` is not ours. Programs send no `Origin`
+//! and are not affected.
 
 use super::failure::ApiError;
 use axum::extract::Request;

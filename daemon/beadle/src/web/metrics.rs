@@ -2,8 +2,9 @@
 //!
 //! A scrape takes one snapshot of what the daemon counts anyway and encodes it. Names follow the
 //! Prometheus conventions and are a public interface: a golden file holds them, from which
-//! `docs/reference/metrics.md` is generated. Label values are names of plugins, channels and tasks, states and error
-//! codes, whose number is bounded where they are counted; never a person, a phone number or a text.
+//! `docs/reference/metrics.md` is generated. Label values are names of plugins, channels and tasks,
+//! states and error codes, whose number is bounded where they are counted; never a person, a phone
+//! number or a text.
 
 use beadle_pipeline::health::Figures;
 use beadle_store::views::BacklogCounts;

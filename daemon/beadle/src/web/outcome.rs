@@ -1,8 +1,8 @@
 //! What became of an event in each of its plugins, in words, for `beadle why`.
 //!
-//! The store keeps which subscribers are done, how the event ended and what failed. It does not keep the stages, nor
-//! which subscribers a claim, a stop or a reserved word passed by: that follows from the order of the chain. Stages are
-//! those of the present configuration.
+//! The store keeps which subscribers are done, how the event ended and what failed. It does not
+//! keep the stages, nor which subscribers a claim, a stop or a reserved word passed by: that
+//! follows from the order of the chain. Stages are those of the present configuration.
 
 use super::data::Names;
 use beadle_model::text::counted;

@@ -1,12 +1,12 @@
 //! Accepting connections and serving HTTP on them, within limits.
 //!
-//! Every wait for a peer has a limit: for the head of a request (which is also how long a connection
-//! may be idle), and for a peer to read what it asked for. Bodies have limits of their own where
-//! they are read. At the maximum number of connections new ones wait in the kernel's queue, which is
-//! bounded too, so nothing here grows with what the world sends.
+//! Every wait for a peer has a limit: for the head of a request (which is also how long a
+//! connection may be idle), and for a peer to read what it asked for. Bodies have limits of their
+//! own where they are read. At the maximum number of connections new ones wait in the kernel's
+//! queue, which is bounded too, so nothing here grows with what the world sends.
 //!
-//! The accept loop is a supervised task: it may fail and start again while connections go on. When it
-//! is asked to stop, the listener closes at once, requests in progress are answered, and idle
+//! The accept loop is a supervised task: it may fail and start again while connections go on. When
+//! it is asked to stop, the listener closes at once, requests in progress are answered, and idle
 //! connections are closed.
 
 use axum::Router;
@@ -41,7 +41,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The public listener. The platform keeps some dozens of connections; each costs some ten kilobytes.
+    /// The public listener. The platform keeps some dozens of connections; each costs some ten
+    /// kilobytes.
     pub const PUBLIC: Self =
         Self { connections: 1024, head_within: Duration::from_secs(30), write_within: Duration::from_secs(30) };
     /// The admin listeners: a scraper, a probe, a few people.

@@ -19,7 +19,8 @@ struct LineCount {
 }
 
 impl Thinned {
-    /// `Some` if a line may be logged now, with the number of those that were suppressed since the last one.
+    /// `Some` if a line may be logged now, with the number of those that were suppressed since the
+    /// last one.
     pub fn pass(&self) -> Option<u64> {
         self.pass_at(Instant::now())
     }

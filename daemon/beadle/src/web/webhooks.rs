@@ -1,9 +1,10 @@
 //! The public side: webhooks of platforms, and nothing else.
 //!
-//! A webhook is answered 200 once what it brought is durable, never before. What cannot be stored now
-//! gets 503 and the platform sends it again; what is not authentic gets 403 and is forgotten. A request
-//! without a well-formed signature is refused before its body is read. The body is read whole, within
-//! the platform's own limit, a deadline and a budget, because the signature covers all of it.
+//! A webhook is answered 200 once what it brought is durable, never before. What cannot be stored
+//! now gets 503 and the platform sends it again; what is not authentic gets 403 and is forgotten. A
+//! request without a well-formed signature is refused before its body is read. The body is read
+//! whole, within the platform's own limit, a deadline and a budget, because the signature covers
+//! all of it.
 
 use super::body::{BodyBudget, BodyError, WholeBody};
 use super::finishing::Finishing;
@@ -29,8 +30,8 @@ use std::time::{Duration, Instant};
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// All bodies in progress: twenty of the largest, or thousands of the usual size.
 const BODY_BUDGET_BYTES: usize = 64 << 20;
-/// A group commit takes milliseconds. When the disk is stuck, the platform keeps the event instead of a connection
-/// being held; if it is stored after all, the repetition is recognised. Real time.
+/// A group commit takes milliseconds. When the disk is stuck, the platform keeps the event instead
+/// of a connection being held; if it is stored after all, the repetition is recognised. Real time.
 const STORED_WITHIN: Duration = Duration::from_secs(5);
 /// In seconds. The platform has its own growing intervals.
 const RETRY_AFTER_SECS: &str = "5";
@@ -222,8 +223,8 @@ async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeB
     deferred(webhooks)
 }
 
-/// Appends all of a webhook. If the store refuses one of its parts, which it would at each repetition, the others are
-/// appended, and the whole webhook is kept as a rejected one.
+/// Appends all of a webhook. If the store refuses one of its parts, which it would at each
+/// repetition, the others are appended, and the whole webhook is kept as a rejected one.
 async fn take_in(webhooks: &Webhooks, name: String, parsed: Parsed, body: WholeBody) -> Result<Appended, InboxError> {
     let delivery = |parsed: Parsed, source| Delivery {
         events: parsed.events,

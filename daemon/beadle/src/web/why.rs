@@ -1,8 +1,9 @@
-//! `beadle why ID`: what happened to an event, a message, a handling, a contact or a rejected webhook, in the order of
-//! cause and effect.
+//! `beadle why ID`: what happened to an event, a message, a handling, a contact or a rejected
+//! webhook, in the order of cause and effect.
 //!
-//! Everything is read from the store, also what the gate decided, with the facts of that time; except what begins with
-//! `now:`: what it would decide about a message that has not left, and the state of the channel.
+//! Everything is read from the store, also what the gate decided, with the facts of that time;
+//! except what begins with `now:`: what it would decide about a message that has not left, and the
+//! state of the channel.
 
 use super::context::Admin;
 use super::data::{Names, ending, event_row, message_row, pause_of, read, receipts};
@@ -137,7 +138,8 @@ impl TraceBuilder<'_> {
         details.sends.iter().try_for_each(|send| self.message(send))
     }
 
-    /// Why a plugin's message was refused without a row in the outbox: the contact had sent STOP before.
+    /// Why a plugin's message was refused without a row in the outbox: the contact had sent STOP
+    /// before.
     fn opt_out(&mut self, details: &EventDetails) -> Result<(), ApiError> {
         let Some(conversation) = details.row.conversation else { return Ok(()) };
         let Some(conversation) = self.reader.conversation(conversation)? else { return Ok(()) };
@@ -180,7 +182,8 @@ impl TraceBuilder<'_> {
         Ok(())
     }
 
-    /// What the gate and the channel say now. They say nothing about a message that was sent or has failed.
+    /// What the gate and the channel say now. They say nothing about a message that was sent or has
+    /// failed.
     fn present_obstacles(&mut self, details: &OutboxDetails) -> Result<(), ApiError> {
         if matches!(details.row.state, SendState::Accepted | SendState::Failed | SendState::Dropped) {
             return Ok(());

@@ -1,8 +1,8 @@
 //! Lists and reads a plugin's folder of documents: text files, also in subfolders.
 //!
-//! Hidden files, editor backups and temporary files are ignored. A link is followed only within the folder, because people
-//! who may write content may not be allowed to read everything that the daemon can. A file that is too large or not text is
-//! rejected with the reason.
+//! Hidden files, editor backups and temporary files are ignored. A link is followed only within the
+//! folder, because people who may write content may not be allowed to read everything that the
+//! daemon can. A file that is too large or not text is rejected with the reason.
 
 use crate::folder::Stamp;
 use std::collections::BTreeMap;
@@ -18,12 +18,14 @@ pub const MAX_BYTES: u64 = 256 << 10;
 pub const MAX_FILES: usize = 1000;
 /// The maximum size of all documents of a plugin, so that it can hold them in memory.
 pub const MAX_TOTAL_BYTES: u64 = 16 << 20;
-/// The maximum number of entries that are listed; a folder with more (a home directory) is an error.
+/// The maximum number of entries that are listed; a folder with more (a home directory) is an
+/// error.
 const MAX_ENTRIES: usize = 10_000;
 /// The maximum depth of subfolders.
 const MAX_DEPTH: usize = 8;
 
-/// `O_NONBLOCK` on Linux (except MIPS and the like): opening a named pipe must not wait for a writer.
+/// `O_NONBLOCK` on Linux (except MIPS and the like): opening a named pipe must not wait for a
+/// writer.
 const NON_BLOCKING: i32 = 0o4000;
 
 /// The content of a folder.

@@ -250,7 +250,8 @@ fn template_facts(definition: beadle_model::TemplateDefinition) -> TemplateFacts
     TemplateFacts::Defined(Box::new(definition))
 }
 
-/// The category is the registry's: a message that does not state it, or states another, is marketing all the same.
+/// The category is the registry's: a message that does not state it, or states another, is
+/// marketing all the same.
 #[test]
 fn category_comes_from_the_registry() {
     let mut conversation = conversation();
@@ -520,7 +521,8 @@ mod properties {
     }
 
     proptest! {
-        /// No combination of facts lets a message out that one of them forbids, and the trace says the same as the verdict.
+        /// No combination of facts lets a message out that one of them forbids, and the trace says
+        /// the same as the verdict.
         #[test]
         fn nothing_forbidden_leaves(
             circumstances in circumstances(),

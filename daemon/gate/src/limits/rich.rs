@@ -21,7 +21,8 @@ pub const FILENAME: usize = 240;
 pub const URL: usize = 2000;
 /// Characters of a location's name or address. The platform documents no limit.
 pub const LOCATION: usize = 1000;
-/// Contacts in one message. The platform documents no limit for sending; its clients share at most 257.
+/// Contacts in one message. The platform documents no limit for sending; its clients share at
+/// most 257.
 pub const CONTACTS: usize = 257;
 /// Characters of the button that opens a flow.
 pub const FLOW_BUTTON: usize = 30;

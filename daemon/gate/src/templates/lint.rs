@@ -1,7 +1,8 @@
 //! Advertising words in utility templates, in five languages.
 //!
-//! The platform reviews a utility template and its use. One that advertises becomes a marketing template, which costs more
-//! and needs consent, and repeated mistakes limit the account (code 131064). The words are a hint and no proof.
+//! The platform reviews a utility template and its use. One that advertises becomes a marketing
+//! template, which costs more and needs consent, and repeated mistakes limit the account (code
+//! 131064). The words are a hint and no proof.
 
 use super::parameters::display_text;
 use super::parts::{array, component, text};
@@ -84,7 +85,8 @@ fn search(text: &str, part: &str, found: &mut Vec<Advertising>) {
     }
 }
 
-/// Whether a text (in lower case) has this word or phrase as a whole, or as a beginning if it ends in `*`.
+/// Whether a text (in lower case) has this word or phrase as a whole, or as a beginning if it ends
+/// in `*`.
 fn contains(text: &str, word: &str) -> bool {
     let (stem, is_prefix) = word.strip_suffix('*').map_or((word, false), |stem| (stem, true));
     let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);

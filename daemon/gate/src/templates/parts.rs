@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// The variables of a text, in the order of their first appearance: `1` and `name` in `{{1}} {{name}}`.
+/// The variables of a text, in the order of their first appearance: `1` and `name` in
+/// `{{1}} {{name}}`.
 pub fn variables(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for part in text.split("{{").skip(1) {

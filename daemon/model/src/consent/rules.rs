@@ -1,4 +1,5 @@
-//! What the configuration says about consent: the wordings, and which sources the person must confirm.
+//! What the configuration says about consent: the wordings, and which sources the person must
+//! confirm.
 
 use super::{ConsentAct, ConsentSource, NewConsent, Purpose, Wording, actor};
 use crate::contact::Contact;
@@ -129,8 +130,8 @@ pub struct ConsentQuestion {
 }
 
 impl ConsentQuestion {
-    /// The message for the request with this number: with buttons in an open window, else by template;
-    /// `None` if it cannot be asked now.
+    /// The message for the request with this number: with buttons in an open window, else by
+    /// template; `None` if it cannot be asked now.
     pub fn message(&self, entry: i64, is_window_open: bool) -> Option<Outgoing> {
         let subject = format!("consent:{entry}");
         if is_window_open {
@@ -153,9 +154,9 @@ impl ConsentRules {
     /// The entry for what is reported: a grant that the person must confirm becomes a request.
     ///
     /// # Errors
-    /// `unknown-wording`, `wrong-wording` (it is for another purpose), `consent-in-future`; for what the
-    /// person must confirm `wording-required`. `opted-out`: after STOP nobody is asked anything, and only the person
-    /// can undo it.
+    /// `unknown-wording`, `wrong-wording` (it is for another purpose), `consent-in-future`; for
+    /// what the person must confirm `wording-required`. `opted-out`: after STOP nobody is asked
+    /// anything, and only the person can undo it.
     pub fn entry(
         &self,
         contact: &Contact,

@@ -59,8 +59,8 @@ pub struct GroupNotification {
     /// All members with all their aliases, if reported. Hidden from plugins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Vec<Alias>>>,
-    /// The aliases of each member for whom the request failed, in the order of `failed` in `extra`. The store replaces them
-    /// by contacts there.
+    /// The aliases of each member for whom the request failed, in the order of `failed` in `extra`.
+    /// The store replaces them by contacts there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<Vec<Alias>>,
     /// Why it failed.

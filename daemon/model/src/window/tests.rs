@@ -76,7 +76,8 @@ fn lead_times_are_sorted_and_bounded() {
 /// The notices that were sent, each with the end of its window.
 type Notices = Vec<(WindowNotice, Timestamp)>;
 
-/// Processes messages and checks as the store and its loop do. `late`: delays of the checks, repeated.
+/// Processes messages and checks as the store and its loop do. `late`: delays of the checks,
+/// repeated.
 fn simulate(lead_times: &LeadTimes, messages: &[i64], late: &[i64], end: i64) -> Notices {
     let mut notices = Notices::new();
     let mut pending: Option<(Timestamp, Option<LastNotice>)> = None;
@@ -142,7 +143,8 @@ proptest! {
         }
     }
 
-    /// When every check is on time, each lead time of a window that was not renewed meanwhile causes a notice, at its time.
+    /// When every check is on time, each lead time of a window that was not renewed meanwhile
+    /// causes a notice, at its time.
     #[test]
     fn timely_checks_give_every_lead_time(gaps in prop::collection::vec(1..3 * WINDOW_MS, 1..30)) {
         let list = lead_times(&[2 * HOUR, 30 * MINUTE]);

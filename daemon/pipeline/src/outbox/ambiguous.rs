@@ -1,8 +1,9 @@
 //! Sends that may or may not have been accepted: the bytes left and no usable response came.
 //!
-//! A receipt settles such a send. Until then its conversation waits 10 seconds and goes on; after `ambiguous_wait` read
-//! marks and reactions are repeated, typing indicators dropped, and messages held for a person or sent again, as
-//! configured. After a start every row in state `sending` is ambiguous (docs/design.md#sending). Waits are monotonic time.
+//! A receipt settles such a send. Until then its conversation waits 10 seconds and goes on; after
+//! `ambiguous_wait` read marks and reactions are repeated, typing indicators dropped, and messages
+//! held for a person or sent again, as configured. After a start every row in state `sending` is
+//! ambiguous (docs/design.md#sending). Waits are monotonic time.
 
 use super::classify::{self, BLOCK_MS};
 use super::queue::PendingSend;

@@ -1,7 +1,7 @@
 //! What follows from the platform's response: one pure function.
 //!
-//! It decides three things together: the outcome for the row on disk, whether the conversation waits for it, and whether
-//! the channel pauses (docs/design.md#sending).
+//! It decides three things together: the outcome for the row on disk, whether the conversation
+//! waits for it, and whether the channel pauses (docs/design.md#sending).
 
 use crate::channel::{Advice, SendResponse};
 use beadle_model::Outgoing;
@@ -13,7 +13,8 @@ use beadle_store::step::SendOutcome;
 pub(crate) enum SendVerdict {
     /// The message is settled.
     Settle(SendOutcome),
-    /// It is tried again after this time; the conversation's next message waits for it where `blocks` is set.
+    /// It is tried again after this time; the conversation's next message waits for it where
+    /// `blocks` is set.
     Retry { after_ms: i64, counted: bool, blocks: bool },
     /// The channel pauses, and this message with it.
     Pause(ChannelPause),
@@ -34,11 +35,11 @@ pub(crate) enum ChannelPause {
     Stopped(Problem),
 }
 
-/// Pauses before the second, third, … attempt of a message that the platform could not take: four in about a minute
-/// and a half cover what is transient; what lasts longer is for a person.
+/// Pauses before the second, third, … attempt of a message that the platform could not take: four
+/// in about a minute and a half cover what is transient; what lasts longer is for a person.
 const RETRY_PAUSES_MS: [i64; 4] = [1000, 4000, 16_000, 64_000];
-/// A message that is tried again within this time blocks the later ones of its conversation, so that replies keep their
-/// order. So does an ambiguous one.
+/// A message that is tried again within this time blocks the later ones of its conversation, so
+/// that replies keep their order. So does an ambiguous one.
 pub(crate) const BLOCK_MS: i64 = 10_000;
 /// The platform's advice for one recipient (code 131056): 4^n seconds …
 const PAIR_BASE: i64 = 4;
@@ -92,7 +93,8 @@ fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32) -> 
     }
 }
 
-/// What the problem of a failed receipt means for what is sent from now on. The message itself has failed.
+/// What the problem of a failed receipt means for what is sent from now on. The message itself has
+/// failed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ReceiptVerdict {
     /// Nothing.

@@ -1,9 +1,9 @@
-//! The outbox's loop: reads due rows from disk where a channel has capacity, starts what may go, claims it on disk, and
-//! decides ambiguous sends that waited long enough.
+//! The outbox's loop: reads due rows from disk where a channel has capacity, starts what may go,
+//! claims it on disk, and decides ambiguous sends that waited long enough.
 //!
-//! It is only woken by others; what it does depends on what is there. It also looks by itself every second, so that a
-//! missed alarm delays a message by seconds and not for ever. A row that cannot be read or has no destination is settled
-//! by itself and holds up no other.
+//! It is only woken by others; what it does depends on what is there. It also looks by itself every
+//! second, so that a missed alarm delays a message by seconds and not for ever. A row that cannot
+//! be read or has no destination is settled by itself and holds up no other.
 
 use super::queue::{LONGEST_DEFERRAL_MS, PendingSend, ReadRequest, ReadRows};
 use super::send::{NotNow, Sender};
@@ -109,8 +109,8 @@ impl SendDispatcher {
         self.settle(decided).await;
     }
 
-    /// Reads new rows' conversations, and rows from disk for one channel that has capacity. Returns whether there was
-    /// something to read.
+    /// Reads new rows' conversations, and rows from disk for one channel that has capacity. Returns
+    /// whether there was something to read.
     async fn read(&self) -> bool {
         if self.shared.lock().read_again_at.is_some_and(|at| at > Instant::now()) {
             return false;
@@ -279,8 +279,8 @@ fn due_rows(reader: &Reader, request: &ReadRequest, now: Timestamp) -> Result<(R
     Ok((ReadRows { rows, last: page.last, is_end: page.is_end, next_due }, unusable))
 }
 
-/// The destination of each row, and settlements of rows without one: a person was erased, or the conversation cannot be
-/// read by this version.
+/// The destination of each row, and settlements of rows without one: a person was erased, or the
+/// conversation cannot be read by this version.
 fn with_views(
     reader: &Reader,
     rows: Vec<OutboxRow>,

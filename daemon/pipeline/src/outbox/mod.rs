@@ -1,13 +1,16 @@
-//! The outbox: from a plugin's effect to the platform's acceptance, or a clear reason why not (docs/design.md#sending).
+//! The outbox: from a plugin's effect to the platform's acceptance, or a clear reason why not
+//! (docs/design.md#sending).
 //!
-//! Every row is in the store first. A message that can leave at once is staged in state `sending` and committed with the
-//! handling that asked for it, so that sending costs no write of its own; the others are `queued` and claimed later. Only
-//! a row in state `sending` can be ambiguous, after a crash or a lost response, and that is never guessed away: a receipt
-//! settles it, or the rules do, or a person.
+//! Every row is in the store first. A message that can leave at once is staged in state `sending`
+//! and committed with the handling that asked for it, so that sending costs no write of its own;
+//! the others are `queued` and claimed later. Only a row in state `sending` can be ambiguous, after
+//! a crash or a lost response, and that is never guessed away: a receipt settles it, or the rules
+//! do, or a person.
 //!
-//! One send, top to bottom: [`Outbox::stage`] and [`Outbox::release`] here, `dispatcher` (what may go, claimed on disk),
-//! `send` (gate, request, what follows), `classify` (what a response means). `queue` and `ambiguous` are data structures.
-//! WhatsApp's rules are the gate's, its errors the channel's.
+//! One send, top to bottom: [`Outbox::stage`] and [`Outbox::release`] here, `dispatcher` (what may
+//! go, claimed on disk), `send` (gate, request, what follows), `classify` (what a response means).
+//! `queue` and `ambiguous` are data structures. WhatsApp's rules are the gate's, its errors the
+//! channel's.
 
 mod ambiguous;
 mod classify;
@@ -136,12 +139,14 @@ impl Outbox {
         SendDispatcher { context, shared, sender, heartbeat }.run()
     }
 
-    /// Applies new settings. What is in flight ends as it began; a pace that did not change keeps its state.
+    /// Applies new settings. What is in flight ends as it began; a pace that did not change keeps
+    /// its state.
     pub fn configure(&self, settings: Settings) {
         self.shared.configure(settings);
     }
 
-    /// Gives each message of a handling its place: in flight where nothing is before it, else behind the others.
+    /// Gives each message of a handling its place: in flight where nothing is before it, else
+    /// behind the others.
     pub(crate) fn stage(
         &self,
         conversation: Option<&Arc<ConversationView>>,
@@ -198,7 +203,8 @@ impl Outbox {
         }
     }
 
-    /// What an append did to the outbox: receipts settled messages, and the host's own answers were queued.
+    /// What an append did to the outbox: receipts settled messages, and the host's own answers were
+    /// queued.
     pub(crate) fn received(&self, appended: &Appended) {
         let now = self.context.clock.monotonic();
         if !appended.received.is_empty() {
@@ -221,8 +227,8 @@ impl Outbox {
         self.shared.rescan();
     }
 
-    /// A conversation was merged into another (`contacts merge`): its waiting messages go before what the other sends
-    /// from now on.
+    /// A conversation was merged into another (`contacts merge`): its waiting messages go before
+    /// what the other sends from now on.
     pub fn join(&self, gone: ConversationId, kept: ConversationId) {
         let now = self.context.clock.monotonic();
         self.shared.lock().queue.join(gone, kept, now);

@@ -1,16 +1,17 @@
-//! The sends that wait in memory: which message of which conversation may go now, and when to look again.
+//! The sends that wait in memory: which message of which conversation may go now, and when to look
+//! again.
 //!
-//! The messages of a conversation go one at a time, so that replies keep their order. A channel has a throughput, a limit
-//! of requests in flight, and may be paused. Conversations whose first message could go are listed with their channel and
-//! served in turn, so that a long queue does not delay a short one. Reactions, read marks and typing indicators have no
-//! order.
+//! The messages of a conversation go one at a time, so that replies keep their order. A channel has
+//! a throughput, a limit of requests in flight, and may be paused. Conversations whose first
+//! message could go are listed with their channel and served in turn, so that a long queue does not
+//! delay a short one. Reactions, read marks and typing indicators have no order.
 //!
-//! Everything here is in the store as well. Each channel has a share of the memory, so that one that is stopped or slow
-//! holds up no other; what exceeds it waits on disk and is read behind a place when it fits ([`Coverage`]). A paused
-//! channel holds nothing in memory.
+//! Everything here is in the store as well. Each channel has a share of the memory, so that one
+//! that is stopped or slow holds up no other; what exceeds it waits on disk and is read behind a
+//! place when it fits ([`Coverage`]). A paused channel holds nothing in memory.
 //!
-//! It is a data structure: it reads no clock, sends nothing, reads nothing and writes nothing (see `dispatcher`). `now` is
-//! monotonic time, except where a due time of a row on disk is meant.
+//! It is a data structure: it reads no clock, sends nothing, reads nothing and writes nothing (see
+//! `dispatcher`). `now` is monotonic time, except where a due time of a row on disk is meant.
 
 use super::classify::ChannelPause;
 use super::settings::Settings;
@@ -33,22 +34,25 @@ const LEAST_BYTES: usize = 256 << 10;
 const FAILING_ROWS: usize = 16;
 /// Rows that are read at once: one group commit's worth.
 const ROWS_AT_ONCE: usize = 512;
-/// A row that is due later than this was deferred before the clock was set back, and is due: quiet hours and the messaging
-/// limit defer by a day at most.
+/// A row that is due later than this was deferred before the clock was set back, and is due: quiet
+/// hours and the messaging limit defer by a day at most.
 pub(crate) const LONGEST_DEFERRAL_MS: i64 = 26 * 60 * 60 * 1000;
 
-/// Pauses of a channel after the first, second, … failure in a row that says nothing about the message. The first is no
-/// pause, but one message at a time goes until one succeeds; the last is short enough that a platform that is back is
-/// used within half a minute.
+/// Pauses of a channel after the first, second, … failure in a row that says nothing about the
+/// message. The first is no pause, but one message at a time goes until one succeeds; the last is
+/// short enough that a platform that is back is used within half a minute.
 const FAILURE_PAUSES_MS: [i64; 6] = [0, 1000, 2000, 4000, 8000, 30_000];
-/// A stopped channel is tried with one message this often, so that it goes on by itself once a person has acted.
+/// A stopped channel is tried with one message this often, so that it goes on by itself once a
+/// person has acted.
 const STOPPED_PAUSE_MS: i64 = 60_000;
-/// Trials whose receipts are awaited: at one a minute those of half an hour. Later ones follow the first.
+/// Trials whose receipts are awaited: at one a minute those of half an hour. Later ones follow the
+/// first.
 const MAX_TRIALS: usize = 32;
-/// An empty conversation with a pair rate to pay back is looked at again after this, and forgotten when it may be.
+/// An empty conversation with a pair rate to pay back is looked at again after this, and forgotten
+/// when it may be.
 const COOLING_MS: i64 = 60_000;
-/// A conversation that waits for the one it was merged with is looked at again after this: it happens once in a
-/// contact's life.
+/// A conversation that waits for the one it was merged with is looked at again after this: it
+/// happens once in a contact's life.
 const MERGED_MS: i64 = 200;
 
 /// A row and its destination.
@@ -74,7 +78,8 @@ pub(crate) struct Queue {
     conversations: HashMap<ConversationId, ConversationQueue>,
     /// Conversations to look at again at a time.
     by_time: BTreeSet<(Timestamp, ConversationId)>,
-    /// Everything that is waiting, in flight or ambiguous; rows that the store offers again are recognised by it.
+    /// Everything that is waiting, in flight or ambiguous; rows that the store offers again are
+    /// recognised by it.
     known: HashSet<MessageId>,
     in_flight: usize,
     channels_on_disk: ChannelsOnDisk,
@@ -136,7 +141,8 @@ struct ChannelQueue {
     stopped: Option<Problem>,
     /// It was stopped with all channels of its app, for the app's reason.
     with_app: bool,
-    /// A receipt stopped it: an acceptance does not show that it works, only a receipt for one of these, sent since.
+    /// A receipt stopped it: an acceptance does not show that it works, only a receipt for one of
+    /// these, sent since.
     trials: Option<Vec<MessageId>>,
     ready: VecDeque<ConversationId>,
     unordered: VecDeque<WaitingSend>,
@@ -215,8 +221,8 @@ impl Queue {
         self.in_flight
     }
 
-    /// Whether anything waits in memory or on disk that the end of a send may let go. Where nothing does, the dispatcher
-    /// need not look.
+    /// Whether anything waits in memory or on disk that the end of a send may let go. Where nothing
+    /// does, the dispatcher need not look.
     pub fn others_wait(&self) -> bool {
         self.channels.values().any(|channel| channel.rows > 0 || channel.is_behind())
     }
@@ -264,8 +270,8 @@ impl Queue {
         true
     }
 
-    /// A new row, which is on disk: into memory behind the others, or left on disk where others are before it there or
-    /// its channel's share is full.
+    /// A new row, which is on disk: into memory behind the others, or left on disk where others are
+    /// before it there or its channel's share is full.
     pub fn arrive(&mut self, pending: PendingSend) {
         if self.knows(pending.row.message) {
             return;
@@ -285,8 +291,8 @@ impl Queue {
         }
     }
 
-    /// Puts a message before the others of its conversation, not to go before `at`; on disk it is queued again at its own
-    /// place. A paused channel leaves it there.
+    /// Puts a message before the others of its conversation, not to go before `at`; on disk it is
+    /// queued again at its own place. A paused channel leaves it there.
     pub fn put_back(&mut self, pending: PendingSend, at: Timestamp, now: Timestamp) {
         let (id, message, name) = (pending.row.conversation, pending.row.message, Arc::clone(&pending.view.channel));
         if pending.row.body.is_message() {
@@ -350,7 +356,8 @@ impl Queue {
         started
     }
 
-    /// A conversation was merged into another: what the other sends from now on goes after what waits here.
+    /// A conversation was merged into another: what the other sends from now on goes after what
+    /// waits here.
     pub fn join(&mut self, gone: ConversationId, kept: ConversationId, now: Timestamp) {
         let Some(channel) = self.conversations.get(&gone).map(|gone| Arc::clone(&gone.channel)) else { return };
         let settings = &self.settings;
@@ -391,8 +398,9 @@ impl Queue {
         self.known.remove(&message);
     }
 
-    /// A send went through: the channel works, unless only a receipt can show that. Returns whether all channels of its
-    /// app had been stopped with it, which then work too ([`Self::app_recovered`]).
+    /// A send went through: the channel works, unless only a receipt can show that. Returns whether
+    /// all channels of its app had been stopped with it, which then work too
+    /// ([`Self::app_recovered`]).
     pub fn succeeded(&mut self, pending: &PendingSend, now: Timestamp) -> bool {
         let name = &pending.view.channel;
         let failing = |channel: &&mut ChannelQueue| channel.failures > 0 || channel.stopped.is_some();
@@ -409,15 +417,16 @@ impl Queue {
         with_app
     }
 
-    /// The reason for which an app was stopped is gone, also for a channel that has nothing to send.
+    /// The reason for which an app was stopped is gone, also for a channel that has nothing to
+    /// send.
     pub fn app_recovered(&mut self, channel: &Arc<str>) {
         if let Some(channel) = self.channels.get_mut(channel).filter(|channel| channel.with_app) {
             channel.resume();
         }
     }
 
-    /// Receipts came for messages that were sent or delivered. Returns the channels that work again, and whether all of
-    /// their app had been stopped.
+    /// Receipts came for messages that were sent or delivered. Returns the channels that work
+    /// again, and whether all of their app had been stopped.
     pub fn trials_succeeded(&mut self, messages: &[MessageId]) -> Vec<(Arc<str>, bool)> {
         let mut recovered = Vec::new();
         for (name, channel) in &mut self.channels {
@@ -429,8 +438,9 @@ impl Queue {
         recovered
     }
 
-    /// Pauses a channel because of a receipt, or all channels of its app where `with_app` is set. Returns for how long, in
-    /// milliseconds; `None` where it paused for this reason already: many receipts may report one problem.
+    /// Pauses a channel because of a receipt, or all channels of its app where `with_app` is set.
+    /// Returns for how long, in milliseconds; `None` where it paused for this reason already: many
+    /// receipts may report one problem.
     pub fn pause_by_receipt(
         &mut self,
         name: &Arc<str>,
@@ -508,7 +518,8 @@ impl Queue {
         }
     }
 
-    /// Lists a conversation with its channel if it has something to send, or forgets it if it may be.
+    /// Lists a conversation with its channel if it has something to send, or forgets it if it may
+    /// be.
     fn list(&mut self, id: ConversationId, now: Timestamp) {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         if conversation.blocked_by.is_some() || conversation.is_listed {
@@ -528,7 +539,8 @@ impl Queue {
 
 /// What is on disk.
 impl Queue {
-    /// Whether the channels with rows on disk have to be looked up; [`Queue::take_channels`] follows.
+    /// Whether the channels with rows on disk have to be looked up; [`Queue::take_channels`]
+    /// follows.
     pub fn begin_lookup(&mut self) -> bool {
         let is_unknown = self.channels_on_disk != ChannelsOnDisk::Known;
         if is_unknown {
@@ -545,8 +557,8 @@ impl Queue {
         }
     }
 
-    /// These channels have rows on disk, and so may those that are in memory; others have none, unless there was a rescan
-    /// since they were looked up.
+    /// These channels have rows on disk, and so may those that are in memory; others have none,
+    /// unless there was a rescan since they were looked up.
     pub fn take_channels(&mut self, names: Vec<String>) {
         for name in names {
             channel(&mut self.channels, &self.settings, &name.into(), ChannelsOnDisk::Unknown);
@@ -582,8 +594,8 @@ impl Queue {
         whole.filter_map(|channel| channel.next_due).min()
     }
 
-    /// What to read next, if a channel has rows on disk that are due and capacity for them; channels take turns. `civil`: the
-    /// civil time.
+    /// What to read next, if a channel has rows on disk that are due and capacity for them;
+    /// channels take turns. `civil`: the civil time.
     pub fn next_read(&mut self, now: Timestamp, civil: Timestamp) -> Option<ReadRequest> {
         for channel in self.channels.values_mut().filter(|channel| matches!(channel.coverage, Coverage::Whole)) {
             let is_due = |at: &Timestamp| *at <= civil || at.since_ms(civil) > LONGEST_DEFERRAL_MS;

@@ -1,4 +1,5 @@
-//! The queue by itself: order, turns, paces, pauses and shares, with a clock that is a number and a disk that is a map.
+//! The queue by itself: order, turns, paces, pauses and shares, with a clock that is a number and a
+//! disk that is a map.
 
 use super::classify::{ChannelPause, problem};
 use super::queue::{PendingSend, Queue, ReadRows};
@@ -386,7 +387,8 @@ fn clock_set_back_does_not_hold_a_deferred_row() {
 }
 
 proptest! {
-    /// Whatever is pushed, started at once or ends: each conversation goes in order, one at a time, and all of it goes.
+    /// Whatever is pushed, started at once or ends: each conversation goes in order, one at a time,
+    /// and all of it goes.
     #[test]
     fn every_message_leaves_in_the_order_of_its_conversation(steps in prop::collection::vec((0..4i64, any::<bool>(), 0..3usize), 1..200), most in 1..5usize) {
         let mut queue = queue(settings(FREE, most));
@@ -424,8 +426,9 @@ proptest! {
         }
     }
 
-    /// Whatever arrives, pauses, resumes, fails or is read in whatever order: each message of two channels leaves once
-    /// and in the order of its conversation, and a paused channel holds nothing in memory.
+    /// Whatever arrives, pauses, resumes, fails or is read in whatever order: each message of two
+    /// channels leaves once and in the order of its conversation, and a paused channel holds
+    /// nothing in memory.
     #[test]
     fn every_message_leaves_once_across_pauses(steps in prop::collection::vec((0..4i64, 0..9u8), 1..300)) {
         let (mut queue, mut disk) = (queue(settings(FREE, 2)), Disk::default());
@@ -441,7 +444,8 @@ proptest! {
                     total += 1;
                 }
                 3 => {
-                    // Committed while others are read; a conversation's own messages are committed in order.
+                    // Committed while others are read; a conversation's own messages are committed
+                    // in order.
                     late.push(pending_on(&channel, n, *conversation + 4));
                     total += 1;
                 }

@@ -1,8 +1,9 @@
-//! One send: the gate's last check, the request, the platform's response, and what follows from it, down to the row.
+//! One send: the gate's last check, the request, the platform's response, and what follows from it,
+//! down to the row.
 //!
-//! A pending send that gets here is in flight in the queue and in state `sending` on disk. Every path out of here frees
-//! its channel and settles or queues its row again; only an ambiguous send stays `sending`. The queue's times are
-//! monotonic, those on disk civil.
+//! A pending send that gets here is in flight in the queue and in state `sending` on disk. Every
+//! path out of here frees its channel and settles or queues its row again; only an ambiguous send
+//! stays `sending`. The queue's times are monotonic, those on disk civil.
 
 use super::classify::{ChannelPause, ReceiptVerdict, SendVerdict, classify, classify_receipt, problem};
 use super::queue::PendingSend;
@@ -20,8 +21,8 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The gate's verdict holds for this long: half of the margin that it leaves before the end of a window. Only a commit
-/// that waited for the disk takes longer, from a plugin's call to its send.
+/// The gate's verdict holds for this long: half of the margin that it leaves before the end of a
+/// window. Only a commit that waited for the disk takes longer, from a plugin's call to its send.
 const GATE_HOLDS_MS: i64 = beadle_gate::WINDOW_MARGIN_MS / 2;
 
 /// Why a pending send does not go now.
@@ -74,8 +75,8 @@ impl Sender {
         let clock = &self.0.context.clock;
         // A check from the future was made before the clock was set back.
         let is_recent = (0..=GATE_HOLDS_MS).contains(&clock.now().since_ms(pending.checked_at));
-        // Checked again after a withdrawal, and always for templates and Direct Send, whose verdict counts as old
-        // (`Outbox::stage`): they are counted when they are sent.
+        // Checked again after a withdrawal, and always for templates and Direct Send, whose verdict
+        // counts as old (`Outbox::stage`): they are counted when they are sent.
         if !is_recent || self.0.context.store.restricted_at() >= pending.checked_at {
             match self.check_until_readable(pending).await {
                 Some(checked) => pending = checked,
@@ -93,7 +94,8 @@ impl Sender {
         self.follow(pending, verdict).await;
     }
 
-    /// The gate once more, with the conversation as it is now. `None`: the gate stopped it, or the pipeline is stopping.
+    /// The gate once more, with the conversation as it is now. `None`: the gate stopped it, or the
+    /// pipeline is stopping.
     async fn check_until_readable(&self, pending: PendingSend) -> Option<PendingSend> {
         let context = &self.0.context;
         let checked = context.until_stored(|| {
@@ -176,7 +178,8 @@ impl Sender {
         channel.send(&request).await
     }
 
-    /// What a response reported becomes events before the message counts as accepted. `false`: the pipeline is stopping.
+    /// What a response reported becomes events before the message counts as accepted. `false`: the
+    /// pipeline is stopping.
     async fn append_reported(&self, events: Vec<beadle_store::step::NewEvent>) -> bool {
         let delivery = Delivery { events, ..Delivery::default() };
         match self.0.context.until_stored(|| self.0.appender.append(delivery.clone())).await {
@@ -270,8 +273,8 @@ impl Sender {
         shared.wake().ring();
     }
 
-    /// Queued again at its own place: first on disk, so that a crash does not leave it ambiguous. The caller puts it back
-    /// to the head of its conversation.
+    /// Queued again at its own place: first on disk, so that a crash does not leave it ambiguous.
+    /// The caller puts it back to the head of its conversation.
     async fn requeue(&self, pending: &mut PendingSend, counted: bool) {
         let due_at = pending.row.due_at;
         let outcome = SendOutcome::Later { due_at, counted, possibly_duplicate: pending.row.possibly_duplicate };
@@ -336,8 +339,8 @@ impl Sender {
         until
     }
 
-    /// Receipts report that these messages went on: a channel that a receipt had stopped works again if one of them was
-    /// sent since.
+    /// Receipts report that these messages went on: a channel that a receipt had stopped works
+    /// again if one of them was sent since.
     pub fn receipts_progressed(&self, messages: &[MessageId]) {
         let mut memory = self.0.shared.lock();
         let recovered = memory.queue.trials_succeeded(messages);
@@ -360,8 +363,8 @@ impl Sender {
         }
     }
 
-    /// Writes what became of a send, together with the others that end before the runtime has taken up the tasks that are
-    /// ready now: an outcome alone costs as much as its row.
+    /// Writes what became of a send, together with the others that end before the runtime has taken
+    /// up the tasks that are ready now: an outcome alone costs as much as its row.
     fn settle_soon(&self, settlement: Settlement) {
         self.0.shared.send_began();
         let is_first = {
@@ -383,8 +386,8 @@ impl Sender {
         });
     }
 
-    /// Writes what became of sends that are no longer in flight, until the store takes it; deferred ones are read from disk
-    /// when they are due.
+    /// Writes what became of sends that are no longer in flight, until the store takes it; deferred
+    /// ones are read from disk when they are due.
     pub async fn settle(&self, outcomes: Vec<(PendingSend, SendOutcome)>) {
         let outcomes = outcomes.into_iter().map(|(pending, outcome)| (pending, outcome, None));
         self.settle_explained(outcomes.collect()).await;
@@ -479,8 +482,9 @@ fn log_failure(message: MessageId, Problem { code, title, details, .. }: &Proble
     }
 }
 
-/// The level says whose problem it is. A pause has its own line ([`log_pause`]), which is an error where an operator must
-/// act; what concerns the recipient alone (no WhatsApp, too much marketing) is part of normal operation.
+/// The level says whose problem it is. A pause has its own line ([`log_pause`]), which is an error
+/// where an operator must act; what concerns the recipient alone (no WhatsApp, too much marketing)
+/// is part of normal operation.
 fn log_failed_receipt(failed: &FailedReceipt, problem: &Problem, advice: Advice, blame: Blame) {
     let FailedReceipt { message, channel, .. } = failed;
     let Problem { code, title, details, .. } = problem;

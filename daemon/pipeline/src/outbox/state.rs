@@ -1,4 +1,5 @@
-//! What the outbox has in memory: the queue, the ambiguous sends, and new rows that are not in the queue yet.
+//! What the outbox has in memory: the queue, the ambiguous sends, and new rows that are not in the
+//! queue yet.
 
 use super::ambiguous::AmbiguousSends;
 use super::queue::{PendingSend, Queue};
@@ -32,7 +33,8 @@ pub(crate) struct Shared {
 pub(crate) struct Memory {
     pub queue: Queue,
     pub ambiguous: AmbiguousSends,
-    /// New rows in other conversations than their event's, which the dispatcher reads, and the bytes of their bodies.
+    /// New rows in other conversations than their event's, which the dispatcher reads, and the
+    /// bytes of their bodies.
     arrivals: Vec<OutboxRow>,
     arrival_bytes: usize,
     /// The disk could not be read: not before then.
@@ -156,7 +158,8 @@ impl Shared {
         self.settled.notify_one();
     }
 
-    /// Returns when nothing is in flight and every outcome is on disk; what is not would be ambiguous after a start.
+    /// Returns when nothing is in flight and every outcome is on disk; what is not would be
+    /// ambiguous after a start.
     pub async fn drained(&self) {
         while self.lock().queue.in_flight() > 0 || self.unsettled.load(Ordering::Acquire) > 0 {
             // The time is against a missed notification only. Real time.

@@ -1,5 +1,5 @@
-//! Probation: the time in which a new revision has to prove itself. This module counts; the catalog decides what
-//! follows.
+//! Probation: the time in which a new revision has to prove itself. This module counts; the catalog
+//! decides what follows.
 
 use crate::policy::Failure;
 use beadle_model::EventId;
@@ -18,8 +18,8 @@ pub struct Probation {
 }
 
 impl Probation {
-    /// `earlier` handles what the new revision fails; `None` after a migration of the state. `bell` is notified at each
-    /// failure, and after `enough` successes.
+    /// `earlier` handles what the new revision fails; `None` after a migration of the state. `bell`
+    /// is notified at each failure, and after `enough` successes.
     pub fn new(earlier: Option<Arc<Plugin>>, enough: u32, bell: Arc<Notify>) -> Self {
         Self { earlier, successes: AtomicU32::new(0), failures: AtomicU32::new(0), enough, bell }
     }

@@ -1,4 +1,5 @@
-//! The test environment: a store in a directory of its own, a running pipeline, and a channel that records what is sent.
+//! The test environment: a store in a directory of its own, a running pipeline, and a channel that
+//! records what is sent.
 
 use beadle_clock::{Clock, ManualClock};
 use beadle_gatekeeper::{Gatekeeper, Policy};

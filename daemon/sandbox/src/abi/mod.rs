@@ -5,21 +5,22 @@
 //! under its own name, converts changed events from the latest ones, and delegates everything else.
 //! Nothing outside `abi` knows which version a plugin has.
 //!
-//! Exports are looked up one by one, since a plugin exports only the events it wants. Their types are
-//! checked when the plugin is loaded; types are compared by structure, so the Rust types of the
+//! Exports are looked up one by one, since a plugin exports only the events it wants. Their types
+//! are checked when the plugin is loaded; types are compared by structure, so the Rust types of the
 //! latest version fit every version in which they have not changed.
 //!
 //! To supersede a version, for example when 0.1.1 adds to 0.1.0:
 //!
 //! 1. Copy its folder under `plugin-api/wit` and change the copy; the old folder stays as it is.
 //! 2. Generate the latest bindings from the copy (`bindings`), and make the module here the copy's.
-//! 3. Add a module for the old version. Its `bindgen!` lists every unchanged interface under `with:`, so
-//!    that its Rust types are the latest's; what is left are the functions and events that differ.
+//! 3. Add a module for the old version. Its `bindgen!` lists every unchanged interface under
+//!    `with:`, so that its Rust types are the latest's; what is left are the functions and events
+//!    that differ.
 //! 4. Add a variant to [`Version`].
 //!
-//! `since_v0_0_9` is an example of such a module: it shares `types` and `state` by `with:` and converts
-//! one function and one event. It is compiled into tests only, together with a binary that was built for
-//! it, because no version has been superseded yet.
+//! `since_v0_0_9` is an example of such a module: it shares `types` and `state` by `with:` and
+//! converts one function and one event. It is compiled into tests only, together with a binary that
+//! was built for it, because no version has been superseded yet.
 
 mod functions;
 #[cfg(test)]
@@ -116,8 +117,8 @@ impl Exports {
 }
 
 impl Guest {
-    /// Calls the export for the call's event. `Err` is an error of the host or the runtime, `Ok(Err)` a
-    /// failure that the plugin returned.
+    /// Calls the export for the call's event. `Err` is an error of the host or the runtime,
+    /// `Ok(Err)` a failure that the plugin returned.
     pub async fn handle(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
         match self.version {
             #[cfg(test)]

@@ -29,7 +29,8 @@ mod bindings {
     });
 }
 
-/// Provides the capabilities of this version: unchanged ones are the latest's under this version's name.
+/// Provides the capabilities of this version: unchanged ones are the latest's under this version's
+/// name.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let shared = &mut linker.instance("beadle:plugin/state@0.0.9")?;
     state::add_to_linker_instance::<_, HasSelf<HostState>>(shared, |host| host)?;

@@ -1,5 +1,5 @@
-//! `consents`: the ledger of what people agreed to. The evidence is not shown to plugins, because it may
-//! contain a phone number.
+//! `consents`: the ledger of what people agreed to. The evidence is not shown to plugins, because
+//! it may contain a phone number.
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::HostState;
@@ -105,8 +105,8 @@ impl HostState {
         Ok(())
     }
 
-    /// The platform's id of the message that is being handled, if this contact sent it: the proof that
-    /// they said it in the chat.
+    /// The platform's id of the message that is being handled, if this contact sent it: the proof
+    /// that they said it in the chat.
     fn own_message(&self, contact: &Contact) -> Result<String, Refusal> {
         let event = self.event()?;
         match &event.body {

@@ -1,4 +1,5 @@
-//! `contacts`: contacts with Beadle's ids. A plugin sees neither phone numbers nor the platform's ids.
+//! `contacts`: contacts with Beadle's ids. A plugin sees neither phone numbers nor the platform's
+//! ids.
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};

@@ -1,5 +1,5 @@
-//! `contacts-identity`: phone numbers and the platform's ids of contacts, for plugins that were granted
-//! them. Nothing else gives them to a plugin.
+//! `contacts-identity`: phone numbers and the platform's ids of contacts, for plugins that were
+//! granted them. Nothing else gives them to a plugin.
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::HostState;

@@ -47,8 +47,8 @@ pub struct Facts {
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
 }
 
-/// The number of the state that a plugin uses. A migration changes it while the plugin is loaded and
-/// gets no events.
+/// The number of the state that a plugin uses. A migration changes it while the plugin is loaded
+/// and gets no events.
 #[derive(Debug)]
 pub struct StateSlot(AtomicI64);
 

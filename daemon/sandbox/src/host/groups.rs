@@ -1,7 +1,7 @@
 //! `groups`: a mirror of the platform's groups, and changes as effects.
 //!
-//! A change is a row of the outbox, so that it is durable and sent once. Plugins name a group by its
-//! conversation; the platform's id of it stays inside the host.
+//! A change is a row of the outbox, so that it is durable and sent once. Plugins name a group by
+//! its conversation; the platform's id of it stays inside the host.
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};
@@ -156,7 +156,8 @@ impl HostState {
         Ok(requests.collect())
     }
 
-    /// A new group has no conversation yet, so its creation is sent in the channel's own conversation.
+    /// A new group has no conversation yet, so its creation is sent in the channel's own
+    /// conversation.
     fn create_group(&mut self, channel: &str, change: GroupChange) -> Result<String, HostError> {
         self.event()?;
         let conversation = self.facts.reader.channel_conversation(channel)?.ok_or_else(|| {

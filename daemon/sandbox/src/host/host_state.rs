@@ -133,7 +133,8 @@ impl HostState {
     fn one_more(&mut self, bytes: usize) -> Result<&mut Effects, HostError> {
         let effects = &mut self.task.effects;
         let count = effects.count();
-        // A page of a migration has half as many entries as the limit, and each may be written four times.
+        // A page of a migration has half as many entries as the limit, and each may be written four
+        // times.
         let max = self.facts.limits.effects as usize * if self.task.migrating { 2 } else { 1 };
         if count >= max {
             return Err(Stop::Effects.into());

@@ -1,7 +1,7 @@
 //! Time and randomness of a handling.
 //!
-//! Random numbers are a ChaCha12 stream whose seed is HMAC(host key, event id ‖ plugin name). The seed
-//! is computed at the first draw.
+//! Random numbers are a ChaCha12 stream whose seed is HMAC(host key, event id ‖ plugin name). The
+//! seed is computed at the first draw.
 
 use crate::handles::derive_key;
 use beadle_model::{EventId, Timestamp};

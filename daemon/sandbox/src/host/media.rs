@@ -1,8 +1,8 @@
 //! `media`: files that came with messages, and new files to send.
 //!
-//! The host fetches a file as soon as its message is stored; a read that comes earlier waits a little.
-//! A new file is written to disk during the call, and gets a row when the call's effects are
-//! committed.
+//! The host fetches a file as soon as its message is stored; a read that comes earlier waits a
+//! little. A new file is written to disk during the call, and gets a row when the call's effects
+//! are committed.
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};
@@ -17,7 +17,8 @@ use std::time::Duration;
 /// The maximum of one read: a guest's memory is small, and copying this takes a tenth of a
 /// millisecond.
 const READ_BYTES: u32 = 1 << 20;
-/// How long a read waits for a file that is being fetched: half of the time of a call. Elapsed time.
+/// How long a read waits for a file that is being fetched: half of the time of a call. Elapsed
+/// time.
 const FETCH_WAIT: Duration = Duration::from_secs(5);
 /// The longest name of a file: what file systems take.
 const NAME_BYTES: usize = 255;
@@ -103,7 +104,8 @@ impl HostState {
         }
     }
 
-    /// Deletes the files that the call created. For a call that failed: nothing else refers to them.
+    /// Deletes the files that the call created. For a call that failed: nothing else refers to
+    /// them.
     pub fn remove_created_files(&mut self) {
         for created in self.task.effects.media.drain(..) {
             self.facts.reader.files().remove(created.media);
@@ -140,7 +142,8 @@ impl HostState {
                 .into());
         }
         let row_bytes = mime_type.len() + filename.as_ref().map_or(0, String::len);
-        // Checked before the file is written. The contents are on disk and count against their own quota.
+        // Checked before the file is written. The contents are on disk and count against their own
+        // quota.
         self.effect(row_bytes)?;
         let files = self.facts.reader.files();
         let media = files.reserve();

@@ -1,5 +1,5 @@
-//! The memory of an instance: all its linear memories and tables together, initial sizes included, and
-//! the metadata of the instances that it consists of.
+//! The memory of an instance: all its linear memories and tables together, initial sizes included,
+//! and the metadata of the instances that it consists of.
 //!
 //! wasmtime's own `StoreLimits` bounds each memory separately, so a component of many modules would
 //! get a multiple of the limit.
@@ -12,10 +12,11 @@ use wasmtime::ResourceLimiter;
 #[derive(Debug)]
 pub struct Memory {
     pub bytes: usize,
-    /// A request was refused since this was last reset. If the guest aborts after that, lack of memory
-    /// is the reason, whatever it reports.
+    /// A request was refused since this was last reset. If the guest aborts after that, lack of
+    /// memory is the reason, whatever it reports.
     pub refused: bool,
-    /// The system refused a growth that was within the limit, since this was last reset: its message.
+    /// The system refused a growth that was within the limit, since this was last reset: its
+    /// message.
     pub starved: Option<String>,
     max: usize,
     /// The last growth that was allowed, in case the system then refuses it.
@@ -50,8 +51,8 @@ impl Memory {
     }
 
     fn undo(&mut self, error: &wasmtime::Error) {
-        // wasmtime also reports its own refusal of what exceeds a declared maximum, and then nothing
-        // was asked of the system.
+        // wasmtime also reports its own refusal of what exceeds a declared maximum, and then
+        // nothing was asked of the system.
         if is_shortage(error) {
             self.starved = Some(error.root_cause().to_string());
         }

@@ -1,9 +1,9 @@
 //! What a plugin can call: one file per capability, and the host's side of an instance.
 //!
 //! A host function records an effect or reads the store, nothing else. It answers a mistake of the
-//! plugin with a refusal, and ends the call only if continuing would exceed a limit ([`Stop`]). While
-//! an instance is created, and while `about` is called, there is no event, and nothing can be read or
-//! requested: a fresh instance depends only on the plugin's file and settings.
+//! plugin with a refusal, and ends the call only if continuing would exceed a limit ([`Stop`]).
+//! While an instance is created, and while `about` is called, there is no event, and nothing can be
+//! read or requested: a fresh instance depends only on the plugin's file and settings.
 
 mod answer;
 mod broadcasts;

@@ -13,8 +13,8 @@ use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
 
 impl HostState {
-    /// Records a message and returns its id. A message that the gate defers is accepted: it waits in the
-    /// outbox.
+    /// Records a message and returns its id. A message that the gate defers is accepted: it waits
+    /// in the outbox.
     pub(super) fn send(&mut self, to: &ConversationView, mut body: Outgoing, reply: bool) -> Result<String, HostError> {
         self.check_channel(&to.channel)?;
         self.facts.gatekeeper.choose_language(&mut body, to)?;
@@ -52,8 +52,8 @@ impl HostState {
         Ok(message.to_string())
     }
 
-    /// Appends a text to the text before it, if both are replies in the same conversation and they fit in one message.
-    /// Returns the id of that message.
+    /// Appends a text to the text before it, if both are replies in the same conversation and they
+    /// fit in one message. Returns the id of that message.
     fn join_reply(&mut self, to: &ConversationView, body: &Outgoing) -> Option<MessageId> {
         let Outgoing::Text { body: text, preview_url, quote: None } = body else { return None };
         let before = self.task.effects.sends.last_mut()?;
@@ -80,7 +80,8 @@ impl HostState {
         let name = &self.facts.name;
         let list: Vec<String> =
             granted.iter().map(String::as_str).chain([channel]).map(|name| format!("{name:?}")).collect();
-        // The setting is part of the message, because a plugin that gives up reports the message only.
+        // The setting is part of the message, because a plugin that gives up reports the message
+        // only.
         let setting = format!("`channels = [{}]` in `[plugins.{name}]`", list.join(", "));
         let message = format!("`{name}` may not send on channel `{channel}`; {setting} would allow it.");
         Err(Refusal::new("not-granted", message)
@@ -125,7 +126,8 @@ pub trait Sendable {
     fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError>;
 }
 
-/// Parses a plugin's JSON. The length is checked first: parsing takes many times the memory of the text.
+/// Parses a plugin's JSON. The length is checked first: parsing takes many times the memory of the
+/// text.
 pub(super) fn json(name: &str, text: &str) -> Result<Value, Refusal> {
     beadle_gate::limits::check_json(text)?;
     let value = serde_json::from_str(text)
@@ -136,8 +138,8 @@ pub(super) fn json(name: &str, text: &str) -> Result<Value, Refusal> {
     Ok(value)
 }
 
-/// The platform's deepest message has a dozen levels. A parser gives up at 128, and the outbox wraps the
-/// message in a few more.
+/// The platform's deepest message has a dozen levels. A parser gives up at 128, and the outbox
+/// wraps the message in a few more.
 const JSON_DEPTH: usize = 32;
 
 fn depth(value: &Value) -> usize {

@@ -168,8 +168,9 @@ impl HostState {
         Ok(())
     }
 
-    /// Checks that this many bytes fit into the plugin's quota. Only near the quota what they replace is subtracted,
-    /// which costs reads. The commit checks again, with what other calls have stored meanwhile.
+    /// Checks that this many bytes fit into the plugin's quota. Only near the quota what they
+    /// replace is subtracted, which costs reads. The commit checks again, with what other calls
+    /// have stored meanwhile.
     fn check_bytes(&mut self, more: u64, freed: impl FnOnce(&Self) -> Result<u64, HostError>) -> Result<(), HostError> {
         let stored = match self.task.overlay.stored_bytes {
             Some(stored) => stored,

@@ -21,7 +21,8 @@ pub fn echo() -> Guest<'static> {
     Guest {
         capabilities: &["replies"],
         imports: REPLIES,
-        // In `on-message.event` the text's pointer and length are at 224 and 228, after the content's discriminant.
+        // In `on-message.event` the text's pointer and length are at 224 and 228, after the
+        // content's discriminant.
         handle: "(call $send_text (i32.load (i32.add (local.get $event) (i32.const 224)))
                 (i32.load (i32.add (local.get $event) (i32.const 228)))
                 (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))

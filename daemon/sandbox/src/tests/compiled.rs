@@ -1,4 +1,5 @@
-//! Compiled code comes from the cache only as it was sealed; whatever happened to the files, the plugin behaves the same.
+//! Compiled code comes from the cache only as it was sealed; whatever happened to the files, the
+//! plugin behaves the same.
 
 use super::*;
 use beadle_model::Coded as _;

@@ -195,7 +195,8 @@ async fn plugin_at_its_cpu_limit_does_not_starve_others() {
             tokio::spawn(async move { hog.handle(call(id)).await })
         })
         .collect();
-    // Twenty calls of 100 ms, four at a time on two threads, take a second. The other plugin is done long before.
+    // Twenty calls of 100 ms, four at a time on two threads, take a second. The other plugin is
+    // done long before.
     for id in 100..150 {
         assert!(good.handle(call(id)).await.outcome.is_ok());
     }

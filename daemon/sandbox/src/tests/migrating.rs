@@ -9,8 +9,9 @@ use beadle_store::StateEntry;
 /// `name` at 2048, `no` at 2052, `copy` at 2054.
 const KEYS: &str = r#"(data (i32.const 2048) "namenocopy")"#;
 
-/// A guest whose state has version 3. `migrate` has the flat parameters `$from`, `$number`, `$entries`,
-/// `$count` and `$last` of the page, and the result at address 16, where memory is zero: `ok(more)`.
+/// A guest whose state has version 3. `migrate` has the flat parameters `$from`, `$number`,
+/// `$entries`, `$count` and `$last` of the page, and the result at address 16, where memory is
+/// zero: `ok(more)`.
 fn guest(migrate: &str) -> Vec<u8> {
     guest_of(3, migrate)
 }
@@ -62,7 +63,8 @@ fn set(key: &str, value: &[u8]) -> StateWrite {
 async fn migration_reads_its_page_and_reads_and_writes_state() {
     let world = sandbox();
     world.stored(vec![set("name", b"Beadle")]).await;
-    // Copies the first entry's value and the state's `name`, and returns `done` if the page is as expected.
+    // Copies the first entry's value and the state's `name`, and returns `done` if the page is as
+    // expected.
     let migrate = format!(
         "{} (call $get (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 4) (i32.const 64)) {}
          (if (i32.and (i32.and (i32.eq (local.get $from) (i32.const 2)) (i32.eq (local.get $number) (i32.const 7)))

@@ -1,7 +1,8 @@
 //! Well-behaved and hostile guests, and the reports about them.
 //!
-//! Guests are core modules in text, in the form that `cargo build` produces: the canonical ABI by hand,
-//! and a section that describes imports and exports. So every test covers the way from file to report.
+//! Guests are core modules in text, in the form that `cargo build` produces: the canonical ABI by
+//! hand, and a section that describes imports and exports. So every test covers the way from file
+//! to report.
 
 mod capabilities;
 mod compiled;
@@ -52,7 +53,8 @@ pub struct Guest<'a> {
     pub imports: &'a str,
     /// Functions, data, globals.
     pub items: &'a str,
-    /// The body of `handle` of `on-message`, with the parameter `$event`. Returns the address of the result.
+    /// The body of `handle` of `on-message`, with the parameter `$event`. Returns the address of
+    /// the result.
     pub handle: &'a str,
 }
 

@@ -1,8 +1,8 @@
-//! Plugins built for another version of the contract than the latest: older ones run, newer ones are
-//! refused with both versions named.
+//! Plugins built for another version of the contract than the latest: older ones run, newer ones
+//! are refused with both versions named.
 //!
-//! `lottery.wasm` was built once for contract 0.0.9 and is kept as an operator would have it: tests do
-//! not build it, so that it cannot change with what it has to outlive.
+//! `lottery.wasm` was built once for contract 0.0.9 and is kept as an operator would have it: tests
+//! do not build it, so that it cannot change with what it has to outlive.
 
 use super::*;
 use crate::version::{self, Version};

@@ -3,8 +3,8 @@
 use super::*;
 use beadle_model::Coded;
 
-/// Claims the first event of an instance, stops the third, and passes others. So the disposition shows how
-/// often the instance was used.
+/// Claims the first event of an instance, stops the third, and passes others. So the disposition
+/// shows how often the instance was used.
 const COUNTING: Guest<'static> = Guest {
     capabilities: &[],
     world: "",

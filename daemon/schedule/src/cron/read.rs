@@ -1,4 +1,5 @@
-//! Parses one field: a list of numbers, names, ranges and steps, and the special forms of the day fields.
+//! Parses one field: a list of numbers, names, ranges and steps, and the special forms of the day
+//! fields.
 
 use super::{Field, Item, MONTHS, PatternError, WEEKDAYS};
 

@@ -1,4 +1,5 @@
-//! Extensions that other crons lack (`L`, `W`, `#`, seconds, names) with expected matches, and rejected patterns.
+//! Extensions that other crons lack (`L`, `W`, `#`, seconds, names) with expected matches, and
+//! rejected patterns.
 
 use super::*;
 use jiff::civil::DateTime;

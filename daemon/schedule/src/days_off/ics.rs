@@ -1,8 +1,10 @@
 //! Parses holiday files: the part of iCalendar (RFC 5545) that calendars of public holidays use.
 //!
-//! Supported are all-day events of one or several days, once or every year: on a date, on the nth weekday of a month, or on
-//! a weekday among given days of a month; instances of a series may be moved or cancelled (`RECURRENCE-ID`, `EXDATE`). Any other recurrence is an error with its line, because a misread holiday is
-//! noticed only on that day. Events with a time of day are not holidays; they are skipped and counted.
+//! Supported are all-day events of one or several days, once or every year: on a date, on the nth
+//! weekday of a month, or on a weekday among given days of a month; instances of a series may be
+//! moved or cancelled (`RECURRENCE-ID`, `EXDATE`). Any other recurrence is an error with its line,
+//! because a misread holiday is noticed only on that day. Events with a time of day are not
+//! holidays; they are skipped and counted.
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, Weekday};
@@ -78,7 +80,8 @@ impl Holidays {
         self.once.get(&date).map(String::as_str).or_else(yearly)
     }
 
-    /// The last holiday in the file; `None` if a recurrence has no end, or the file has no holidays.
+    /// The last holiday in the file; `None` if a recurrence has no end, or the file has no
+    /// holidays.
     pub fn end(&self) -> Option<Date> {
         let last = self.yearly.iter().map(Yearly::last).max();
         let end = self.once.keys().next_back().copied().max(last)?;
@@ -150,7 +153,8 @@ impl Event {
         own.0.is_empty() || !all.iter().any(|other| identity(other) == own && sequence(other) > sequence(self))
     }
 
-    /// The days of this series that other events of the file move, change or cancel (RFC 5545, section 3.8.4.4).
+    /// The days of this series that other events of the file move, change or cancel (RFC 5545,
+    /// section 3.8.4.4).
     fn replaced_instances(&self, all: &[Self]) -> Result<BTreeSet<Date>, CalendarError> {
         let uid = self.text("UID");
         if uid.is_empty() || self.find("RECURRENCE-ID").is_some() {
@@ -338,7 +342,8 @@ impl Line {
     }
 }
 
-/// Splits into lines; one that begins with white space continues the line before (RFC 5545, section 3.1).
+/// Splits into lines; one that begins with white space continues the line before (RFC 5545, section
+/// 3.1).
 fn unfolded(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {

@@ -61,7 +61,8 @@ fn patterns_follow_the_clock_changes_of_amsterdam() {
 
 #[test]
 fn patterns_follow_unusual_clock_changes() {
-    // Half an hour: 5 April 2026 02:00 is 01:30 (15:00 UTC of the 4th); 4 October 02:00 is 02:30 (15:30 UTC of the 3rd).
+    // Half an hour: 5 April 2026 02:00 is 01:30 (15:00 UTC of the 4th); 4 October 02:00 is 02:30
+    // (15:30 UTC of the 3rd).
     let howe = "Australia/Lord_Howe";
     assert_eq!(cron("45 1 * * *", howe, "2026-04-04T00:00:00Z", 2), ["04-04T14:45 twice", "04-05T15:15"]);
     assert_eq!(cron("15 2 * * *", howe, "2026-10-03T00:00:00Z", 2), ["10-03T15:30 skipped", "10-04T15:15"]);
@@ -155,7 +156,8 @@ proptest! {
         let mut after = start;
         for _ in 0..30 {
             let Some(moment) = pattern.next(&zone, after) else {
-                // `* 1 * 3 SUNL` in Antarctica/Troll: the hour that the clock skips on that day of every year.
+                // `* 1 * 3 SUNL` in Antarctica/Troll: the hour that the clock skips on that day of
+                // every year.
                 prop_assert!(!cron.fixed, "{text} {zone:?}: nothing after {after}");
                 break;
             };

@@ -127,7 +127,8 @@ proptest! {
         prop_assert!((0..jitter).contains(&delay));
         prop_assert_eq!(plan.jitter("0a1b2c3d", &zone, planned), delay);
         prop_assume!(jitter > 1_000_000);
-        // Another installation or zone has another delay; a collision of both is too rare to see here.
+        // Another installation or zone has another delay; a collision of both is too rare to see
+        // here.
         let other = Zone::named("Europe/Amsterdam").unwrap();
         prop_assert!(plan.jitter("ffffffff", &zone, planned) != delay || plan.jitter("0a1b2c3d", &other, planned) != delay);
     }

@@ -42,7 +42,8 @@ impl Fixture {
         Self { _dir: dir, store, clock, manual, schedules, scheduler }
     }
 
-    /// Fires what is due at this many minutes past eight; returns the next due time in minutes past eight.
+    /// Fires what is due at this many minutes past eight; returns the next due time in minutes past
+    /// eight.
     async fn at(&mut self, minute: i64) -> Option<i64> {
         self.manual.set(EIGHT.plus_ms(minute * MINUTE));
         let next = self.scheduler.fire_due().await.unwrap();
@@ -71,7 +72,8 @@ async fn edits_neither_lose_nor_repeat_firings() {
     let mut fixture = Fixture::new(vec![with_pattern("0 * * * *")]);
     assert_eq!(fixture.at(0).await, Some(60));
     assert_eq!(fixture.at(60).await, Some(120));
-    // The edit comes at a due time that was not processed yet: it fires first, then the edit applies.
+    // The edit comes at a due time that was not processed yet: it fires first, then the edit
+    // applies.
     fixture.manual.set(EIGHT.plus_ms(120 * MINUTE));
     fixture.edit(with_pattern("30 * * * *")).await;
     assert_eq!(fixture.at(121).await, Some(150));

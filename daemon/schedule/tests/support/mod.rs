@@ -1,5 +1,5 @@
-//! Shared by the long-running tests: seeded randomness, advancing the clock to the next due time, and a copy of the disk
-//! as a crash leaves it.
+//! Shared by the long-running tests: seeded randomness, advancing the clock to the next due time,
+//! and a copy of the disk as a crash leaves it.
 
 mod store;
 
@@ -53,7 +53,8 @@ pub fn on_disk_now(dir: &TempDir) -> TempDir {
     next
 }
 
-/// Advances the clock from one due time to the next, waiting for each to be processed, until `until`.
+/// Advances the clock from one due time to the next, waiting for each to be processed, until
+/// `until`.
 pub async fn live_until(manual: &ManualClock, clock: &Clock, until: Timestamp) {
     loop {
         let Activity::IdleUntil(next) = manual.wait_until_idle().await else { unreachable!() };
@@ -64,7 +65,8 @@ pub async fn live_until(manual: &ManualClock, clock: &Clock, until: Timestamp) {
     }
 }
 
-/// Finishes every event that the feed delivers, as the pipeline does, and calls `on_event` for each.
+/// Finishes every event that the feed delivers, as the pipeline does, and calls `on_event` for
+/// each.
 pub async fn handle(store: Store, mut feed: Feed, on_event: impl Fn(&Event)) {
     let subscriber_list = store.subscriber_list(Vec::<PluginNo>::new()).await.unwrap();
     loop {

@@ -125,8 +125,8 @@ impl Tx<'_> {
         Ok(appended)
     }
 
-    /// Appends one event or receipt. If `isolated`, returns the error with which it is refused, and nothing of it is
-    /// written.
+    /// Appends one event or receipt. If `isolated`, returns the error with which it is refused, and
+    /// nothing of it is written.
     fn append_part(
         &mut self,
         isolated: bool,

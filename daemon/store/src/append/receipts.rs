@@ -290,8 +290,8 @@ fn pricing_of(receipt: &Receipt) -> Result<Option<String>, StoreError> {
     receipt.pricing.as_ref().map(|pricing| to_json("a price", pricing)).transpose()
 }
 
-/// The price (as JSON) of what has arrived, if this receipt is the first after which both is known: that it has arrived,
-/// and its price. `known`: the furthest receipt before, and the price.
+/// The price (as JSON) of what has arrived, if this receipt is the first after which both is known:
+/// that it has arrived, and its price. `known`: the furthest receipt before, and the price.
 fn charged_now(
     (furthest, price): (i64, Option<String>),
     rank: i64,

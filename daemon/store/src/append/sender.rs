@@ -31,8 +31,9 @@ impl Inbound<'_> {
         self.event.happened_at.min(self.now)
     }
 
-    /// When the person expressed a consent, for its entry in the ledger. The platform's time stamps are whole seconds, and other entries
-    /// are not: the end of the second, so that an answer is not before its question.
+    /// When the person expressed a consent, for its entry in the ledger. The platform's time stamps
+    /// are whole seconds, and other entries are not: the end of the second, so that an answer is
+    /// not before its question.
     pub(super) fn expressed_at(&self) -> Timestamp {
         self.event.happened_at.plus_ms(999).min(self.now)
     }
@@ -170,8 +171,8 @@ impl Tx<'_> {
         Ok(Some(plan))
     }
 
-    /// Records the consents that the person expressed, where they are new, and plans the events about
-    /// them.
+    /// Records the consents that the person expressed, where they are new, and plans the events
+    /// about them.
     fn record_chat_consents(
         &mut self,
         inbound: &Inbound<'_>,
@@ -188,8 +189,8 @@ impl Tx<'_> {
                 continue;
             }
             let evidence = consent.evidence.clone().or_else(|| message.cloned());
-            // A withdrawal that arrives late ends what was granted meanwhile, too: a first message that was
-            // written after STOP is not a consent.
+            // A withdrawal that arrives late ends what was granted meanwhile, too: a first message
+            // that was written after STOP is not a consent.
             let decided = person.contact.consent_for(&consent.purpose).by.map_or(consent.at, |mark| mark.at);
             let at = match consent.act {
                 ConsentAct::Withdrawn => consent.at.max(decided),
@@ -282,8 +283,9 @@ impl Tx<'_> {
     }
 
     /// Whether a known phone number comes with a new user id, so that another person has the number
-    /// now. User ids are scoped to a business, so a different one counts only if the contact already
-    /// wrote on this channel, and a report about a changed id is not a message of a new owner.
+    /// now. User ids are scoped to a business, so a different one counts only if the contact
+    /// already wrote on this channel, and a report about a changed id is not a message of a new
+    /// owner.
     fn is_new_owner(&mut self, inbound: &Inbound<'_>, contact: ContactId) -> Result<bool, StoreError> {
         let mut user_ids = inbound.names.iter().filter(|name| name.kind == AliasKind::UserId);
         let Some(user_id) = user_ids.next() else { return Ok(false) };
@@ -304,8 +306,8 @@ impl Tx<'_> {
         Ok(read.query_row([contact.0, AliasKind::UserId as i64], |row| row.get(0)).optional()?)
     }
 
-    /// Gives the sender's numbers to their new owner. The previous owner keeps everything else and is
-    /// reached by user id from now on; the conflict is recorded for an operator.
+    /// Gives the sender's numbers to their new owner. The previous owner keeps everything else and
+    /// is reached by user id from now on; the conflict is recorded for an operator.
     fn move_number(&mut self, inbound: &Inbound<'_>, previous: ContactId, owner: ContactId) -> Result<(), StoreError> {
         let user_id = self.user_id_of(previous)?;
         for name in inbound.names.iter().filter(|name| matches!(name.kind, AliasKind::WaId | AliasKind::Phone)) {

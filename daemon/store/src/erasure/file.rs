@@ -1,8 +1,8 @@
 //! The file of erasures next to the database: one line for each, only ever added to.
 //!
-//! A database that is restored from a backup does not know what was erased since; this file, which is not part
-//! of the database, does. It names a person by hashes only (see `identities`). Keep it with the data directory
-//! and not with a backup: an older copy would know less.
+//! A database that is restored from a backup does not know what was erased since; this file, which
+//! is not part of the database, does. It names a person by hashes only (see `identities`). Keep it
+//! with the data directory and not with a backup: an older copy would know less.
 
 use super::identities::{IdentityHash, Refused};
 use crate::error::StoreError;
@@ -60,8 +60,8 @@ impl ErasureFile {
         written.map_err(StoreError::file("write", &self.0))
     }
 
-    /// All lines. One that cannot be read was cut off by a crash: its erasure was not confirmed to anyone, and goes on
-    /// from the database.
+    /// All lines. One that cannot be read was cut off by a crash: its erasure was not confirmed to
+    /// anyone, and goes on from the database.
     pub(super) fn read(&self) -> Result<Vec<FiledErasure>, StoreError> {
         let file = match std::fs::File::open(&self.0) {
             Ok(file) => file,

@@ -1,7 +1,7 @@
 //! Numbers and ids of erased people, which cannot be read back: HMAC-SHA256 under the host's key.
 //!
-//! They exist for one purpose: what an erased person had refused still holds if somebody imports their
-//! number again, and a ban still holds if they come back. See ADR 0093.
+//! They exist for one purpose: what an erased person had refused still holds if somebody imports
+//! their number again, and a ban still holds if they come back. See ADR 0093.
 
 use crate::error::StoreError;
 use crate::tx::Tx;
@@ -26,7 +26,8 @@ impl Refused {
     const SERVICE: i64 = 2;
     const BANNED: i64 = 4;
 
-    /// What follows from a contact. Who asks for erasure, or is erased, is no longer a recipient of marketing.
+    /// What follows from a contact. Who asks for erasure, or is erased, is no longer a recipient of
+    /// marketing.
     pub(crate) fn of(contact: &Contact) -> Self {
         let service = if contact.opted_out_since.is_some() { Self::SERVICE } else { 0 };
         let banned = if contact.profile().role == Role::Banned { Self::BANNED } else { 0 };
@@ -51,7 +52,8 @@ impl Refused {
     }
 }
 
-/// The hash of a number or id. A WhatsApp id in digits is the number, and both spellings of a number have one hash.
+/// The hash of a number or id. A WhatsApp id in digits is the number, and both spellings of a
+/// number have one hash.
 pub(crate) fn identity_hash(key: &[u8; 32], alias: &Alias) -> IdentityHash {
     let is_number = matches!(alias.kind, AliasKind::Phone | AliasKind::WaId)
         && alias.value.bytes().all(|byte| byte.is_ascii_digit());
@@ -105,8 +107,9 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// The entries of the ledger by which the refusals of an erased person hold for a contact that is imported. They
-    /// have the time of the erasure, so that consent which was given before it does not count.
+    /// The entries of the ledger by which the refusals of an erased person hold for a contact that
+    /// is imported. They have the time of the erasure, so that consent which was given before it
+    /// does not count.
     pub(crate) fn refusals_of(refused: Refused, contact: ContactId, at: Timestamp) -> Vec<NewConsent> {
         let withdrawal = |purpose| NewConsent {
             contact,

@@ -1,10 +1,10 @@
 //! Erasure of a person, in two phases that survive a crash at any moment.
 //!
-//! The first is one transaction ([`Store::begin_erasure`]): nothing can be sent to the person from then on,
-//! their numbers and ids are forgotten, so that someone who writes from them is a new person, and the
-//! plugins are told by an event. The second ([`rows`]) erases slice by slice what is stored, once the
-//! plugins have erased what they keep; at last the freed bytes are overwritten on disk. What remains is the
-//! row in `erasures`: a receipt without personal data. See ADR 0093.
+//! The first is one transaction ([`Store::begin_erasure`]): nothing can be sent to the person from
+//! then on, their numbers and ids are forgotten, so that someone who writes from them is a new
+//! person, and the plugins are told by an event. The second ([`rows`]) erases slice by slice what
+//! is stored, once the plugins have erased what they keep; at last the freed bytes are overwritten
+//! on disk. What remains is the row in `erasures`: a receipt without personal data. See ADR 0093.
 //!
 //! When to take the next step is decided by the daemon's task for privacy.
 
@@ -319,7 +319,8 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0)).optional()?)
     }
 
-    /// From here on nothing is sent to the person, no timer of theirs fires, and nobody finds them by a number.
+    /// From here on nothing is sent to the person, no timer of theirs fires, and nobody finds them
+    /// by a number.
     fn stop_everything(
         &mut self,
         person: &mut Person,
@@ -449,13 +450,14 @@ impl Reader {
         })
     }
 
-    /// What the plugins have done about an erasure, and whether its event was dispatched to all of them.
+    /// What the plugins have done about an erasure, and whether its event was dispatched to all of
+    /// them.
     pub fn erasing_plugins(&self, event: EventId) -> Result<(Vec<ErasingPlugin>, bool), StoreError> {
         self.all(|conn| erasing_plugins(conn, event))
     }
 
-    /// Whether something about the person is still on its way: an event that plugins handle, a message whose answer
-    /// the platform owes.
+    /// Whether something about the person is still on its way: an event that plugins handle, a
+    /// message whose answer the platform owes.
     pub fn is_person_busy(&self, erasure: i64) -> Result<bool, StoreError> {
         self.all(|conn| {
             let Some(open) = load_erasure(conn, erasure)? else { return Ok(false) };
@@ -530,8 +532,8 @@ fn erasing_plugins(conn: &Connection, event: EventId) -> Result<(Vec<ErasingPlug
 }
 
 impl Store {
-    /// Begins the erasure of a person: at once nothing can be sent to them any more, and plugins are told. Returns its
-    /// number; that of the open one if it had begun.
+    /// Begins the erasure of a person: at once nothing can be sent to them any more, and plugins
+    /// are told. Returns its number; that of the open one if it had begun.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the contact is unknown or was erased.

@@ -1,5 +1,5 @@
-//! Erasures that the database does not know, because it was restored from an older backup: they are repeated at
-//! the start, before anything is sent or received.
+//! Erasures that the database does not know, because it was restored from an older backup: they are
+//! repeated at the start, before anything is sent or received.
 
 use super::file::{ErasureFile, FiledErasure};
 use super::identities::{IdentityHash, Refused, identity_hash};
@@ -57,7 +57,8 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// Begins the erasures anew. One that finds nobody is noted as complete, so that it is not looked for again.
+    /// Begins the erasures anew. One that finds nobody is noted as complete, so that it is not
+    /// looked for again.
     fn repeat(&mut self, filed: &FiledErasure, contacts: &BTreeSet<ContactId>) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let mut uid = filed.uid.clone();

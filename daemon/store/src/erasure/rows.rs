@@ -1,12 +1,12 @@
 //! The second phase: rows and files of an erased person, slice by slice.
 //!
-//! Events, messages and rejected webhooks have no index by person, to keep their inserts cheap, so they are
-//! read once from the first to the last row, on a reader's connection; the writer changes only what was
-//! found. A row of the person's own is emptied or deleted. Where another row mentions a number or id of
-//! theirs, the mention is replaced.
+//! Events, messages and rejected webhooks have no index by person, to keep their inserts cheap, so
+//! they are read once from the first to the last row, on a reader's connection; the writer changes
+//! only what was found. A row of the person's own is emptied or deleted. Where another row mentions
+//! a number or id of theirs, the mention is replaced.
 //!
-//! The row of an event stays until its retention time, with nothing but its key: a hash by which the
-//! platform's repetition of a webhook is recognised, which would bring everything back.
+//! The row of an event stays until its retention time, with nothing but its key: a hash by which
+//! the platform's repetition of a webhook is recognised, which would bring everything back.
 
 use super::{ErasurePhase, ErasureReport, OpenErasure, Subject, load_erasure};
 use crate::codec::to_json;
@@ -80,7 +80,8 @@ struct Search {
     is_end: bool,
 }
 
-/// The texts by which a person is mentioned: numbers and ids, also in base64, as in the platform's ids of messages.
+/// The texts by which a person is mentioned: numbers and ids, also in base64, as in the platform's
+/// ids of messages.
 fn needles(aliases: &[Alias]) -> Vec<String> {
     let mut needles: BTreeSet<String> = BTreeSet::new();
     for alias in aliases.iter().filter(|alias| alias.value.len() >= MIN_NEEDLE_BYTES) {
@@ -92,7 +93,8 @@ fn needles(aliases: &[Alias]) -> Vec<String> {
     needles.into_iter().collect()
 }
 
-/// The characters of base64 that depend on these bytes alone, if they begin `shift` bytes after a group of three.
+/// The characters of base64 that depend on these bytes alone, if they begin `shift` bytes after a
+/// group of three.
 fn in_base64(bytes: &[u8], shift: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits = |at: usize| -> Option<u8> {
@@ -266,8 +268,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Erases everything that is found by the person's ids. Returns false if an event or message was added since the
-    /// search: search on.
+    /// Erases everything that is found by the person's ids. Returns false if an event or message
+    /// was added since the search: search on.
     fn erase_rest(&mut self, id: i64) -> Result<bool, StoreError> {
         let Some(mut open) = load_erasure(self.conn, id)? else { return Ok(true) };
         if open.erasure.phase != ErasurePhase::Rows {
@@ -321,8 +323,8 @@ impl Tx<'_> {
         Ok(deleted)
     }
 
-    /// Files that arrived in the person's conversations or with their messages in groups, and those that were sent to
-    /// them and to nobody else. Bytes first, so that none remain without a row.
+    /// Files that arrived in the person's conversations or with their messages in groups, and those
+    /// that were sent to them and to nobody else. Bytes first, so that none remain without a row.
     fn delete_files_of(&mut self, subject: &Subject) -> Result<usize, StoreError> {
         let mut files: BTreeSet<i64> = BTreeSet::new();
         for conversation in &subject.conversations {
@@ -446,10 +448,12 @@ impl Store {
         }
     }
 
-    /// Overwrites the bytes that were freed, in the database and in its write-ahead log, and completes the erasure.
+    /// Overwrites the bytes that were freed, in the database and in its write-ahead log, and
+    /// completes the erasure.
     ///
     /// # Errors
-    /// Those of the store; `false` if a reader of another process keeps the log from being emptied: try again.
+    /// Those of the store; `false` if a reader of another process keeps the log from being emptied:
+    /// try again.
     pub async fn clean_erased(&self, erasure: i64, now: Timestamp) -> Result<bool, StoreError> {
         let shared = std::sync::Arc::clone(self.shared());
         let emptied = tokio::task::spawn_blocking(move || crate::checkpoint::empty_log(&shared));

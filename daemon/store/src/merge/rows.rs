@@ -1,5 +1,5 @@
-//! What a merge moves in addition to aliases and conversations: plugin state, timers, group memberships,
-//! join requests and receipts, and what was sent to the contact as marketing.
+//! What a merge moves in addition to aliases and conversations: plugin state, timers, group
+//! memberships, join requests and receipts, and what was sent to the contact as marketing.
 
 use crate::error::StoreError;
 use crate::tx::Tx;

@@ -58,7 +58,8 @@ fn places_before(conn: &Connection, before: Option<DeadLetterRef>) -> Result<(Pl
 }
 
 impl Reader {
-    /// Dead letters, newest first, and of those of one time the webhooks last; at most `filter.limit` and 1,000.
+    /// Dead letters, newest first, and of those of one time the webhooks last; at most
+    /// `filter.limit` and 1,000.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if `filter.before` does not exist any more.

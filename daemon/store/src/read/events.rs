@@ -203,8 +203,8 @@ impl Reader {
     }
 
     /// Events that wait for a plugin ([`crate::step::UnhandledState::Waiting`]), earliest first, at
-    /// most `limit`, 1,000 and [`MAX_READ_BYTES`] of bodies, without those in `except`. An unreadable
-    /// event is skipped with an error.
+    /// most `limit`, 1,000 and [`MAX_READ_BYTES`] of bodies, without those in `except`. An
+    /// unreadable event is skipped with an error.
     pub fn waiting_handlings(
         &self,
         plugin: PluginNo,

@@ -1,5 +1,5 @@
-//! What segments are decided by: the facts about people, read in pages of one snapshot, one statement for
-//! each table.
+//! What segments are decided by: the facts about people, read in pages of one snapshot, one
+//! statement for each table.
 
 use super::{Reader, readable};
 use crate::codec::{alias_of, time_of, to_json};
@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The maximum number of people of a page: it bounds the memory, and the time for which a connection is
-/// borrowed.
+/// The maximum number of people of a page: it bounds the memory, and the time for which a
+/// connection is borrowed.
 pub const FACTS_PAGE: usize = 5000;
 
 /// What is read about people besides the contact itself. What is not wanted costs nothing.
@@ -73,8 +73,9 @@ pub struct NamedGroup {
 }
 
 impl Reader {
-    /// The facts about the people after `after`, in the order in which they became known, at most `limit`
-    /// and [`FACTS_PAGE`]. A person who cannot be read is left out with a warning in the log.
+    /// The facts about the people after `after`, in the order in which they became known, at most
+    /// `limit` and [`FACTS_PAGE`]. A person who cannot be read is left out with a warning in the
+    /// log.
     pub fn facts_of_people(
         &self,
         after: Option<ContactId>,

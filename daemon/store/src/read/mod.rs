@@ -94,8 +94,8 @@ impl Pool {
             if connections.open < self.limit {
                 connections.open += 1;
                 drop(connections);
-                // Counted as open from here on, so that dropping the connection uncounts it if opening
-                // fails.
+                // Counted as open from here on, so that dropping the connection uncounts it if
+                // opening fails.
                 let mut borrowed = PooledConnection { pool: self, conn: None };
                 let conn = connect(&self.path)?;
                 conn.pragma_update(None, "query_only", true)?;

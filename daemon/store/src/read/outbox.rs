@@ -129,8 +129,9 @@ impl Reader {
             let mut bytes = 0;
             let after = due.after.due_at;
             let is_due = after <= due.now || after > due.latest;
-            // Ranges of the index: the rest of the place's own time, what became due after it, and what a clock that was
-            // set back left in the future. SQLite would read the first one from its start if it were part of the second.
+            // Ranges of the index: the rest of the place's own time, what became due after it, and
+            // what a clock that was set back left in the future. SQLite would read the first one
+            // from its start if it were part of the second.
             let same_time = ("o.due_at = ?2 AND o.id > ?3", after, if is_due { due.after.message.0 } else { i64::MAX });
             let due_since = ("o.due_at > ?2 AND o.due_at <= ?3", after, due.now.0);
             let set_back = ("o.due_at > ?2 AND o.due_at <= ?3", after.max(due.latest), i64::MAX);

@@ -1,7 +1,7 @@
 //! Everything that is stored about one person, page by page, for an export.
 //!
-//! Events and messages have no index by person, to keep their inserts cheap: an export reads them once from the
-//! first to the last row, and each page says where the next one begins.
+//! Events and messages have no index by person, to keep their inserts cheap: an export reads them
+//! once from the first to the last row, and each page says where the next one begins.
 
 use super::Reader;
 use crate::codec::{from_json, send_state_of};
@@ -306,7 +306,8 @@ fn message_body(conn: &Connection, id: i64) -> Result<Option<Outgoing>, StoreErr
     Ok(json.and_then(|json| from_json::<Outgoing>("message", id, &json).ok()))
 }
 
-/// A value of a plugin as JSON that people can read: JSON as it is, text as text, anything else in hexadecimal.
+/// A value of a plugin as JSON that people can read: JSON as it is, text as text, anything else in
+/// hexadecimal.
 pub fn readable_value(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),

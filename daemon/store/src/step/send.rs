@@ -27,8 +27,8 @@ pub struct NewSend {
 }
 
 impl NewSend {
-    /// The due time of a message that no rule deferred: before every deferred one, and independent of the clock, which
-    /// may be set back.
+    /// The due time of a message that no rule deferred: before every deferred one, and independent
+    /// of the clock, which may be set back.
     pub const AT_ONCE: Timestamp = Timestamp(0);
 
     /// Its row before the first attempt.
@@ -158,7 +158,8 @@ pub struct OutboxRow {
     pub reply: bool,
     /// Its state.
     pub state: SendState,
-    /// The earliest time to send it ([`NewSend::AT_ONCE`] if no rule deferred it), or when it was sent.
+    /// The earliest time to send it ([`NewSend::AT_ONCE`] if no rule deferred it), or when it was
+    /// sent.
     pub due_at: Timestamp,
     /// The number of earlier attempts.
     pub attempts: u32,
@@ -177,7 +178,8 @@ pub struct Settlement {
     pub outcome: SendOutcome,
     /// When.
     pub at: Timestamp,
-    /// What the gate decided just before, if that is the reason: replaces what it decided when it was asked.
+    /// What the gate decided just before, if that is the reason: replaces what it decided when it
+    /// was asked.
     pub gate: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Broadcasts: each person gets one at most once, whatever happens to the messages and whenever the power fails.
+//! Broadcasts: each person gets one at most once, whatever happens to the messages and whenever the
+//! power fails.
 
 use crate::env::*;
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUp, FollowUpRecipients, Texts};
@@ -256,8 +257,8 @@ fn turn() -> impl Strategy<Value = Turn> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Whatever happens in which order: of the messages of one person, at most one was accepted or may have been, and
-    /// none leaves while the broadcast is paused or has ended.
+    /// Whatever happens in which order: of the messages of one person, at most one was accepted or
+    /// may have been, and none leaves while the broadcast is paused or has ended.
     #[test]
     fn no_order_of_events_sends_it_twice(turns in prop::collection::vec(turn(), 1..40)) {
         let runtime = tokio::runtime::Runtime::new().unwrap();

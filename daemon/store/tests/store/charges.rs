@@ -1,4 +1,5 @@
-//! What messages cost: one charge per message, whatever the receipts do; and what is pending until then.
+//! What messages cost: one charge per message, whatever the receipts do; and what is pending until
+//! then.
 
 use crate::env::*;
 use beadle_model::effect::{Outreach, PriceKey};

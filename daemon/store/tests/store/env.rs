@@ -46,8 +46,8 @@ impl TestEnv {
         Self { reader: store.reader(), dir, store, manual, clock }
     }
 
-    /// Lets days pass with the hourly retention running, so that the clock does not count as one that
-    /// jumped. Nothing is old enough to be deleted by it.
+    /// Lets days pass with the hourly retention running, so that the clock does not count as one
+    /// that jumped. Nothing is old enough to be deleted by it.
     pub async fn run_days(&self, days: i64) {
         let ms = i64::MAX / 4;
         let keep = beadle_store::Retention {

@@ -1,4 +1,5 @@
-//! Erasures of people: what is left of them, what an erased person had refused, and crashes at any moment.
+//! Erasures of people: what is left of them, what an erased person had refused, and crashes at any
+//! moment.
 
 use crate::env::*;
 use beadle_model::consent::Purpose;
@@ -23,7 +24,8 @@ fn of_ana(id: &str, body: &str) -> NewEvent {
     message(id, named, body)
 }
 
-/// Everything that is kept about a person: a history, consents, state, timers, a message, a request.
+/// Everything that is kept about a person: a history, consents, state, timers, a message, a
+/// request.
 async fn with_history(env: &TestEnv) -> (EventId, MessageIds) {
     env.store.plugin_no("bot").await.unwrap();
     env.append(vec![of_ana("wamid.1", "my secret plan")]).await;

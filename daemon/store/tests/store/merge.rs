@@ -278,7 +278,8 @@ async fn merge_applies_the_stricter_consent() {
     }
 }
 
-/// The marketing that both got counts against the caps of the one, and WhatsApp's longer refusal applies.
+/// The marketing that both got counts against the caps of the one, and WhatsApp's longer refusal
+/// applies.
 #[tokio::test]
 async fn merge_moves_the_marketing_that_was_sent() {
     let env = TestEnv::new();
@@ -319,7 +320,8 @@ async fn every_table_with_a_contact_takes_part_in_a_merge() {
         "alias_conflicts.holder",
         "aliases.contact",
         "broadcast_recipients.contact",
-        // The ledger says what happened; it is read for the contact and all that were merged into it.
+        // The ledger says what happened; it is read for the contact and all that were merged into
+        // it.
         "consents.contact",
         "contact_requests.contact",
         "contacts.merged_into",

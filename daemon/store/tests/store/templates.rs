@@ -1,4 +1,5 @@
-//! Templates: fetched as a whole, changed by news in the platform's order; and what the business sends first.
+//! Templates: fetched as a whole, changed by news in the platform's order; and what the business
+//! sends first.
 
 use crate::env::*;
 use beadle_model::effect::Outreach;

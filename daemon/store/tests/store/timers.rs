@@ -116,7 +116,8 @@ async fn timers_wait_while_a_thousand_of_their_events_are_not_handled() {
     set_many(&env, GOOD, 3, second(20)).await;
     assert_eq!(env.store.fire_timers(second(20), 512).await.unwrap(), (3, Some(second(21))));
 
-    // Handled ones make room, and so do those that became dead letters; those that wait for the plugin do not.
+    // Handled ones make room, and so do those that became dead letters; those that wait for the
+    // plugin do not.
     let events: Vec<_> =
         env.events().iter().filter(|event| event.kind() == EventKind::Timer).map(|event| event.id).collect();
     for event in &events[..10] {

@@ -17,7 +17,8 @@ async fn log_is_checkpointed_and_restarted() {
         anew += usize::from(now < pages);
         pages = now;
     }
-    // Either of a checkpoint's two passes may copy the log to its end, so two can restart it three times.
+    // Either of a checkpoint's two passes may copy the log to its end, so two can restart it three
+    // times.
     assert!(env.store.health().checkpoints >= 2);
     assert_eq!(env.crashed().events().len(), 1000.min(appended + 1));
 }

@@ -100,7 +100,8 @@ async fn late_webhooks_count_by_platform_time() {
     // An older message never shortens a window.
     writes(&env, "31600000001", 0, 61).await;
     assert_eq!(until(&env, 1), DAY_MINUTES + 60);
-    // A message that is a day late: its window has ended, so nothing is opened and no notice is sent.
+    // A message that is a day late: its window has ended, so nothing is opened and no notice is
+    // sent.
     let over = writes(&env, "31600000002", 100, 100 + DAY_MINUTES).await;
     assert_eq!((over.window_due, until(&env, 2)), (None, DAY_MINUTES + 100));
     assert_eq!(number(&env, "SELECT count(*) FROM windows WHERE conversation = 2"), 0);

@@ -1,4 +1,5 @@
-//! Request bodies compared with Meta's examples: a body built from an example's values equals the example.
+//! Request bodies compared with Meta's examples: a body built from an example's values equals the
+//! example.
 
 use crate::channel_env::channel;
 use beadle_model::content::Location;

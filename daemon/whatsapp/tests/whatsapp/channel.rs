@@ -1,4 +1,5 @@
-//! Sending over a real socket, to a platform that also responds incorrectly, closes the connection, or does not respond.
+//! Sending over a real socket, to a platform that also responds incorrectly, closes the connection,
+//! or does not respond.
 
 use crate::channel_env::{TOKEN, config, send_request};
 use beadle_model::outgoing::{Button, Section};
@@ -81,7 +82,8 @@ fn read_mark() -> Outgoing {
     Outgoing::MarkRead { message: "wamid.1".into() }
 }
 
-/// Sends one request to such a platform; returns the outcome and the body that the platform received.
+/// Sends one request to such a platform; returns the outcome and the body that the platform
+/// received.
 async fn send(request: &SendRequest, does: Platform) -> (SendResponse, Value) {
     let (address, served) = platform(does).await;
     let answer = channel(address).send(request).await;
@@ -121,7 +123,8 @@ async fn request_has_the_documented_form() {
     assert_eq!(body, expected);
 }
 
-/// Bodies built from the values of Meta's examples equal the examples, except for the callback data.
+/// Bodies built from the values of Meta's examples equal the examples, except for the callback
+/// data.
 #[tokio::test]
 async fn bodies_equal_metas_examples() {
     let examples = fixtures(include_str!("../fixtures/meta/messages_requests.json"));

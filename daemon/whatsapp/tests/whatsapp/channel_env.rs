@@ -1,4 +1,5 @@
-//! Fixtures for tests of a channel: its configuration towards a fake Graph API, and a store with a manual clock.
+//! Fixtures for tests of a channel: its configuration towards a fake Graph API, and a store with a
+//! manual clock.
 
 use beadle_clock::{Clock, ManualClock};
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};

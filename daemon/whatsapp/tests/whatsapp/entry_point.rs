@@ -1,5 +1,5 @@
-//! Click-to-WhatsApp advertisements: the referral of the message, and the end of the free window, which only the receipts
-//! of our replies carry (docs/whatsapp.md#free-entry-points).
+//! Click-to-WhatsApp advertisements: the referral of the message, and the end of the free window,
+//! which only the receipts of our replies carry (docs/whatsapp.md#free-entry-points).
 
 use crate::webhook_env::{NUMBER, app, receive};
 use beadle_model::{EventBody, Timestamp};

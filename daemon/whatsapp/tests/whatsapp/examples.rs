@@ -1,5 +1,6 @@
-//! All of Meta's examples of text, media, location, contacts and template messages: converted into an `Outgoing` and
-//! written again, they are unchanged. The other examples are covered by `bodies.rs` and `channel.rs`.
+//! All of Meta's examples of text, media, location, contacts and template messages: converted into
+//! an `Outgoing` and written again, they are unchanged. The other examples are covered by
+//! `bodies.rs` and `channel.rs`.
 
 use crate::channel_env::channel;
 use beadle_model::content::Location;
@@ -120,7 +121,8 @@ fn normalised(mut example: Value) -> Value {
                 component["index"] = json!(index.to_string());
             }
             for parameter in component.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-                // The platform shows only the fallback of a date and time; a payload cannot be a boolean.
+                // The platform shows only the fallback of a date and time; a payload cannot be a
+                // boolean.
                 if let Some(fallback) = parameter.pointer("/date_time/fallback_value").cloned() {
                     parameter["date_time"] = json!({ "fallback_value": fallback });
                 }

@@ -1,4 +1,5 @@
-//! Groups: webhooks become events and update the store's copy of the group; requests have the documented form.
+//! Groups: webhooks become events and update the store's copy of the group; requests have the
+//! documented form.
 
 use crate::channel_env::{NOW, NUMBER, StoreEnv, channel};
 use crate::webhook_env::{app, receive};

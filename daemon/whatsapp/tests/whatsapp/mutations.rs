@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-/// The number of elements of `messages` and of `statuses` in the places where the platform puts them.
+/// The number of elements of `messages` and of `statuses` in the places where the platform puts
+/// them.
 fn elements(webhook: &Value) -> (usize, usize) {
     // A webhook about another product has no messages.
     if webhook["object"].as_str().is_some_and(|object| object != "whatsapp_business_account") {
@@ -27,7 +28,8 @@ fn elements(webhook: &Value) -> (usize, usize) {
     (messages, statuses)
 }
 
-/// The number of messages and statuses in the result: as a message, reaction, receipt, unrouted event or rejected part.
+/// The number of messages and statuses in the result: as a message, reaction, receipt, unrouted
+/// event or rejected part.
 fn found(parsed: &Parsed) -> (usize, usize) {
     let unrouted = |prefix: &str| {
         let matches = |body: &EventBody| matches!(body, EventBody::Unrouted { kind, .. } if kind.starts_with(prefix));

@@ -1,4 +1,5 @@
-//! Parsing of webhooks: snapshots of Meta's examples and ours, and properties that hold for all of them.
+//! Parsing of webhooks: snapshots of Meta's examples and ours, and properties that hold for all of
+//! them.
 
 use crate::webhook_env::{NOW, NUMBER, SECRET, app, metas_webhooks, our_webhooks, receive, webhooks};
 use beadle_model::{Alias, AliasKind, Content, EventBody, Keyword, Timestamp};
@@ -516,8 +517,8 @@ fn every_event_survives_serialisation() {
     }
 }
 
-/// Plugins see a contact's id and name, not the identities by which the platform knows them. The exception is the answer
-/// to a contact request, whose content is the sender's own number.
+/// Plugins see a contact's id and name, not the identities by which the platform knows them. The
+/// exception is the answer to a contact request, whose content is the sender's own number.
 #[test]
 fn events_do_not_contain_the_senders_number() {
     for (name, webhook) in webhooks().into_iter().filter(|(name, _)| name != "Answer to a contact request") {

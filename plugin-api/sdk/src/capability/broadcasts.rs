@@ -8,8 +8,8 @@
 //! broadcasts::start("digest-48")?;
 //! ```
 //!
-//! Beadle plans and sends it in the background, after the handler has returned `ok`: the gate excludes people, live
-//! messages go first, and a large one waits for the operator's approval.
+//! Beadle plans and sends it in the background, after the handler has returned `ok`: the gate
+//! excludes people, live messages go first, and a large one waits for the operator's approval.
 
 use crate::host;
 use crate::types::Refusal;

@@ -6,8 +6,8 @@ use crate::types::Refusal;
 /// An entry of the ledger, and the decision that follows from a person's entries.
 pub use crate::bindings::imports::consents::{Decision, Entry};
 
-/// Whether the person agreed to messages for this purpose: `service`, `marketing`, `marketing:TOPIC`, `group` or
-/// `survey`.
+/// Whether the person agreed to messages for this purpose: `service`, `marketing`,
+/// `marketing:TOPIC`, `group` or `survey`.
 pub fn look_up(contact: &str, purpose: &str) -> Result<Decision, Refusal> {
     host::consents::look_up(contact, purpose)
 }
@@ -17,8 +17,8 @@ pub fn history(contact: &str) -> Result<Vec<Entry>, Refusal> {
     host::consents::history(contact)
 }
 
-/// Records that the person agreed. `whatsapp` is the source of a message of theirs that the plugin handles;
-/// everything else counts once the person confirms it, and needs a wording.
+/// Records that the person agreed. `whatsapp` is the source of a message of theirs that the plugin
+/// handles; everything else counts once the person confirms it, and needs a wording.
 pub fn record_grant(
     contact: &str,
     purpose: &str,

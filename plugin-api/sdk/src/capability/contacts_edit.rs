@@ -1,5 +1,5 @@
-//! Changes of contacts: tags, attributes, roles. Must be granted. They take effect after the handler has
-//! returned `Ok`.
+//! Changes of contacts: tags, attributes, roles. Must be granted. They take effect after the
+//! handler has returned `Ok`.
 
 use crate::host;
 use crate::types::Refusal;
@@ -14,8 +14,8 @@ pub fn remove_tags<T: AsRef<str>>(contact: &str, tags: impl IntoIterator<Item = 
     host::contacts_edit::remove_tags(contact, &owned(tags))
 }
 
-/// Sets attributes that the operator declared, from anything that serialises to a JSON object; `null` clears
-/// one.
+/// Sets attributes that the operator declared, from anything that serialises to a JSON object;
+/// `null` clears one.
 pub fn set_attributes(contact: &str, attributes: &impl serde::Serialize) -> Result<(), Refusal> {
     let json = serde_json::to_string(attributes)
         .map_err(|error| Refusal::new("attribute-type", format!("The attributes are not JSON: {error}.")))?;

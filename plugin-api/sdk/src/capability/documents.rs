@@ -1,5 +1,5 @@
-//! The plugin's folder of text files, as configured by the operator. Granted by default. Changes are delivered
-//! as [`OnDocumentsChanged`](crate::OnDocumentsChanged).
+//! The plugin's folder of text files, as configured by the operator. Granted by default. Changes
+//! are delivered as [`OnDocumentsChanged`](crate::OnDocumentsChanged).
 
 use crate::host;
 use crate::types::Refusal;

@@ -1,5 +1,5 @@
-//! Log lines for the operator: `log::info(format!("greeted {id}"))`. Granted by default, at most 64 KiB per
-//! event. Do not log what people wrote.
+//! Log lines for the operator: `log::info(format!("greeted {id}"))`. Granted by default, at most 64
+//! KiB per event. Do not log what people wrote.
 
 use crate::host;
 use crate::host::log::Level;

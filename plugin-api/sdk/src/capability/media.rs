@@ -1,5 +1,5 @@
-//! Files: those that came with messages ([`MessageEvent::media`](crate::MessageEvent::media)), and new ones to
-//! send. Granted by default, with a quota.
+//! Files: those that came with messages ([`MessageEvent::media`](crate::MessageEvent::media)), and
+//! new ones to send. Granted by default, with a quota.
 
 use crate::host;
 use crate::types::{MediaId, Refusal};
@@ -14,8 +14,8 @@ pub fn info(id: &str) -> Result<FileInfo, Refusal> {
     host::media::info(id)
 }
 
-/// Up to `length` bytes (maximum 1 MiB) from `offset`; fewer at the end of the file. Waits a few seconds for a
-/// file that is being fetched, then refuses with `media-pending`: return
+/// Up to `length` bytes (maximum 1 MiB) from `offset`; fewer at the end of the file. Waits a few
+/// seconds for a file that is being fetched, then refuses with `media-pending`: return
 /// [`Failure::Retry`](crate::Failure::Retry) to read it in a later attempt.
 pub fn read(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
     host::media::read(id, offset, length)

@@ -1,4 +1,5 @@
-//! The capabilities: one module each, named as in the contract. Calling a function requests the capability.
+//! The capabilities: one module each, named as in the contract. Calling a function requests the
+//! capability.
 
 pub mod broadcasts;
 pub mod clock;

@@ -1,4 +1,5 @@
-//! Random numbers. The same event gives the same numbers when it is handled again. Granted by default.
+//! Random numbers. The same event gives the same numbers when it is handled again. Granted by
+//! default.
 
 use crate::host;
 

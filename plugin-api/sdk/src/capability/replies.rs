@@ -14,7 +14,8 @@ pub fn react(to: &str, emoji: &str) -> Result<MessageId, Refusal> {
     host::replies::react(to, emoji)
 }
 
-/// Shows a typing indicator until the answer arrives, at most 25 seconds. Also marks the message as read.
+/// Shows a typing indicator until the answer arrives, at most 25 seconds. Also marks the message as
+/// read.
 pub fn show_typing(to: &str) -> Result<(), Refusal> {
     host::replies::show_typing(to)
 }

@@ -1,4 +1,5 @@
-//! Segments and lists of people, which the operator defined. A list is named `list:NAME`. Must be granted.
+//! Segments and lists of people, which the operator defined. A list is named `list:NAME`. Must be
+//! granted.
 
 use crate::host;
 use crate::types::{ContactId, Refusal};
@@ -11,14 +12,15 @@ pub fn contains(segment: &str, contact: &str) -> Result<bool, Refusal> {
     host::segments::contains(segment, contact)
 }
 
-/// Up to `limit` members (maximum 500) after `after`, in the order in which they became known. A page may have
-/// fewer, or none, and not be the last: go on until `next` is `None`, or use [`members`].
+/// Up to `limit` members (maximum 500) after `after`, in the order in which they became known. A
+/// page may have fewer, or none, and not be the last: go on until `next` is `None`, or use
+/// [`members`].
 pub fn page(segment: &str, after: Option<&str>, limit: u32) -> Result<SegmentPage, Refusal> {
     host::segments::page(segment, after, limit)
 }
 
-/// All members, read page by page. Of a large segment, remember where you are and go on in another event:
-/// a handling has limits.
+/// All members, read page by page. Of a large segment, remember where you are and go on in another
+/// event: a handling has limits.
 pub fn members(segment: &str) -> Members {
     Members { segment: segment.to_owned(), page: Vec::new().into_iter(), next: Some(None) }
 }

@@ -3,7 +3,7 @@
 //! ```
 //! use beadle_plugin::{prelude::*, settings::Span};
 //!
-//! /// The comment of a field is its description in the schema; `default` makes the setting optional.
+//! /// A comment is the description in the schema; `default` makes the setting optional.
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct Nudge {
@@ -33,8 +33,8 @@ use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// The settings, deserialised. [`plugin!`](crate::plugin) calls it once per instance; a change of the settings
-/// replaces all instances.
+/// The settings, deserialised. [`plugin!`](crate::plugin) calls it once per instance; a change of
+/// the settings replaces all instances.
 pub fn load<T: DeserializeOwned>() -> Result<T, Failure> {
     // From bytes, as in `state`: so the binary contains one deserialiser, not two.
     serde_json::from_slice(host::settings::get().as_bytes())

@@ -2,9 +2,9 @@
 //! and timers together, unless the operator sets `limits.state_mib`.
 //!
 //! Every key has a scope, so that what belongs to a person is erased with the person:
-//! `state::get(&event.sender, "step")`. If a value that was read changes before the effects are committed, the
-//! handler runs again with the new value, so read, decide and write needs no lock. For a counter use [`add`],
-//! which never conflicts.
+//! `state::get(&event.sender, "step")`. If a value that was read changes before the effects are
+//! committed, the handler runs again with the new value, so read, decide and write needs no lock.
+//! For a counter use [`add`], which never conflicts.
 
 use crate::host;
 use crate::types::{Refusal, Scope, TimestampMs};
@@ -58,13 +58,14 @@ pub fn delete(scope: impl Into<Scope>, key: &str) -> Result<(), Refusal> {
     host::state::delete(&scope.into(), key)
 }
 
-/// Up to `limit` entries (maximum 1000) whose key starts with `prefix`, in key order, starting after `after`.
+/// Up to `limit` entries (maximum 1000) whose key starts with `prefix`, in key order, starting
+/// after `after`.
 pub fn scan(scope: impl Into<Scope>, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, Refusal> {
     host::state::scan(&scope.into(), prefix, after, limit)
 }
 
-/// Adds to a counter; a missing counter is 0. Never conflicts, because it returns no value. Read it with
-/// `get::<i64>`.
+/// Adds to a counter; a missing counter is 0. Never conflicts, because it returns no value. Read it
+/// with `get::<i64>`.
 pub fn add(scope: impl Into<Scope>, key: &str, delta: i64) -> Result<(), Refusal> {
     host::state::add(&scope.into(), key, delta)
 }

@@ -1,4 +1,5 @@
-//! Constructors of the other messages. All fields are public; set those without a method on the record.
+//! Constructors of the other messages. All fields are public; set those without a method on the
+//! record.
 
 use super::{
     Buttons, ContactRequest, CtaUrl, Direct, DirectMessage, LocationMessage, LocationRequest, MediaKind, MediaMessage,
@@ -131,7 +132,8 @@ impl Template {
         }
     }
 
-    /// An approved template in the recipient's language, or in the operator's where it does not exist in theirs.
+    /// An approved template in the recipient's language, or in the operator's where it does not
+    /// exist in theirs.
     pub fn in_their_language(name: impl Into<String>) -> Self {
         Self::new(name, "")
     }
@@ -143,7 +145,8 @@ impl Template {
         self
     }
 
-    /// Adds a card to the carousel: its picture (`https://…`) and the values of its text's variables.
+    /// Adds a card to the carousel: its picture (`https://…`) and the values of its text's
+    /// variables.
     #[must_use]
     pub fn card(mut self, image: impl Into<String>, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let header = TemplateHeader::Image(Source::new(image));
@@ -196,7 +199,8 @@ impl Template {
 }
 
 impl VoiceCall {
-    /// A body of 1 to 1024 characters with a button of 1 to 20 that calls the business. It works for a week.
+    /// A body of 1 to 1024 characters with a button of 1 to 20 that calls the business. It works
+    /// for a week.
     pub fn new(body: impl Into<String>, title: impl Into<String>) -> Self {
         const WEEK: u32 = 7 * 24 * 60;
         Self { body: body.into(), title: title.into(), ttl_minutes: WEEK }

@@ -1,5 +1,5 @@
-//! `broadcasts` in tests: a started broadcast is sent at once, to everyone in the audience whom the test added as a member or
-//! with the tag, and everyone gets it.
+//! `broadcasts` in tests: a started broadcast is sent at once, to everyone in the audience whom the
+//! test added as a member or with the tag, and everyone gets it.
 
 use super::world::{Broadcast, World};
 use crate::bindings::imports::broadcasts::{Audience, Definition, Progress};

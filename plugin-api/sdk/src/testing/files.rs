@@ -1,4 +1,5 @@
-//! `media` and `groups` in tests: files are kept in memory; there are no groups, and changes are recorded.
+//! `media` and `groups` in tests: files are kept in memory; there are no groups, and changes are
+//! recorded.
 
 use super::world::World;
 use crate::types::{Contact, Refusal};

@@ -1,5 +1,5 @@
-//! The capabilities in tests, with the signatures of the generated imports, implemented by the [`World`] of
-//! this thread.
+//! The capabilities in tests, with the signatures of the generated imports, implemented by the
+//! [`World`] of this thread.
 
 use super::lengths;
 use super::sent::Sent;

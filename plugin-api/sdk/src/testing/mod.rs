@@ -17,9 +17,10 @@
 //! assert_eq!(host.sent(), ["Hi"]);
 //! ```
 //!
-//! It simulates what a plugin can observe: 24-hour windows, opt-outs, WhatsApp's lengths, expiring state, timers
-//! in order, and a clock that moves only when the test moves it. It differs from the daemon: effects are carried
-//! out at once, a handler that fails leaves its effects, nothing has to be granted, and only lengths are limited.
+//! It simulates what a plugin can observe: 24-hour windows, opt-outs, WhatsApp's lengths, expiring
+//! state, timers in order, and a clock that moves only when the test moves it. It differs from the
+//! daemon: effects are carried out at once, a handler that fails leaves its effects, nothing has to
+//! be granted, and only lengths are limited.
 //!
 //! Every thread has its own, so that tests can run in parallel; [`Host::new`] resets it.
 
@@ -79,13 +80,15 @@ impl Host {
         World::with(|world| world.now += i64::try_from(time.as_millis()).unwrap_or(0));
     }
 
-    /// Creates a contact that is not a member and has no open window. Change it as needed and pass it to events;
-    /// [`contacts`](crate::contacts) returns contacts as they were in their last event.
+    /// Creates a contact that is not a member and has no open window. Change it as needed and pass
+    /// it to events; [`contacts`](crate::contacts) returns contacts as they were in their last
+    /// event.
     pub fn person(&self, name: &str) -> Contact {
         World::with(|world| world.person(name))
     }
 
-    /// Sets the phone number of a contact, for [`crate::contacts_identity`]: digits with country code.
+    /// Sets the phone number of a contact, for [`crate::contacts_identity`]: digits with country
+    /// code.
     pub fn phone(&self, contact: &Contact, number: &str) {
         World::with(|world| world.phones.insert(contact.id.clone(), number.to_owned()));
     }
@@ -96,8 +99,8 @@ impl Host {
         Person { contact: contact.id.clone(), merged: Vec::new(), conversations: vec![conversation] }
     }
 
-    /// Erases a contact as the daemon does: the plugin first, then its state and timers of the contact and the
-    /// conversation, then the contact. If the plugin fails, the contact stays.
+    /// Erases a contact as the daemon does: the plugin first, then its state and timers of the
+    /// contact and the conversation, then the contact. If the plugin fails, the contact stays.
     pub fn erase(&self, plugin: &impl Privacy, contact: &Contact) -> Result<(), Failure> {
         let person = self.ids(contact);
         let scopes: Vec<String> = person.conversations.iter().cloned().chain([contact.id.clone()]).collect();
@@ -118,7 +121,8 @@ impl Host {
         self.message(from, Content::Text(text.to_owned()))
     }
 
-    /// A contact taps a button of a message. If there is no button with this title, the title is used as its id.
+    /// A contact taps a button of a message. If there is no button with this title, the title is
+    /// used as its id.
     pub fn tap(&self, from: &Contact, message: &Sent, title: &str) -> MessageEvent {
         let id = message.buttons.iter().find(|button| button.title == title).map_or(title, |button| &button.id);
         let choice = Choice { id: id.to_owned(), title: title.to_owned(), description: None };
@@ -210,12 +214,14 @@ impl Host {
         World::with(|world| world.broadcasts.iter().map(|it| it.definition.clone()).collect())
     }
 
-    /// Changes of groups requested since the last call: `create shop Potters`, `answer GROUP REQUEST true`, …
+    /// Changes of groups requested since the last call: `create shop Potters`,
+    /// `answer GROUP REQUEST true`, …
     pub fn group_changes(&self) -> Vec<String> {
         World::with(|world| std::mem::take(&mut world.group_changes))
     }
 
-    /// Migrates the state from `from_version` as the daemon does. If a page fails, the state is unchanged.
+    /// Migrates the state from `from_version` as the daemon does. If a page fails, the state is
+    /// unchanged.
     pub fn migrate(&self, plugin: &impl Migration, from_version: u32) -> Result<(), Failure> {
         let before = World::with(|world| world.state.clone());
         let pages = World::with(|world| world.pages(from_version));

@@ -1,5 +1,5 @@
-//! `contacts-identity`, `contacts-edit`, `consents` and `segments` in tests: changes apply at once, and every grant counts
-//! without a question.
+//! `contacts-identity`, `contacts-edit`, `consents` and `segments` in tests: changes apply at once,
+//! and every grant counts without a question.
 
 use super::world::World;
 use crate::types::{Contact, Refusal};

@@ -24,8 +24,8 @@ impl Host {
         })
     }
 
-    /// Defines a time zone with a constant offset from UTC. UTC and Europe/Amsterdam (3600, as in January) are
-    /// predefined.
+    /// Defines a time zone with a constant offset from UTC. UTC and Europe/Amsterdam (3600, as in
+    /// January) are predefined.
     pub fn zone(&self, timezone: &str, offset_seconds: i32) {
         World::with(|world| world.zones.insert(timezone.to_owned(), offset_seconds));
     }

@@ -1,4 +1,5 @@
-//! Floods the host with what it may request, as its settings say: what is bounded per call, per plugin and per second.
+//! Floods the host with what it may request, as its settings say: what is bounded per call, per
+//! plugin and per second.
 //!
 //! Faults that a single call shows are in `probe`. Not installed anywhere.
 

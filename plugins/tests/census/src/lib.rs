@@ -1,7 +1,7 @@
 //! Says who belongs to a segment when a person asks for it.
 //!
-//! `belongs CONTACT SEGMENT`, `members SEGMENT`. Scenarios install it to check the capability `segments` in the real
-//! daemon. Not installed anywhere.
+//! `belongs CONTACT SEGMENT`, `members SEGMENT`. Scenarios install it to check the capability
+//! `segments` in the real daemon. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 

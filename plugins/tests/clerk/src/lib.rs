@@ -1,4 +1,5 @@
-//! Edits contacts and records consent when a person asks for it, and says what it heard about consent.
+//! Edits contacts and records consent when a person asks for it, and says what it heard about
+//! consent.
 //!
 //! Scenarios install it to check the capabilities `contacts-edit` and `consents` and the event
 //! `on-consent-changed` in the real daemon. Not installed anywhere.

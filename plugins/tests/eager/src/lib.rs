@@ -1,4 +1,5 @@
-//! Answers with `messages`, a capability that must be granted. For scenarios. Not installed anywhere.
+//! Answers with `messages`, a capability that must be granted. For scenarios. Not installed
+//! anywhere.
 
 use beadle_plugin::prelude::*;
 

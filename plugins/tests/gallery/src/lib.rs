@@ -1,6 +1,6 @@
-//! Uses WhatsApp's features beyond text. It sends a received picture back with its size, creates a group, approves
-//! join requests, answers in the group, writes the next day by Direct Send, and reports merged contacts. For
-//! scenarios. Not installed anywhere.
+//! Uses WhatsApp's features beyond text. It sends a received picture back with its size, creates a
+//! group, approves join requests, answers in the group, writes the next day by Direct Send, and
+//! reports merged contacts. For scenarios. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;

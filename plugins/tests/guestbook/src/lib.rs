@@ -1,7 +1,8 @@
-//! Keeps what people write in state of its own, exports and erases it; and answers with a person's number.
+//! Keeps what people write in state of its own, exports and erases it; and answers with a person's
+//! number.
 //!
-//! Scenarios install it to check the export `privacy` and the capability `contacts-identity` in the real
-//! daemon. `break` makes erasures fail until `mend`. Not installed anywhere.
+//! Scenarios install it to check the export `privacy` and the capability `contacts-identity` in the
+//! real daemon. `break` makes erasures fail until `mend`. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use beadle_plugin::privacy::{Person, Privacy};

@@ -1,10 +1,11 @@
 //! Reports events of time, for scenarios that move the clock.
 //!
-//! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the time of the handling in
-//! milliseconds since 1970. A person whose window is about to close gets the lead time in minutes and the time.
-//! `fired` is answered with one line per schedule that fired: name, planned time, zone, delay. A schedule with
-//! `fail` in its payload always fails; one with `quiet` is not recorded. `documents` is answered with the
-//! documents, `news` with the changes of documents. Not installed anywhere.
+//! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the time
+//! of the handling in milliseconds since 1970. A person whose window is about to close gets the
+//! lead time in minutes and the time. `fired` is answered with one line per schedule that fired:
+//! name, planned time, zone, delay. A schedule with `fail` in its payload always fails; one with
+//! `quiet` is not recorded. `documents` is answered with the documents, `news` with the changes of
+//! documents. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;

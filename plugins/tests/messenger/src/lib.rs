@@ -1,7 +1,8 @@
-//! Sends templates on command, at once or later, and says what may be sent. Scenarios read its answers and its log. Not
-//! installed anywhere.
+//! Sends templates on command, at once or later, and says what may be sent. Scenarios read its
+//! answers and its log. Not installed anywhere.
 //!
-//! `template NAME LANGUAGE VALUES…`, `topic TOPIC NAME LANGUAGE VALUES…`, `allowed`, and each of them after `in MINUTES`.
+//! `template NAME LANGUAGE VALUES…`, `topic TOPIC NAME LANGUAGE VALUES…`, `allowed`, and each of
+//! them after `in MINUTES`.
 
 use beadle_plugin::prelude::*;
 use beadle_plugin::{Template, messages};

@@ -1,13 +1,13 @@
-//! Notes, second revision: keeps a record where the first revision kept a number, and migrates it. A scenario
-//! patches [`REVISION`] in the file to select a fault. Not installed anywhere.
+//! Notes, second revision: keeps a record where the first revision kept a number, and migrates it.
+//! A scenario patches [`REVISION`] in the file to select a fault. Not installed anywhere.
 
 use beadle_plugin::migration::{Migration, Next, Page};
 use beadle_plugin::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A scenario patches this text, up to the first dot. `v2` has no fault; `v2!boom` traps at a text with "boom" in
-/// it, `v2!fail` gives up at the last page of its migration, `v2!trap` traps there, `v2!spin` never ends,
-/// `v2!grow` exceeds its quota, `v2!slow` takes some time for each page.
+/// A scenario patches this text, up to the first dot. `v2` has no fault; `v2!boom` traps at a text
+/// with "boom" in it, `v2!fail` gives up at the last page of its migration, `v2!trap` traps there,
+/// `v2!spin` never ends, `v2!grow` exceeds its quota, `v2!slow` takes some time for each page.
 static REVISION: &[u8; 48] = b"probe-revision:................................ ";
 
 fn wrong() -> &'static str {

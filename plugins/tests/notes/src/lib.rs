@@ -1,9 +1,10 @@
-//! Notes, first revision: counts the messages of each conversation as a number. `notes-2` is the second revision.
-//! For scenarios of migration. Not installed anywhere.
+//! Notes, first revision: counts the messages of each conversation as a number. `notes-2` is the
+//! second revision. For scenarios of migration. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 
-/// Values that a text starting with `fill` adds, so that there is much to migrate: close to the limit of effects.
+/// Values that a text starting with `fill` adds, so that there is much to migrate: close to the
+/// limit of effects.
 const FILL: u64 = 90;
 
 #[derive(Default)]

@@ -1,14 +1,15 @@
 //! Behaves well or badly, as its settings say.
 //!
-//! Scenarios and the benchmark install it under several names with different settings, and check the daemon, the
-//! other plugins and the answers to people. A scenario that needs another revision patches [`REVISION`] in the
-//! file. Not installed anywhere.
+//! Scenarios and the benchmark install it under several names with different settings, and check
+//! the daemon, the other plugins and the answers to people. A scenario that needs another revision
+//! patches [`REVISION`] in the file. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A scenario patches this text, up to the first dot: `v2` is written before each reply; `v2!trap` traps too.
+/// A scenario patches this text, up to the first dot: `v2` is written before each reply; `v2!trap`
+/// traps too.
 static REVISION: &[u8; 48] = b"probe-revision:................................ ";
 
 /// The tag of this revision, and its fault.

@@ -1,5 +1,5 @@
-//! Logs every event of the platform as the contract delivers it, and answers one text so that there is a message
-//! with a status. Scenarios read the log. Not installed anywhere.
+//! Logs every event of the platform as the contract delivers it, and answers one text so that there
+//! is a message with a status. Scenarios read the log. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 

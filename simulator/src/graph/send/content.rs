@@ -1,4 +1,5 @@
-//! Checks of a message that depend on the state of the platform: its template, its files, and its category.
+//! Checks of a message that depend on the state of the platform: its template, its files, and its
+//! category.
 
 use super::direct::direct;
 use crate::groups::GroupNo;
@@ -72,7 +73,8 @@ pub(super) fn plan(world: &World, request: &Value, kind: &str, now_ms: i64) -> R
     })
 }
 
-/// Finds the template and fills it in. While no template was created and no names are configured, any name is accepted.
+/// Finds the template and fills it in. While no template was created and no names are configured,
+/// any name is accepted.
 fn template<'a>(world: &'a World, body: &Value) -> Result<(Option<&'a Template>, Option<Value>), Refusal> {
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (name, language) = (text("/name"), text("/language/code"));

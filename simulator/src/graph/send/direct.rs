@@ -1,4 +1,5 @@
-//! Direct Send (docs/whatsapp.md#direct-send): a business-initiated message with a category and without a template.
+//! Direct Send (docs/whatsapp.md#direct-send): a business-initiated message with a category and
+//! without a template.
 //!
 //! The platform derives a template from the message and states its id in the statuses.
 
@@ -14,7 +15,8 @@ pub(super) struct Direct {
     pub template_id: String,
 }
 
-/// Checks a message for Direct Send; `None` for normal messages, including those of category `service`.
+/// Checks a message for Direct Send; `None` for normal messages, including those of category
+/// `service`.
 pub(super) fn direct(world: &World, request: &Value, kind: &str) -> Result<Option<Direct>, Refusal> {
     let calls = is_interactive(request, "voice_call");
     let category = match request.get("category").map(Value::as_str) {

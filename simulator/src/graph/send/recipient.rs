@@ -6,7 +6,8 @@ use crate::people::{self, NewPerson, PersonNo};
 use crate::refusal::Refusal;
 use serde_json::Value;
 
-/// The address of a message, and whether it is a number (`to`) or a user id (`recipient`). `to` takes precedence.
+/// The address of a message, and whether it is a number (`to`) or a user id (`recipient`). `to`
+/// takes precedence.
 pub(super) fn address(request: &Value) -> Result<(&str, bool), Refusal> {
     match (request.get("to"), request.get("recipient")) {
         (Some(Value::String(to)), _) => Ok((to, true)),

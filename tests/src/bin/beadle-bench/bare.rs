@@ -1,8 +1,10 @@
-//! The bare bot that the daemon is compared with: it checks the signature, parses the JSON and sends the text back.
+//! The bare bot that the daemon is compared with: it checks the signature, parses the JSON and
+//! sends the text back.
 //!
-//! It stores nothing: a crash loses messages, a repeated webhook is answered twice, and no rule is checked. It is as fast as
-//! its author could make it, because the ratio is worth what the baseline is: hyper without a router, one parse that borrows
-//! from the body, one kept connection to the platform per connection from it, written and read without a client library.
+//! It stores nothing: a crash loses messages, a repeated webhook is answered twice, and no rule is
+//! checked. It is as fast as its author could make it, because the ratio is worth what the baseline
+//! is: hyper without a router, one parse that borrows from the body, one kept connection to the
+//! platform per connection from it, written and read without a client library.
 
 use beadle_test_support::webhook::{self, Key};
 use http_body_util::{BodyExt as _, Empty};

@@ -1,8 +1,8 @@
 //! The load: webhooks that are built and signed before the run, sent over kept connections.
 //!
-//! *Closed*: every connection sends its next webhook when it has the response; this measures throughput. *Open*: messages
-//! are due at a steady rate whatever the server does, and latency counts from then, so that a stall counts for every
-//! message that it delays.
+//! *Closed*: every connection sends its next webhook when it has the response; this measures
+//! throughput. *Open*: messages are due at a steady rate whatever the server does, and latency
+//! counts from then, so that a stall counts for every message that it delays.
 
 use crate::marks::{Marks, TEXT_MARK};
 use beadle_test_support::http::Connection;
@@ -22,7 +22,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// The number of the first contact; the others follow.
 pub const FIRST_PHONE: u64 = 31_600_000_000;
 
-/// The time stamps of a run are spread over the seconds before it, as real ones are spread over time.
+/// The time stamps of a run are spread over the seconds before it, as real ones are spread over
+/// time.
 const SPREAD_S: usize = 10;
 
 /// The webhooks of a run.
@@ -34,8 +35,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// `count` messages from `contacts` contacts, in a fixed pseudo-random order, each in a webhook of its own. `run` makes
-    /// message ids unique to a run; `text` may replace the text of message n, which then has a contact of its own.
+    /// `count` messages from `contacts` contacts, in a fixed pseudo-random order, each in a webhook
+    /// of its own. `run` makes message ids unique to a run; `text` may replace the text of message
+    /// n, which then has a contact of its own.
     pub fn new(run: &str, count: usize, contacts: u64, text: impl Fn(usize) -> Option<String>) -> Self {
         Self::batched(run, count, contacts, 1, text)
     }
@@ -113,7 +115,8 @@ impl Load {
             });
         }
         let (count, marks) = (self.count(), Arc::clone(marks));
-        // On a thread: the runtime's timers have a resolution of a millisecond, and a message is due each half.
+        // On a thread: the runtime's timers have a resolution of a millisecond, and a message is
+        // due each half.
         let pace = std::thread::spawn(move || {
             let start = Instant::now();
             for n in 0..count {

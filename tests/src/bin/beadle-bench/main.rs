@@ -1,8 +1,8 @@
 //! `beadle-bench`: measures the figures of docs/design.md#speed, and a bare bot in the same run.
 //!
-//! One process makes the load and receives the replies; the daemon (or the bare bot) is another on the same machine, so the
-//! measurement itself is included, as in the aims. No figure makes it fail. `cargo xtask bench` builds everything in the
-//! release profile and runs it.
+//! One process makes the load and receives the replies; the daemon (or the bare bot) is another on
+//! the same machine, so the measurement itself is included, as in the aims. No figure makes it
+//! fail. `cargo xtask bench` builds everything in the release profile and runs it.
 
 mod bare;
 mod load;

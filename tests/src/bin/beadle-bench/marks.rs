@@ -1,7 +1,8 @@
-//! When each message of a run was due, acknowledged and answered; shared by the load and the receiver.
+//! When each message of a run was due, acknowledged and answered; shared by the load and the
+//! receiver.
 //!
-//! One slot per message and no lock, so that recording a time costs next to nothing. Times are nanoseconds since the run
-//! began; 0 means "not yet".
+//! One slot per message and no lock, so that recording a time costs next to nothing. Times are
+//! nanoseconds since the run began; 0 means "not yet".
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -117,7 +118,8 @@ impl Marks {
         Spread::new(self.times(&self.replied, filter))
     }
 
-    /// When each message was due, acknowledged and answered, in nanoseconds since the run began; 0 if it was not.
+    /// When each message was due, acknowledged and answered, in nanoseconds since the run began; 0
+    /// if it was not.
     pub fn all_ns(&self) -> Vec<[u64; 3]> {
         let slots = self.sent.iter().zip(&self.acked).zip(&self.replied);
         slots.map(|((sent, acked), replied)| [sent, acked, replied].map(|at| at.load(Relaxed))).collect()
@@ -142,7 +144,8 @@ impl Spread {
         Self(times_ns)
     }
 
-    /// The time that `per_mille` of 1000 messages do not exceed, in milliseconds; none if there are no times.
+    /// The time that `per_mille` of 1000 messages do not exceed, in milliseconds; none if there are
+    /// no times.
     pub fn per_mille_ms(&self, per_mille: usize) -> Option<f64> {
         let rank = (self.0.len() * per_mille).div_ceil(1000).saturating_sub(1);
         self.0.get(rank).map(|ns| *ns as f64 / 1e6)

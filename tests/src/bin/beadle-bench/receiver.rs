@@ -1,7 +1,8 @@
 //! The receiver: accepts messages like the Graph API and records when they arrived.
 //!
-//! It runs on its own thread and does as little as possible, since it shares two cores with the server under test. With
-//! receipts, each reply is followed by three webhooks (sent, delivered, read), as on the platform.
+//! It runs on its own thread and does as little as possible, since it shares two cores with the
+//! server under test. With receipts, each reply is followed by three webhooks (sent, delivered,
+//! read), as on the platform.
 
 use crate::marks::{Marks, TEXT_MARK};
 use beadle_test_support::http::Connection;
@@ -88,7 +89,8 @@ async fn connection(mut stream: TcpStream, marks: Arc<Marks>, receipts: Option<R
     }
 }
 
-/// The length of the request at the start of the buffer and its response; none while it is incomplete.
+/// The length of the request at the start of the buffer and its response; none while it is
+/// incomplete.
 fn request(buffer: &[u8], marks: &Marks, receipts: Option<&Receipts>, ids: &AtomicU64) -> Option<(usize, String)> {
     let head_end = find(buffer, b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(buffer.get(..head_end)?).ok()?;

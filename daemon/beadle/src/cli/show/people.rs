@@ -150,7 +150,8 @@ pub fn merge(response: Value) -> Result {
     Ok(text.into())
 }
 
-/// Values and timers of the merged contact that are dropped, because the kept contact has the same keys.
+/// Values and timers of the merged contact that are dropped, because the kept contact has the same
+/// keys.
 fn dropped(row: &MergedPlugin) -> String {
     let values = match row.dropped_values {
         0 => None,

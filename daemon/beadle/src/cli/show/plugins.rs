@@ -13,7 +13,8 @@ pub fn plugins(response: Value, screen: Screen) -> Result {
     Ok(table(&list.items, screen))
 }
 
-/// The table of plugins; the last column shows the problem of a plugin that has one, else its events.
+/// The table of plugins; the last column shows the problem of a plugin that has one, else its
+/// events.
 pub fn table(rows: &[PluginRow], screen: Screen) -> Output {
     let mut table = Table::new(&["PLUGIN", "STATE", "STAGE", "ORDER", "VERSION", "EVENTS OR PROBLEM"])
         .flexible(&["PLUGIN", "VERSION"]);

@@ -42,7 +42,8 @@ pub fn templates(response: Value, screen: Screen) -> Result {
     Ok(Output::new(&text, &hints))
 }
 
-/// What has to be filled in, for people: `header image; {{1}}; button 1`. Buttons and cards are counted from 1.
+/// What has to be filled in, for people: `header image; {{1}}; button 1`. Buttons and cards are
+/// counted from 1.
 pub(super) fn parameters(names: &[String]) -> String {
     let variable = |name: &str| if name.parse::<u32>().is_ok() { format!("{{{{{name}}}}}") } else { name.to_owned() };
     let position = |text: &str| text.parse::<u32>().map_or_else(|_| text.to_owned(), |index| (index + 1).to_string());

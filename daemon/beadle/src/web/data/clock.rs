@@ -9,8 +9,8 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request waits until everything is idle: longer than the time-outs of calls and sends, shorter than the
-/// simulator's own. Real time.
+/// How long a request waits until everything is idle: longer than the time-outs of calls and sends,
+/// shorter than the simulator's own. Real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]

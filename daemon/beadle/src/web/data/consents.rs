@@ -77,7 +77,8 @@ pub async fn contact_consents(State(admin): State<Arc<Admin>>, Path(text): Path<
     Ok(Json(view.await?))
 }
 
-/// The state of every purpose that has no topic, and of each topic about which something is recorded.
+/// The state of every purpose that has no topic, and of each topic about which something is
+/// recorded.
 fn purposes(contact: &Contact) -> Vec<PurposeRow> {
     let always = [Purpose::Service, Purpose::Marketing, Purpose::Group, Purpose::Survey];
     let recorded = contact.profile().consents.purposes().filter(|purpose| !always.contains(purpose));

@@ -193,7 +193,8 @@ pub async fn budget_problems(admin: &Admin) -> Vec<Problem> {
     found.await.unwrap_or_default()
 }
 
-/// For metrics: charged messages by category; this month's estimate and unpriced messages; used shares of budgets.
+/// For metrics: charged messages by category; this month's estimate and unpriced messages; used
+/// shares of budgets.
 pub struct CostFigures {
     /// Since the beginning, by category.
     pub charged: BTreeMap<String, u64>,

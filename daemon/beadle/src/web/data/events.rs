@@ -123,8 +123,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The longest wait of one request.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
-/// `GET /events/tail?after=ID&wait_ms=N`: the events after one, oldest first; waits for the next if there are none.
-/// Without `after` it returns the id of the newest.
+/// `GET /events/tail?after=ID&wait_ms=N`: the events after one, oldest first; waits for the next if
+/// there are none. Without `after` it returns the id of the newest.
 pub async fn tail(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<EventRow>> {
     let filter = query.filter()?;
     let until = Instant::now() + Duration::from_millis(query.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);

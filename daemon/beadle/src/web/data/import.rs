@@ -1,4 +1,5 @@
-//! Import and export of contacts. An import is checked as a whole first: a broken row changes nothing.
+//! Import and export of contacts. An import is checked as a whole first: a broken row changes
+//! nothing.
 
 use super::consents::source_named;
 use super::contact_values::{profile_error, value_text};

@@ -1,7 +1,7 @@
 //! Handlers of `/api/v1`, which answer in the shapes of [`crate::api`].
 //!
-//! The store blocks, so it is read on tokio's blocking threads. Every list has a limit. Numbers of plugins become
-//! names.
+//! The store blocks, so it is read on tokio's blocking threads. Every list has a limit. Numbers of
+//! plugins become names.
 
 mod broadcasts;
 mod clock;

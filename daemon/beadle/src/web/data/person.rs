@@ -1,7 +1,8 @@
 //! What is stored about a person, page by page.
 //!
-//! The first page has everything that is found by the person's ids. Then come the events and the messages, which are
-//! read once from the first to the last row, and at last what the plugins export. A cursor says where to go on.
+//! The first page has everything that is found by the person's ids. Then come the events and the
+//! messages, which are read once from the first to the last row, and at last what the plugins
+//! export. A cursor says where to go on.
 
 use super::query::Names;
 use crate::api::{PersonData, PersonSection};
@@ -238,8 +239,8 @@ fn sent(message: &PersonMessage, names: &Names) -> Value {
     })
 }
 
-/// What each plugin with the export `privacy` keeps about the person. A plugin that does not run, or fails, is named
-/// with the reason.
+/// What each plugin with the export `privacy` keeps about the person. A plugin that does not run,
+/// or fails, is named with the reason.
 async fn exported_by_plugins(admin: &Admin, ids: &PersonIds, now: Timestamp) -> Vec<Value> {
     let subscriptions = admin.pipeline.subscriptions();
     let mut items = Vec::new();

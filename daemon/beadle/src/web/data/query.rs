@@ -1,4 +1,5 @@
-//! What the handlers share: reading from the store, names of plugins, and the parameters of requests.
+//! What the handlers share: reading from the store, names of plugins, and the parameters of
+//! requests.
 
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;

@@ -87,7 +87,8 @@ pub async fn schedule(State(admin): State<Arc<Admin>>, Path(name): Path<String>)
     Ok(Json(view.await?))
 }
 
-/// `GET /schedules/{name}/next?count=N`: planned firings and the days that are skipped between them.
+/// `GET /schedules/{name}/next?count=N`: planned firings and the days that are skipped between
+/// them.
 pub async fn next(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -113,7 +114,8 @@ pub async fn next(
     Ok(Json(list.await?))
 }
 
-/// `GET /schedules/{name}/history`: newest first. Works for schedules that are no longer configured, too.
+/// `GET /schedules/{name}/history`: newest first. Works for schedules that are no longer
+/// configured, too.
 pub async fn history(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -182,7 +184,8 @@ pub async fn run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> A
     Ok(Json(Done { message, warning: (!warning.is_empty()).then_some(warning) }))
 }
 
-/// Plugins that their schedules cannot reach, one problem each. `lines`: where the keys of the configuration are.
+/// Plugins that their schedules cannot reach, one problem each. `lines`: where the keys of the
+/// configuration are.
 pub fn problems(admin: &Admin, lines: &BTreeMap<String, String>) -> Vec<Problem> {
     if admin.phase() == Phase::Starting {
         return Vec::new();

@@ -239,7 +239,8 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
     })
 }
 
-/// What the platform may report as the status of a template; a label has no other value but `other`.
+/// What the platform may report as the status of a template; a label has no other value but
+/// `other`.
 const TEMPLATE_STATUSES: [&str; 9] =
     ["approved", "archived", "disabled", "flagged", "in_appeal", "paused", "pending", "pending_deletion", "rejected"];
 

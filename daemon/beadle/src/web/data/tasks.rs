@@ -31,7 +31,8 @@ mod faults {
     use beadle_tasks::{Fault, TaskKind};
     use std::sync::Arc;
 
-    /// `POST /tasks/{kind}/fault/{fault}`, in debug builds only: has a fault strike the tasks of a kind.
+    /// `POST /tasks/{kind}/fault/{fault}`, in debug builds only: has a fault strike the tasks of a
+    /// kind.
     pub async fn inject(State(admin): State<Arc<Admin>>, Path((kind, fault)): Path<(String, String)>) -> Answer<Done> {
         let fault = match fault.as_str() {
             "panic" => Fault::Panic,

@@ -1,8 +1,8 @@
 //! Events of the model as records of contract 0.1.0.
 //!
-//! Everything is copied, because the guest has a memory of its own. Ids of the platform become handles
-//! and its JSON is redacted on the way ([`crate::redact`]). Fields that the contract has but this
-//! version does not fill (extras of later versions) are present and empty.
+//! Everything is copied, because the guest has a memory of its own. Ids of the platform become
+//! handles and its JSON is redacted on the way ([`crate::redact`]). Fields that the contract has
+//! but this version does not fill (extras of later versions) are present and empty.
 
 use crate::bindings::latest::{
     on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,

@@ -1,8 +1,8 @@
 //! `scan`: entries of the store, with the writes of this call applied.
 //!
-//! The store is read until there are certainly enough entries: `limit`, and one for each key that this
-//! call may have deleted. So the result ends before the range that was read does, and a key that this
-//! call wrote after that range is not returned too early.
+//! The store is read until there are certainly enough entries: `limit`, and one for each key that
+//! this call may have deleted. So the result ends before the range that was read does, and a key
+//! that this call wrote after that range is not returned too early.
 
 use crate::bindings::latest::state::Entry;
 use crate::bindings::latest::types as wit;

@@ -52,7 +52,8 @@ fn public_holidays_of_a_file_are_found() {
     assert_eq!((holidays.timed, holidays.end()), (1, None));
 }
 
-/// A series with a moved, a changed and a cancelled instance, as calendar servers export edits of a series.
+/// A series with a moved, a changed and a cancelled instance, as calendar servers export edits of a
+/// series.
 const EDITED: &str = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:kiln\nDTSTART;VALUE=DATE:20200427\nDURATION:P2D\nRRULE:FREQ=YEARLY\nSUMMARY:Kiln day\n\
 BEGIN:VALARM\nTRIGGER:-P1D\nDURATION:PT15M\nSUMMARY:Reminder\nEND:VALARM\nEND:VEVENT\n\
 BEGIN:VEVENT\nUID:kiln\nRECURRENCE-ID;VALUE=DATE:20270427\nDTSTART;VALUE=DATE:20270420\nSUMMARY:Kiln day (moved)\nEND:VEVENT\n\

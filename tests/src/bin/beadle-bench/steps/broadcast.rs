@@ -1,4 +1,5 @@
-//! A broadcast to many people, by a template, to a simulator without rate limits: planned, then sent.
+//! A broadcast to many people, by a template, to a simulator without rate limits: planned, then
+//! sent.
 
 use crate::machine::usage;
 use crate::options::Options;

@@ -1,4 +1,5 @@
-//! Plugins in JavaScript and Python (`tests/components`): time until a new revision is active, start, memory.
+//! Plugins in JavaScript and Python (`tests/components`): time until a new revision is active,
+//! start, memory.
 
 use super::{reload, servers};
 use crate::machine;
@@ -33,7 +34,8 @@ pub async fn components(_: &Options, report: &mut Report) -> Result<(), String> 
     Ok(())
 }
 
-/// Another revision: the same with a custom section at its end, which has no meaning (WebAssembly core 5.5.3).
+/// Another revision: the same with a custom section at its end, which has no meaning (WebAssembly
+/// core 5.5.3).
 fn tagged(bytes: &[u8], tag: &str) -> Vec<u8> {
     let name = tag.as_bytes();
     // Lengths below 128 are one byte of LEB128.

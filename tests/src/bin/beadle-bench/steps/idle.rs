@@ -60,8 +60,8 @@ const CALL_AIMS_US: [(&str, f64); 2] = [
     ("sandbox, fresh, sequential, from a guest thread", 35.0),
 ];
 
-/// A call into a warm and a fresh instance, and into bare wasmtime, measured by an example of beadle-sandbox. Its lines end
-/// in two figures: microseconds of real time and of CPU.
+/// A call into a warm and a fresh instance, and into bare wasmtime, measured by an example of
+/// beadle-sandbox. Its lines end in two figures: microseconds of real time and of CPU.
 pub async fn call_cost(_: &Options, report: &mut Report) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let example = own.with_file_name("examples").join("call_cost");

@@ -22,7 +22,8 @@ const AIM_HOSTILE_MS: [f64; 2] = [10.0, 50.0];
 /// The prefix of messages for the hostile plugin.
 const HOSTILE: &str = "hostile";
 
-/// One message in this many is for the hostile plugin: two per second, each of which uses its whole CPU limit.
+/// One message in this many is for the hostile plugin: two per second, each of which uses its whole
+/// CPU limit.
 const HOSTILE_EACH: usize = 1_000;
 
 /// Runs the step with the bare bot and the daemon.

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::sync::watch;
 
-/// Signature, parse, normalise and key of webhooks with one message and with a thousand, on one core, without storing: an
-/// example of beadle-whatsapp.
+/// Signature, parse, normalise and key of webhooks with one message and with a thousand, on one
+/// core, without storing: an example of beadle-whatsapp.
 pub async fn webhooks(_: &Options, report: &mut Report) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let example = own.with_file_name("examples").join("parse_rate");
@@ -36,7 +36,8 @@ pub async fn webhooks(_: &Options, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// `1 messages, 402 bytes: 90000 webhooks/s, 90000 events/s, …`: the first, the third and the fourth number.
+/// `1 messages, 402 bytes: 90000 webhooks/s, 90000 events/s, …`: the first, the third and the
+/// fourth number.
 fn rate_line(line: &str) -> Option<[f64; 3]> {
     let numbers = line.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
     match numbers.collect::<Vec<_>>().as_slice() {
@@ -57,7 +58,8 @@ const EACH_SECOND: usize = 4000;
 /// The limit of each part.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The simulator alone, with a callback that only answers 200: messages of people, and sends with and without receipts.
+/// The simulator alone, with a callback that only answers 200: messages of people, and sends with
+/// and without receipts.
 pub async fn simulator(options: &Options, report: &mut Report) -> Result<(), String> {
     let count = EACH_SECOND * usize::try_from(options.seconds).unwrap_or(1);
     let (callback, receiver) = callback().await?;
@@ -101,7 +103,8 @@ async fn start(callback: &str) -> (Simulator, String) {
     (Simulator::at(program, &page), address)
 }
 
-/// Sends texts over as many connections as the other steps use, each when the previous one is answered.
+/// Sends texts over as many connections as the other steps use, each when the previous one is
+/// answered.
 async fn send(address: &str, count: usize) -> Result<(), String> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut senders = tokio::task::JoinSet::new();

@@ -1,6 +1,8 @@
-//! Where the time goes: instructions per reply, which a busy machine does not change, and a flame graph.
+//! Where the time goes: instructions per reply, which a busy machine does not change, and a flame
+//! graph.
 //!
-//! Both need `perf`. Not callgrind: the programs end at the first system call through the vDSO, which valgrind hides.
+//! Both need `perf`. Not callgrind: the programs end at the first system call through the vDSO,
+//! which valgrind hides.
 
 use super::servers;
 use crate::load::Load;
@@ -34,7 +36,8 @@ const SAMPLES_PER_S: &str = "499";
 /// Bytes of stack in each sample: enough for polls within polls.
 const STACK_BYTES: &str = "dwarf,32768";
 
-/// Instructions per reply of the bare bot and of the daemon, where the processor counts them; few virtual machines do.
+/// Instructions per reply of the bare bot and of the daemon, where the processor counts them; few
+/// virtual machines do.
 pub async fn instructions(options: &Options, report: &mut Report) -> Result<(), String> {
     for name in ["bare bot", "beadle"] {
         let count = (options.seconds * LOAD_PER_SECOND) as usize;

@@ -1,4 +1,5 @@
-//! Time until a new revision is active, a reload every second under load, and memory per loaded plugin.
+//! Time until a new revision is active, a reload every second under load, and memory per loaded
+//! plugin.
 
 use super::servers;
 use crate::load::{FIRST_PHONE, Load};
@@ -34,7 +35,8 @@ pub async fn reload(options: &Options, report: &mut Report) -> Result<(), String
     memory(report).await
 }
 
-/// From the complete file to the active revision: with new bytes, and with bytes that are in the compile cache.
+/// From the complete file to the active revision: with new bytes, and with bytes that are in the
+/// compile cache.
 async fn visible(report: &mut Report) -> Result<(), String> {
     let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
     let setup = servers::unlimited(&receiver).probe("probe", "reply = \"\"", "");
@@ -126,8 +128,9 @@ async fn every_second<T>(setup: &Setup) -> T {
     }
 }
 
-/// Replies that arrived before the reply to an earlier message of the same contact, if that message was acknowledged before
-/// this one was sent (the order of two concurrent webhooks is undefined). The contacts follow the load's random sequence.
+/// Replies that arrived before the reply to an earlier message of the same contact, if that message
+/// was acknowledged before this one was sent (the order of two concurrent webhooks is undefined).
+/// The contacts follow the load's random sequence.
 fn misordered(times: &[[u64; 3]]) -> usize {
     let mut rng = Rng::new(CONTACTS);
     let mut last: HashMap<u64, (u64, u64)> = HashMap::new();

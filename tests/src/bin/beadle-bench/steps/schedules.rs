@@ -1,5 +1,5 @@
-//! Ten thousand schedules: memory, start, CPU while nothing is due, and the delay of firings, spread over a minute and all at
-//! once.
+//! Ten thousand schedules: memory, start, CPU while nothing is due, and the delay of firings,
+//! spread over a minute and all at once.
 
 use super::servers;
 use crate::machine;

@@ -1,5 +1,5 @@
-//! Segments over many people: the time to count a segment that needs the contact alone, and one that needs every table; the
-//! time for a page of members.
+//! Segments over many people: the time to count a segment that needs the contact alone, and one
+//! that needs every table; the time for a page of members.
 
 use super::servers;
 use crate::machine;

@@ -86,8 +86,9 @@ pub async fn full_database(options: &Options, report: &mut Report) -> Result<(),
     measure(Case { name: &name, contacts: 1_000_000, receipts_each: 3, old_events, ..HARD }, options, report).await
 }
 
-/// Webhooks with ten messages each, sent as fast as they are taken: about ten times what is handled. The throughput must not
-/// fall below that at capacity, memory must stay bounded, and no conversation may wait much longer than others.
+/// Webhooks with ten messages each, sent as fast as they are taken: about ten times what is
+/// handled. The throughput must not fall below that at capacity, memory must stay bounded, and no
+/// conversation may wait much longer than others.
 pub async fn overload(options: &Options, report: &mut Report) -> Result<(), String> {
     const NAME: &str = "overload, 10 messages a webhook";
     let count = (options.seconds * PER_SECOND) as usize / PER_WEBHOOK * PER_WEBHOOK;

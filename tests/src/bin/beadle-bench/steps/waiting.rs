@@ -1,5 +1,5 @@
-//! Ten million open windows, and ten million timers: disk, start, memory, CPU while none is due, and delay at a hundred per
-//! second.
+//! Ten million open windows, and ten million timers: disk, start, memory, CPU while none is due,
+//! and delay at a hundred per second.
 
 use super::servers;
 use crate::machine;
