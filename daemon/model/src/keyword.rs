@@ -1,13 +1,16 @@
 //! Reserved words: STOP, START, LEAVE, JOIN, HELP, HUMAN, MYDATA and FORGETME, which work before
 //! any plugin and with every plugin broken.
 //!
-//! A message is a reserved word if it consists of nothing else, apart from punctuation around it;
-//! in Dutch, German, Portuguese, Estonian or English, ignoring case and accents. A tapped button is
-//! one too. The operator's own words opt in to a topic ([`OwnWords`]). A word inside a sentence
-//! never counts: "please don't stop" stops nothing. This module only recognises the words; the
-//! store applies them (`docs/design.md#people`).
+//! A message is a reserved word if it consists of nothing else, once or repeatedly, apart from
+//! punctuation around it; in Dutch, German, Portuguese, Estonian or English, ignoring case,
+//! accents, invisible characters and the form of the letters (full width, mathematical). A tapped
+//! button is one too. The operator's own words opt in to a topic ([`OwnWords`]). A word inside a
+//! sentence never counts: "please don't stop" stops nothing. This module only recognises the words;
+//! the store applies them (`docs/design.md#people`).
 
 use crate::outgoing::{Button, Outgoing};
+use crate::text::is_ignorable;
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 
 /// A reserved word.
@@ -185,35 +188,37 @@ const KEYWORDS: &[(&str, Keyword, Option<Language>)] = &[
     ("lopeta reklaam", Keyword::StopMarketing, Some(Language::Et)),
 ];
 
-/// The maximum length of a candidate in bytes: the longest word plus room for punctuation.
-const MAX_BYTES: usize = 64;
+/// The maximum number of letters of a candidate: some thirty times STOP. Longer messages are not
+/// folded.
+const MAX_LETTERS: usize = 128;
 
-/// The maximum number of letters ("cancelar promocoes"). This cheap check rejects most messages.
-const MAX_LETTERS: usize = 17;
+/// The maximum number of words in a reserved word ("cancelar promocoes").
+const MAX_WORDS: usize = 2;
 
 /// The reserved word that a message consists of, and its language if the spelling determines it.
 pub fn recognize(message: &str) -> Option<(Keyword, Option<Language>)> {
-    let letters = message.chars().filter(|c| c.is_alphanumeric()).take(MAX_LETTERS + 1).count();
-    if message.len() > MAX_BYTES || letters > MAX_LETTERS {
-        return None;
-    }
-    let folded = fold(message);
-    KEYWORDS.iter().find(|(text, ..)| *text == folded).map(|(_, keyword, language)| (*keyword, *language))
+    find(&fold(message)?)
+}
+
+/// The reserved word in a folded text, also if it is repeated: "stop stop".
+fn find(folded: &str) -> Option<(Keyword, Option<Language>)> {
+    let words: Vec<&str> = folded.split(' ').collect();
+    let unit = (1..=MAX_WORDS)
+        .find(|unit| words.len() % unit == 0 && words.chunks(*unit).all(|part| words.starts_with(part)))?;
+    let word = words.get(..unit)?.join(" ");
+    KEYWORDS.iter().find(|(text, ..)| *text == word).map(|(_, keyword, language)| (*keyword, *language))
 }
 
 /// A typed confirmation: `FORGETME YES`, `MIJNGEGEVENS JA`. The word, and its language if the
 /// spelling determines it.
 pub fn recognize_confirmation(message: &str) -> Option<(Keyword, Option<Language>)> {
-    if message.len() > MAX_BYTES {
-        return None;
-    }
-    let folded = fold(message);
+    let folded = fold(message)?;
     let (word, yes) = folded.rsplit_once(' ')?;
     let (.., language) = KEYWORDS
         .iter()
         .find(|(text, keyword, _)| *text == word && matches!(keyword, Keyword::MyData | Keyword::ForgetMe))?;
     let keyword = recognize(word)?.0;
-    YES_AND_NO.iter().any(|(_, known, _)| fold(known) == yes).then_some((keyword, *language))
+    YES_AND_NO.iter().any(|(_, known, _)| fold(known).as_deref() == Some(yes)).then_some((keyword, *language))
 }
 
 /// The reserved word of a tapped button: its title or its payload is the word. What START and JOIN
@@ -230,15 +235,15 @@ pub struct OwnWords(Vec<String>);
 impl OwnWords {
     /// The words as a person types them. Those that are no words are left out.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(words.into_iter().map(fold).filter(|word| !word.is_empty()).collect())
+        Self(words.into_iter().filter_map(fold).filter(|word| !word.is_empty()).collect())
     }
 
     /// The position of the word that a message consists of, and whether STOP precedes it.
     pub fn recognize(&self, message: &str) -> Option<(usize, bool)> {
-        if self.0.is_empty() || message.len() > MAX_BYTES {
+        if self.0.is_empty() {
             return None;
         }
-        let folded = fold(message);
+        let folded = fold(message)?;
         let find = |text: &str| self.0.iter().position(|word| word == text);
         if let Some(index) = find(&folded) {
             return Some((index, false));
@@ -249,32 +254,41 @@ impl OwnWords {
     }
 }
 
-/// Lower case, without accents of the five languages and punctuation, words separated by one space.
-fn fold(message: &str) -> String {
-    let lower: String = message.chars().flat_map(char::to_lowercase).filter_map(base_letter).collect();
-    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.join(" ")
+/// Lower case, in the usual form of the letters, without accents, invisible characters and
+/// punctuation, words separated by one space; `None` if there are more than [`MAX_LETTERS`].
+fn fold(message: &str) -> Option<String> {
+    let visible = || message.chars().filter(|c| !is_ignorable(*c));
+    // A cheap check that rejects most messages, before anything is copied.
+    if visible().filter(|c| c.is_alphanumeric()).take(MAX_LETTERS + 1).count() > MAX_LETTERS {
+        return None;
+    }
+    // Compatibility decomposition: usual letters for full width and mathematical ones, and accents
+    // as marks.
+    let plain = DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(visible());
+    // Again: the decomposition of a filler is another filler, and that of a lower-case letter may
+    // have a mark.
+    let letters = plain.flat_map(char::to_lowercase).filter(|c| !is_ignorable(*c) && !is_mark(*c));
+    let mut folded = String::new();
+    for c in letters {
+        match c.is_alphanumeric() {
+            true => folded.push(c),
+            false if folded.ends_with(' ') || folded.is_empty() => {}
+            false => folded.push(' '),
+        }
+    }
+    folded.truncate(folded.trim_end().len());
+    Some(folded)
 }
 
-/// A letter without its accent; `None` for a combining accent.
-fn base_letter(c: char) -> Option<char> {
-    Some(match c {
-        'à' | 'á' | 'â' | 'ã' | 'ä' => 'a',
-        'ç' => 'c',
-        'è' | 'é' | 'ê' | 'ë' => 'e',
-        'ì' | 'í' | 'î' | 'ï' => 'i',
-        'ò' | 'ó' | 'ô' | 'õ' | 'ö' => 'o',
-        'ù' | 'ú' | 'û' | 'ü' => 'u',
-        'š' => 's',
-        'ž' => 'z',
-        '\u{300}'..='\u{36f}' => return None,
-        other => other,
-    })
+/// An accent as a mark of its own, or a mark around a letter.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn recognizes_words_in_any_spelling() {
@@ -292,8 +306,75 @@ mod tests {
             ("Esqueça-me", Keyword::ForgetMe),
             ("my data", Keyword::MyData),
             ("Stop promotions", Keyword::StopMarketing),
+            ("stop stop", Keyword::Stop),
+            ("STOP! STOP!! STOP!!!", Keyword::Stop),
+            ("opt out, opt out", Keyword::Stop),
+            (&"stop ".repeat(30), Keyword::Stop),
         ] {
             assert_eq!(recognize(message).map(|found| found.0), Some(keyword), "{message}");
+        }
+    }
+
+    #[test]
+    fn invisible_characters_and_forms_of_letters_do_not_matter() {
+        for message in [
+            "S\u{200b}TOP",
+            "ST\u{ad}OP",
+            "S\u{2060}T\u{2060}O\u{2060}P",
+            "STOP\u{3164}",
+            "STOP\u{ffa0}",
+            "ST\u{200d}OP\u{fe0f}",
+            "S\u{0}TOP",
+            "\u{202e}STOP\u{202c}",
+            "ＳＴＯＰ",
+            "𝐒𝐓𝐎𝐏",
+            "ⓈⓉⓄⓅ",
+            "ſtop",
+            "S\u{336}T\u{336}O\u{336}P\u{336}",
+            &format!("{}STOP", "\u{200b}".repeat(400)),
+            &format!("STOP {}", "!".repeat(400)),
+        ] {
+            assert_eq!(recognize(message).map(|found| found.0), Some(Keyword::Stop), "{message:?}");
+        }
+        assert_eq!(recognize_confirmation("FORGET\u{200b}ME ＹＥＳ").map(|found| found.0), Some(Keyword::ForgetMe));
+        assert_eq!(recognize_tap("no more", "ST\u{200b}OP").map(|found| found.0), Some(Keyword::Stop));
+        let words = OwnWords::new(["NEWS"]);
+        assert_eq!(words.recognize(&format!("STOP N\u{ad}EWS{}", "!".repeat(400))), Some((0, true)));
+    }
+
+    /// Characters that nobody sees and that separate nothing.
+    fn ignorable() -> impl Strategy<Value = String> {
+        let usual =
+            prop::sample::select(vec!['\u{200b}', '\u{200d}', '\u{ad}', '\u{2060}', '\u{3164}', '\u{fe0f}', '\0']);
+        let block = prop_oneof![
+            prop::char::range('\u{180b}', '\u{180f}'),
+            prop::char::range('\u{202a}', '\u{202e}'),
+            prop::char::range('\u{2060}', '\u{206f}'),
+            prop::char::range('\u{e0000}', '\u{e0fff}'),
+        ];
+        prop::collection::vec(prop_oneof![usual, block], 0..40).prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn inserted_invisible_characters_keep_the_word(
+            (text, keyword, _) in prop::sample::select(KEYWORDS),
+            noise in prop::collection::vec(ignorable(), 24),
+            capital: bool,
+        ) {
+            let text = if capital { text.to_uppercase() } else { (*text).to_owned() };
+            let mut noise = noise.into_iter().cycle();
+            let mut message = noise.next().unwrap();
+            for c in text.chars() {
+                message.push(c);
+                message.push_str(&noise.next().unwrap());
+            }
+            prop_assert_eq!(recognize(&message).map(|found| found.0), Some(keyword));
+        }
+
+        #[test]
+        fn folding_never_fails(text: String) {
+            let _ = recognize(&text);
         }
     }
 
@@ -359,9 +440,8 @@ mod tests {
     #[test]
     fn table_entries_are_folded_and_within_limits() {
         for (text, ..) in KEYWORDS {
-            assert_eq!(fold(text), *text);
+            assert_eq!(fold(text).as_deref(), Some(*text));
+            assert!(text.split(' ').count() <= MAX_WORDS, "{text}");
         }
-        let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
-        assert_eq!(KEYWORDS.iter().map(|(text, ..)| letters(text)).max(), Some(MAX_LETTERS));
     }
 }

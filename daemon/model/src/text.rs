@@ -89,6 +89,14 @@ pub fn is_hidden(c: char) -> bool {
     )
 }
 
+/// Characters that a reader does not see and that separate no words: [`is_hidden`], controls,
+/// joiners and variation selectors. They are ignored where texts or ids are compared. White space
+/// is none of them.
+pub fn is_ignorable(c: char) -> bool {
+    let is_selector = matches!(c, '\u{200c}'..='\u{200d}' | '\u{fe00}'..='\u{fe0f}');
+    !c.is_whitespace() && (c.is_control() || is_selector || is_hidden(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ const UNKNOWN_MIME_TYPE: &str = "application/octet-stream";
 
 /// The types that [`content`] and reactions know; each is also the name of the member that holds
 /// the content.
-pub(crate) const TYPES: [&str; 16] = [
+pub(crate) const TYPES: [&str; 17] = [
     "text",
     "image",
     "video",
@@ -28,7 +28,21 @@ pub(crate) const TYPES: [&str; 16] = [
     "revoke",
     "reaction",
     "system",
+    "unsupported",
 ];
+
+/// The kinds of answers in an interactive message; each is also the name of the member that holds
+/// it.
+const REPLIES: [&str; 4] = ["button_reply", "list_reply", "nfm_reply", "call_permission_reply"];
+
+/// The name of the only one of these members that is there; `None` if there are several.
+pub(crate) fn only_member(object: &Json<'_>, names: &[&'static str]) -> Option<&'static str> {
+    let mut present = names.iter().filter(|name| object.present(name).is_some());
+    match (present.next(), present.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
 
 /// Members of a type's object that [`content`] does not represent, for `extra`. The `url` of a file
 /// is left out: it needs our access token.
@@ -128,7 +142,8 @@ fn quantity(item: &Json<'_>) -> Option<u32> {
 }
 
 fn interactive(object: &Json<'_>) -> Option<Content> {
-    Some(match object.text_of("type")?.as_ref() {
+    let kind = object.text_of("type").map(|kind| kind.trim().to_ascii_lowercase());
+    Some(match kind.as_deref().or_else(|| only_member(object, &REPLIES))? {
         "button_reply" => Content::Button(choice(object.get("button_reply")?)?),
         "list_reply" => Content::ListRow(choice(object.get("list_reply")?)?),
         "nfm_reply" => {
@@ -150,10 +165,12 @@ fn interactive(object: &Json<'_>) -> Option<Content> {
     })
 }
 
+/// A choice has a title, an id or both; the title stands for a missing id.
 fn choice(reply: &Json<'_>) -> Option<Choice> {
+    let title = reply.string_of("title");
     Some(Choice {
-        id: reply.string_of("id")?,
-        title: reply.string_of("title").unwrap_or_default(),
+        id: reply.string_of("id").or_else(|| title.clone())?,
+        title: title.unwrap_or_default(),
         description: reply.string_of("description"),
     })
 }

@@ -57,18 +57,14 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     })
 }
 
-/// The type of a message: its `type`, or else the name of its only member that is a known type. The
-/// platform's own samples omit `type`.
+/// The type of a message: its `type`, in any case, or else the name of its only member that is a
+/// known type. The platform's own samples omit `type`.
 fn kind<'a>(message: &'a Json<'_>) -> Cow<'a, str> {
     if let Some(Json::Text(kind)) = message.get("type").filter(|kind| kind.text().is_some()) {
-        return Cow::Borrowed(kind);
+        let known = content::TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
+        return Cow::Borrowed(known.copied().unwrap_or(kind));
     }
-    let members = message.members().unwrap_or_default().iter();
-    let mut known = members.map(|(name, _)| name.as_ref()).filter(|name| content::TYPES.contains(name));
-    match (known.next(), known.next()) {
-        (Some(kind), None) => Cow::Borrowed(kind),
-        _ => Cow::Borrowed("unknown"),
-    }
+    Cow::Borrowed(content::only_member(message, &content::TYPES).unwrap_or("unknown"))
 }
 
 /// The reserved word in a message or on a tapped button, or the answer to a question of Beadle's

@@ -37,7 +37,7 @@ const KEPT_IN: &[(&str, &str)] = &[
 /// no runtime.
 const PURE: &[(&str, &[&str])] = &[
     ("beadle-gate", &["beadle-model", "serde_json"]),
-    ("beadle-model", &["jiff", "serde", "serde_json", "thiserror"]),
+    ("beadle-model", &["icu_normalizer", "jiff", "serde", "serde_json", "thiserror"]),
 ];
 
 /// Workspaces for another target or instrumentation, with lock files of their own.

@@ -303,6 +303,15 @@ fn stop_on_a_button_counts_as_the_word() {
         json!({"type": "button", "button": {"payload": "opt", "text": "Stop"}}),
         json!({"type": "interactive", "interactive": {"type": "button_reply", "button_reply": {"id": "x", "title": "STOP"}}}),
         json!({"text": {"body": "Stop"}}),
+        json!({"text": {"body": "Stop"}, "image": null}),
+        json!({"type": "TEXT", "text": {"body": "Stop"}}),
+        json!({"type": "text", "text": {"body": "S\u{200b}TOP"}}),
+        json!({"type": "Button", "button": {"payload": "x", "text": "STOP"}}),
+        json!({"type": "button", "button": {"payload": "ST\u{200b}OP", "text": "No more"}}),
+        json!({"type": "interactive", "interactive": {"type": "button_reply", "button_reply": {"title": "Stop"}}}),
+        json!({"type": "interactive", "interactive": {"type": "Button_Reply", "button_reply": {"id": "x", "title": "Stop"}}}),
+        json!({"type": "interactive", "interactive": {"button_reply": {"id": "x", "title": "Stop"}, "list_reply": null}}),
+        json!({"interactive": {"list_reply": {"id": "STOP"}}}),
     ] {
         assert_eq!(one(message.clone()).keyword.map(|found| found.keyword), Some(Keyword::Stop), "{message}");
     }
