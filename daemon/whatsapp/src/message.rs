@@ -11,7 +11,7 @@ use crate::person::Change;
 use crate::unparsable::{Unparsable, quoted};
 use crate::{answers, content, key, person};
 use beadle_model::keyword::{self, HOST_BUTTON, Language};
-use beadle_model::{Content, Context, EventBody, Keyword, Referral, Timestamp};
+use beadle_model::{Content, Context, EventBody, Keyword, Referral, Timestamp, message_key};
 use beadle_store::step::{HostAnswer, KeywordMatch, NewEvent, Placement, Sender};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     let group = message.string_of("group_id");
     let name = person.and_then(person::display_name);
     let timestamp = message.timestamp_of("timestamp");
-    let key = key::of_id(timestamp, &["message", origin.number, &id]);
+    let key = key::of_id(timestamp, &["message", origin.number, &message_key(&id)]);
     let body = body(message, kind, id);
     let keyword = match &body {
         EventBody::Message { content, .. } if group.is_none() => keyword(content, app),
@@ -168,7 +168,7 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
     }
     let kind = kind(echo);
     let timestamp = echo.timestamp_of("timestamp");
-    let key = key::of_id(timestamp, &["echo", origin.number, &id]);
+    let key = key::of_id(timestamp, &["echo", origin.number, &message_key(&id)]);
     let (content, mut extra) = read_content(echo, &kind, echo.get(&kind));
     if let Value::Object(mut rest) = extra {
         rest.retain(|name, _| !name.starts_with("to"));

@@ -160,3 +160,20 @@ async fn directional_marks_reach_neither_terminal_nor_log() {
     assert!(event.contains('\u{202e}') || event.contains("\\u202e"), "{event}");
     daemon.stop().await;
 }
+#[tokio::test]
+async fn message_that_comes_again_under_an_id_of_another_scope_is_answered_once() {
+    let (setup, daemon, graph) = start(accepted).await;
+    let contact = json!({"profile": {"name": "Bo"}, "wa_id": "15550100001", "user_id": "US.10001"});
+    let message = json!({"from": "15550100001", "from_user_id": "US.10001", "type": "text", "text": {"body": "hi"}});
+    for id in [
+        "wamid.HBgLMTU1NTAxMDAwMDEVAgARGCAwQTFCMkMzRDRFNUY2MDcxODI5M0E0QjVDNkQ3RThGOQA=",
+        "wamid.HBgIVVMuMTAwMDEVAgARGCAwQTFCMkMzRDRFNUY2MDcxODI5M0E0QjVDNkQ3RThGOQA=",
+    ] {
+        post(&setup, &body(&contact, &message, id)).await;
+        wait_for_sends(&graph, 1).await;
+        daemon.wait_until_idle().await;
+    }
+    assert_eq!(sends(&graph).len(), 1);
+    daemon.stop().await;
+}
+

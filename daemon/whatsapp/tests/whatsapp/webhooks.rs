@@ -253,6 +253,17 @@ fn changed_number_is_read_in_every_documented_form() {
 }
 
 #[test]
+fn message_with_an_id_of_another_scope_is_the_same_message() {
+    // The same token after a number and after a user id.
+    let by_number = "wamid.HBgLMTU1NTAxMDAwMDEVAgARGCAwQTFCMkMzRDRFNUY2MDcxODI5M0E0QjVDNkQ3RThGOQA=";
+    let by_user_id = "wamid.HBgITkwuMTAwMDEVAgARGCAwQTFCMkMzRDRFNUY2MDcxODI5M0E0QjVDNkQ3RThGOQA=";
+    let other = "wamid.HBgLMTU1NTAxMDAwMDEVAgARGCAxQTFCMkMzRDRFNUY2MDcxODI5M0E0QjVDNkQ3RThGOQA=";
+    let key_of = |id: &str| events(&webhook(NUMBER, &[message(id, "hi")]))[0].key;
+    assert_eq!(key_of(by_number), key_of(by_user_id));
+    assert_ne!(key_of(by_number), key_of(other));
+}
+
+#[test]
 fn changed_user_id_is_read_from_the_sentence() {
     let body = "User Cy changed from US.1001 to \u{200e}US.1002\u{200e}";
     let event = one(json!({"type": "system", "system": {"type": "user_changed_user_id", "body": body}}));
