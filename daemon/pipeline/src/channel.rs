@@ -62,8 +62,8 @@ pub enum SendResponse {
     Ambiguous(String),
 }
 
-/// What to do after a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What to do after a refusal; a graver one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Advice {
     /// Nothing: it will always be refused.
     Fail,

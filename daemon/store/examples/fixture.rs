@@ -103,6 +103,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         status: "read".into(),
         at: NOW,
         problem: None,
+        further_problems: vec![],
         pricing: None,
         participant: vec![],
         recipient: vec![],

@@ -128,6 +128,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
             status: (*status).into(),
             at: event.received_at,
             problem: None,
+            further_problems: vec![],
             pricing: None,
             participant: vec![],
             recipient: vec![],

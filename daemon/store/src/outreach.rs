@@ -17,7 +17,7 @@ use rusqlite::{OptionalExtension, params};
 const MARKETING_STOPPED: &str = "131050";
 
 /// The code of the platform's own cap on marketing to a person.
-const MARKETING_CAPPED: &str = "131049";
+pub(crate) const MARKETING_CAPPED: &str = "131049";
 
 /// Which marketing messages to list.
 #[derive(Clone, Copy, Debug)]

@@ -138,8 +138,10 @@ pub struct Receipt {
     pub status: String,
     /// When, by the platform's clock.
     pub at: Timestamp,
-    /// Why it failed.
+    /// Why it failed: the first reason that the platform gives.
     pub problem: Option<Problem>,
+    /// The other reasons. Each counts.
+    pub further_problems: Vec<Problem>,
     /// Its price.
     pub pricing: Option<Pricing>,
     /// In a group: all aliases of the member that the report is about.
@@ -291,6 +293,8 @@ pub struct FailedReceipt {
     pub channel: String,
     /// The platform's first reason; `None` if it gives none.
     pub problem: Option<Problem>,
+    /// The platform's other reasons.
+    pub further_problems: Vec<Problem>,
 }
 
 /// Proof that this process owns the lanes. A commit with an older fence fails.

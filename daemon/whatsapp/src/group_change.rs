@@ -136,7 +136,7 @@ impl Target<'_> {
                 |item: &Json<'_>| item.text().map(|id| id.into_owned()).or_else(|| item.string_of("join_request_id"));
             list(name).iter().filter_map(id).collect::<Vec<String>>()
         };
-        let errors = list("failed_join_requests").iter().filter_map(|failed| failed.get("errors")?.items()?.first());
+        let errors = list("failed_join_requests").iter().filter_map(|failed| receipt::errors_of(failed).first());
         let problem = errors.chain(list("errors")).find_map(receipt::problem);
         let extra = json!({
             "approved": ids("approved_join_requests"),

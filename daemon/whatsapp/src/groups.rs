@@ -84,7 +84,7 @@ impl Element<'_> {
     }
 
     fn problem(&self) -> Option<Problem> {
-        self.group.get("errors")?.items()?.first().and_then(receipt::problem)
+        receipt::errors_of(self.group).first().and_then(receipt::problem)
     }
 
     /// A member of the element, or else of the value or the change around it: Meta's examples place
@@ -157,7 +157,7 @@ impl Element<'_> {
         let done = |name: &str| part(name).filter(|part| part.is_true("update_successful"));
         let parts = ["profile_picture", "group_subject", "group_description"];
         let succeeded = parts.iter().any(|name| done(name).is_some());
-        let failed = parts.iter().filter_map(|name| part(name)?.get("errors")?.items()?.first());
+        let failed = parts.iter().filter_map(|name| receipt::errors_of(part(name)?).first());
         let refused =
             parts.iter().any(|name| part(name).and_then(|part| part.bool_of("update_successful")) == Some(false));
         let problem = self.problem().or_else(|| failed.into_iter().find_map(receipt::problem));

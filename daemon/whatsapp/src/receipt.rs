@@ -17,6 +17,7 @@ pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<R
     let ours = status.text_of("biz_opaque_callback_data").and_then(|callback| our_message(install, &callback));
     let pricing = pricing(status);
     let extra = extra(status, pricing.is_some());
+    let mut problems = errors_of(status).iter().filter_map(problem);
     Ok(Receipt {
         message: match ours {
             Some(message) => ReceiptFor::Ours(message, platform_id),
@@ -28,7 +29,8 @@ pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<R
         pricing,
         participant: person::participant(status),
         recipient: person::recipient(status),
-        problem: status.get("errors").and_then(Json::items).and_then(<[_]>::first).and_then(problem),
+        problem: problems.next(),
+        further_problems: problems.collect(),
         extra,
     })
 }
@@ -51,9 +53,18 @@ fn extra(status: &Json<'_>, priced: bool) -> Value {
     if let Value::Object(extra) = extra { object_or_null(extra) } else { Value::Null }
 }
 
+/// The elements of `errors`; an object counts as the only element.
+pub(crate) fn errors_of<'j, 'a>(element: &'j Json<'a>) -> &'j [Json<'a>] {
+    match element.get("errors") {
+        Some(Json::Array(errors)) => errors,
+        Some(error @ Json::Object(_)) => std::slice::from_ref(error),
+        _ => &[],
+    }
+}
+
 /// The errors after the first one, which is the [`Problem`].
 pub(crate) fn further_errors(element: &Json<'_>) -> Option<Value> {
-    let (_, more) = element.get("errors")?.items()?.split_first()?;
+    let (_, more) = errors_of(element).split_first()?;
     (!more.is_empty()).then(|| Value::Array(more.iter().map(Json::to_value).collect()))
 }
 
@@ -104,9 +115,10 @@ fn our_message(install: &str, callback: &str) -> Option<MessageId> {
     if sender == install { message.parse().ok() } else { None }
 }
 
-/// An element of `errors`; older API versions have `details` outside `error_data`. If the platform
-/// gives no title, the title is that of our table.
+/// An element of `errors`, or the `error` in it; older API versions have `details` outside
+/// `error_data`. If the platform gives no title, the title is that of our table.
 pub(crate) fn problem(error: &Json<'_>) -> Option<Problem> {
+    let error = error.object_of("error").unwrap_or(error);
     let code = error.string_of("code")?;
     let title = error.string_of("title").or_else(|| error.string_of("message"));
     let details = error.get("error_data").and_then(|data| data.string_of("details"));

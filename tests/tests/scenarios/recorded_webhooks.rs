@@ -177,3 +177,28 @@ async fn message_that_comes_again_under_an_id_of_another_scope_is_answered_once(
     daemon.stop().await;
 }
 
+#[tokio::test]
+async fn gravest_error_of_a_receipt_stops_the_channel() {
+    for errors in [json!([{"code": 131_026}, {"code": 131_042}]), json!({"code": 131_042})] {
+        let (setup, daemon, graph) = start(accepted).await;
+        let contact = json!({"profile": {"name": "Bo"}, "wa_id": "15550100001"});
+        let hello = json!({"from": "15550100001", "type": "text", "text": {"body": "hello"}});
+        post(&setup, &body(&contact, &hello, "wamid.R1")).await;
+        wait_for_sends(&graph, 1).await;
+        daemon.wait_until_idle().await;
+        let status = json!({"id": "wamid.OUT", "status": "failed", "recipient_id": "15550100001",
+            "timestamp": webhook::unix_time_s().to_string(), "errors": errors});
+        let receipt = json!({"object": "whatsapp_business_account", "entry": [{"id": webhook::BUSINESS_ID, "changes": [{
+            "field": "messages", "value": {
+                "messaging_product": "whatsapp",
+                "metadata": {"display_phone_number": "15550783881", "phone_number_id": webhook::PHONE_NUMBER_ID},
+                "statuses": [status],
+        }}]}]});
+        post(&setup, &receipt.to_string()).await;
+        let stopped = |status: &Value| {
+            status.get("problems").is_some_and(|problems| problems.to_string().contains("channel-stopped"))
+        };
+        daemon.wait_for_status(stopped).await;
+        daemon.stop().await;
+    }
+}

@@ -284,16 +284,23 @@ impl Sender {
         pending.row.state = SendState::Queued;
     }
 
-    /// A receipt reports that a message failed which the platform had accepted.
+    /// A receipt reports that a message failed which the platform had accepted. Of several reasons,
+    /// each is counted and logged, and the gravest decides.
     pub fn receipt_failed(&self, failed: &FailedReceipt, now: Timestamp) {
         let Inner { context, channels, shared, .. } = &*self.0;
         let name: Arc<str> = failed.channel.as_str().into();
         let unknown = || problem("unknown", "The platform gives no reason", "");
-        let problem = failed.problem.clone().unwrap_or_else(unknown);
-        let (advice, blame) =
-            channels.get(&name).map_or((Advice::Fail, Blame::Remote), |channel| channel.assess(&problem));
-        log_failed_receipt(failed, &problem, advice, blame);
-        context.health.message_failed(&problem.code);
+        let mut gravest = (failed.problem.clone().unwrap_or_else(unknown), Advice::Fail);
+        for problem in std::iter::once(gravest.0.clone()).chain(failed.further_problems.clone()) {
+            let (advice, blame) =
+                channels.get(&name).map_or((Advice::Fail, Blame::Remote), |channel| channel.assess(&problem));
+            log_failed_receipt(failed, &problem, advice, blame);
+            context.health.message_failed(&problem.code);
+            if advice > gravest.1 {
+                gravest = (problem, advice);
+            }
+        }
+        let (problem, advice) = gravest;
         let mut memory = shared.lock();
         match classify_receipt(problem, advice) {
             ReceiptVerdict::Continue => return,

@@ -256,6 +256,7 @@ async fn status_that_comes_during_a_start_reaches_its_plugin() {
         status: "delivered".into(),
         at: NOW,
         problem: None,
+        further_problems: vec![],
         pricing: None,
         participant: vec![],
         recipient: vec![],

@@ -9,6 +9,7 @@ use super::quotes::platform_key;
 use crate::charges::DELIVERED;
 use crate::codec::{from_json, send_state_of, to_json};
 use crate::error::StoreError;
+use crate::outreach::MARKETING_CAPPED;
 use crate::step::{Appended, EventKey, FailedReceipt, Interest, Receipt, ReceiptFor, SendState};
 use crate::tx::Tx;
 use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Timestamp};
@@ -150,15 +151,21 @@ impl Tx<'_> {
         }
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
         if forward && rank == FAILED {
-            let code = receipt.problem.as_ref().map_or("", |problem| &*problem.code);
-            self.remove_outreach(id, code, now)?;
+            // The message counts no more, and each reason may say something about the person.
+            let mut codes: Vec<&str> =
+                receipt.problem.iter().chain(&receipt.further_problems).map(|problem| &*problem.code).collect();
+            codes.sort_by_key(|code| *code != MARKETING_CAPPED);
+            self.remove_outreach(id, codes.first().copied().unwrap_or_default(), now)?;
             self.delete_pending_charge(id)?;
-            self.record_marketing_stop(sent.conversation, code, receipt.at.min(now), interest.consent_changed)?;
+            for code in codes {
+                self.record_marketing_stop(sent.conversation, code, receipt.at.min(now), interest.consent_changed)?;
+            }
             appended.failed.push(FailedReceipt {
                 message: id,
                 conversation: sent.conversation,
                 channel: self.channel_of(sent.conversation)?,
                 problem: receipt.problem.clone(),
+                further_problems: receipt.further_problems.clone(),
             });
         } else if forward && known.is_some() {
             if rank > FAILED {

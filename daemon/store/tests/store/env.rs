@@ -243,6 +243,7 @@ pub fn receipt(message: MessageId, status: &str, at: Timestamp) -> Receipt {
         status: status.into(),
         at,
         problem,
+        further_problems: vec![],
         pricing: None,
         participant: vec![],
         recipient: vec![],

@@ -181,3 +181,24 @@ async fn gate_trace_is_replaced_by_a_later_one() {
     env.store.settle(vec![settlement], Interest::default()).await.unwrap();
     assert_eq!(check(), "quiet-hours");
 }
+
+#[tokio::test]
+async fn every_reason_of_a_failed_receipt_counts() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "a")).await;
+    let contact = event.contact().unwrap();
+    let conversation = event.conversation.as_ref().unwrap().id;
+    let message = env.store.reserve_message();
+    let outreach = Some(Outreach { is_outside_window: true, ..Outreach::default() });
+    let send = NewSend { outreach, ..new_send(message, conversation, SendState::Sending, NOW) };
+    let plugin = env.store.plugin_no("a").await.unwrap();
+    env.store.commit(Commit { sends: vec![send], ..env.commit(event.id, plugin) }).await.unwrap();
+    env.settle(message, SendOutcome::Accepted(Some("wamid.1".into()))).await;
+    let further_problems = vec![problem("131049"), problem("131050")];
+    let failed = Receipt { further_problems, ..receipt(message, "failed", NOW) };
+    let appended = env.receipts(vec![failed], vec![]).await;
+    let codes: Vec<_> = appended.failed[0].further_problems.iter().map(|problem| problem.code.as_str()).collect();
+    assert_eq!(codes, ["131049", "131050"]);
+    assert!(env.store.reader().marketing_refused(contact, NOW).unwrap().is_some());
+    assert_eq!(env.store.reader().contact(contact).unwrap().unwrap().marketing_stopped_since, Some(NOW));
+}

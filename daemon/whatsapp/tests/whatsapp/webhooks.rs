@@ -430,6 +430,21 @@ fn receipt_keeps_further_reasons_without_naming_a_person() {
 }
 
 #[test]
+fn every_error_of_a_receipt_is_read() {
+    let codes = |errors: Value| {
+        let parsed =
+            statuses(json!({"id": "wamid.1", "status": "failed", "timestamp": "1795293360", "errors": errors}));
+        let receipt = &parsed.receipts[0];
+        receipt.problem.iter().chain(&receipt.further_problems).map(|problem| problem.code.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(json!([{"code": 131026}, {"code": "131042"}])), ["131026", "131042"]);
+    assert_eq!(codes(json!({"code": 131042, "title": "Payment"})), ["131042"]);
+    assert_eq!(codes(json!([{"error": {"code": 131042}}])), ["131042"]);
+    assert_eq!(codes(json!([null, {"code": 131042}])), ["131042"]);
+    assert_eq!(codes(json!(null)), [""; 0]);
+}
+
+#[test]
 fn unreadable_price_is_kept_as_received() {
     let pricing = json!({"billable": null, "pricing_model": "PMP"});
     let parsed = statuses(json!({"id": "wamid.1", "status": "sent", "timestamp": "1795293360", "pricing": pricing}));
