@@ -195,7 +195,7 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
 /// A notice that a person has another number, another user id or another device. `extra` carries no
 /// numbers or ids; the hash of a new device's key is a sibling of the notice.
 fn contact_changed(message: &Json<'_>, notice: &Json<'_>) -> Option<EventBody> {
-    let change = match person::change(notice)? {
+    let change = match person::change(message, notice)? {
         Change::Number => "number-changed",
         Change::UserId => "id-changed",
         Change::Device => "identity-changed",

@@ -243,6 +243,17 @@ fn changed_number_is_read_in_every_documented_form() {
         json!({"type": "user_changed_number", "body": "Cy changed from \u{200e}+15550100001 to +15550100002\u{200e}"}),
         json!({"type": "customer_changed_number", "wa_id": "15550100002", "customer": "15550100001"}),
         json!({"body": "User Cy changed from 15550100001 to 15550100002."}),
+        json!({"type": "changed_number", "wa_id": "15550100002"}),
+        json!({"type": "USER_CHANGED_NUMBER", "wa_id": "+1 555 010 0002"}),
+        json!({"type": "moved", "new_wa_id": "15550100002"}),
+        json!({"type": "moved", "body": "Cy changed from 15550100001 to 15550100002"}),
+        json!({"type": null, "new_wa_id": "15550100002"}),
+        json!({"new_wa_id": "15550100002"}),
+        json!({"wa_id": "15550100002", "body": "Cy heeft een nieuw nummer"}),
+        json!({"type": "user_changed_number", "body": "Cy changed from +1 555 010-0001 to +1 555 010-0002"}),
+        json!({"type": "user_changed_number",
+            "body": "Cy\u{a0}changed\u{a0}from\u{a0}15550100001\u{a0}to\u{a0}1\u{202f}555\u{202f}0100002"}),
+        json!({"type": "user_changed_number", "body": "Cy changed from\u{200e} 15550100001 to\u{200e} 15550100002"}),
     ] {
         let event = one(json!({"type": "system", "system": system}));
         assert_eq!(aliases(&event)[0], (AliasKind::WaId, "15550100002"), "{system}");
@@ -250,6 +261,37 @@ fn changed_number_is_read_in_every_documented_form() {
         let EventBody::ContactChanged { change, extra, .. } = &event.body else { panic!("{system}") };
         assert_eq!((change.as_str(), extra), ("number-changed", &Value::Null));
     }
+}
+
+#[test]
+fn notice_that_changes_nothing_of_a_person_is_no_change() {
+    for system in [
+        json!({"body": "Messages are end-to-end encrypted", "wa_id": "15550100001"}),
+        json!({"type": "user_joined", "wa_id": "15550100002"}),
+        json!({"type": "user_joined", "body": "Cy changed from you to all of us"}),
+    ] {
+        let event = one(json!({"type": "system", "system": system}));
+        assert!(matches!(event.body, EventBody::Message { .. }), "{system}");
+        assert!(aliases(&event).iter().all(|(_, value)| *value == "15550100001"), "{system}");
+    }
+}
+
+#[test]
+fn new_number_precedes_the_user_id_of_the_old_one() {
+    let system = json!({"type": "user_changed_number", "wa_id": "15550100002"});
+    let event = one(json!({"type": "system", "from_user_id": "US.1001", "system": system}));
+    assert_eq!(aliases(&event)[0].1, "15550100002");
+    let system = json!({"type": "user_changed_number", "wa_id": "15550100002", "user_id": "US.1002"});
+    let event = one(json!({"type": "system", "from_user_id": "US.1001", "system": system}));
+    assert_eq!(aliases(&event)[..2], [(AliasKind::UserId, "US.1002"), (AliasKind::WaId, "15550100002")]);
+}
+
+#[test]
+fn invisible_characters_make_no_other_person() {
+    let event =
+        one(json!({"from": "\u{200e}+1555\u{ad}0100001", "from_user_id": "US.10\u{200d}01\u{200e}", "type": "text",
+        "text": {"body": "hi"}}));
+    assert_eq!(aliases(&event), [(AliasKind::UserId, "US.1001"), (AliasKind::Phone, "15550100001")]);
 }
 
 #[test]
