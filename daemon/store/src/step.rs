@@ -56,7 +56,9 @@ pub struct Sender {
     pub channel: String,
     /// At least one. New ones are added to the contact that has any of the others. If they belong
     /// to different contacts, the first of user id, WhatsApp id, phone number and parent id
-    /// decides; contacts are not merged.
+    /// decides; contacts are not merged, except by a report that a number or user id changed. In
+    /// such a report the new identity of each kind is first, and user ids before the new number
+    /// belong to it.
     pub aliases: Vec<Alias>,
     /// The display name on the platform.
     pub name: Option<String>,
@@ -280,6 +282,8 @@ pub struct Appended {
     pub rejected: Vec<WebhookId>,
     /// The earliest check of the windows that were opened.
     pub window_due: Option<Timestamp>,
+    /// Conversations that were merged after a reported change of number or user id, and into which.
+    pub merged: Vec<(ConversationId, ConversationId)>,
 }
 
 /// A failure that a receipt reported: the platform had accepted the message before.

@@ -160,6 +160,62 @@ async fn directional_marks_reach_neither_terminal_nor_log() {
     assert!(event.contains('\u{202e}') || event.contains("\\u202e"), "{event}");
     daemon.stop().await;
 }
+
+/// The platform's notice that a number changed.
+fn notice(from: &str, system: Value) -> Value {
+    json!({"from": from, "type": "system", "system": system})
+}
+
+#[tokio::test]
+async fn stop_holds_whenever_and_however_a_changed_number_is_reported() {
+    let (setup, daemon, graph) = start(accepted).await;
+    for (n, notice_first, with_user_ids, system) in [
+        (1, false, false, json!({"type": "user_changed_number", "wa_id": "NEW"})),
+        (2, false, true, json!({"type": "user_changed_number", "wa_id": "NEW"})),
+        (3, true, true, json!({"type": "user_changed_number", "wa_id": "NEW"})),
+        (4, true, false, json!({"new_wa_id": "NEW"})),
+        (5, true, false, json!({"type": "changed_number", "wa_id": "NEW"})),
+        (6, true, false, json!({"wa_id": "NEW", "body": "Bo heeft een nieuw nummer"})),
+    ] {
+        let (old, new) = (format!("1555010{n}001"), format!("1555010{n}002"));
+        let system: Value = serde_json::from_str(&system.to_string().replace("NEW", &new)).unwrap();
+        let text = |number: &str, user: &str, text: &str| {
+            let mut contact = json!({"profile": {"name": "Bo"}, "wa_id": number});
+            let mut message = json!({"from": number, "type": "text", "text": {"body": text}});
+            if with_user_ids {
+                let id = format!("US.{n}{user}");
+                (contact["user_id"], message["from_user_id"]) = (json!(id), json!(id));
+            }
+            (contact, message)
+        };
+        let before = sends(&graph).len();
+        let (contact, stop) = text(&old, "1", "STOP");
+        post(&setup, &body(&contact, &stop, &format!("wamid.{n}A"))).await;
+        let mut expected = before + 1;
+        wait_for_sends(&graph, expected).await;
+        let report = body(&json!({"wa_id": old}), &notice(&old, system.clone()), &format!("wamid.{n}B"));
+        if notice_first {
+            post(&setup, &report).await;
+        } else {
+            let (contact, hello) = text(&new, "2", "hello");
+            post(&setup, &body(&contact, &hello, &format!("wamid.{n}C"))).await;
+            expected += 1;
+            wait_for_sends(&graph, expected).await;
+            post(&setup, &report).await;
+        }
+        let (contact, hello) = text(&new, "2", "are you there");
+        post(&setup, &body(&contact, &hello, &format!("wamid.{n}D"))).await;
+        daemon.wait_until_idle().await;
+        let sent = sends(&graph);
+        assert_eq!(sent.len(), expected, "nothing is sent after STOP: {system} {sent:?}");
+    }
+    let contacts = daemon.list_all("contacts").await;
+    assert_eq!(contacts.len(), 6, "{contacts:?}");
+    assert!(contacts.iter().all(|contact| time_at(contact, "/opted_out_since").is_some()), "{contacts:?}");
+    assert_eq!(daemon.get("contacts/duplicates").await.pointer("/items/0"), None::<&Value>);
+    daemon.stop().await;
+}
+
 #[tokio::test]
 async fn message_that_comes_again_under_an_id_of_another_scope_is_answered_once() {
     let (setup, daemon, graph) = start(accepted).await;

@@ -207,6 +207,7 @@ impl Outbox {
     /// queued.
     pub(crate) fn received(&self, appended: &Appended) {
         let now = self.context.clock.monotonic();
+        appended.merged.iter().for_each(|(gone, kept)| self.join(*gone, *kept));
         if !appended.received.is_empty() {
             let mut memory = self.shared.lock();
             let settled = appended.received.iter().filter(|message| memory.received(**message, now)).count();

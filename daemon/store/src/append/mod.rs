@@ -5,6 +5,7 @@
 //! word such as STOP) takes the longer path in [`sender`], which checks first that the event is
 //! new. A known event changes nothing.
 
+mod changed;
 mod files;
 mod groups;
 mod keywords;
@@ -212,6 +213,8 @@ impl Tx<'_> {
         interest: &Interest,
         appended: &mut Appended,
     ) -> Result<(), StoreError> {
+        appended.merged.extend(&plan.united.merged);
+        appended.events += plan.united.events;
         if event.opens_window
             && let Some(conversation) = plan.conversation
         {

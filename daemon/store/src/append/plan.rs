@@ -1,5 +1,6 @@
 //! What to append for one event.
 
+use super::changed::United;
 use beadle_model::{ContactId, ConversationId, EventBody, Outgoing};
 
 /// Where to append an event, and what to append around it in the same transaction.
@@ -12,11 +13,13 @@ pub(super) struct AppendPlan {
     pub(super) after: Vec<EventBody>,
     /// The reply to its reserved word.
     pub(super) reply: Option<Outgoing>,
+    /// Which contacts it merged.
+    pub(super) united: United,
 }
 
 impl AppendPlan {
     /// Nothing around it.
     pub(super) fn plain(conversation: Option<ConversationId>, contact: Option<ContactId>) -> Self {
-        Self { conversation, contact, before: Vec::new(), after: Vec::new(), reply: None }
+        Self { conversation, contact, before: Vec::new(), after: Vec::new(), reply: None, united: United::default() }
     }
 }

@@ -132,7 +132,7 @@ impl Tx<'_> {
             appended.received.push(id);
         }
         if forward && receipt.participant.is_empty() {
-            self.add_aliases(&receipt.recipient, sent.conversation, now)?;
+            self.add_aliases(&receipt.recipient, sent.conversation, sent.created_at)?;
         }
         if let Some(until) = receipt.free_entry_until {
             self.set_free_entry(sent.conversation, until)?;

@@ -1,6 +1,7 @@
 //! Events from people: finds or creates contact and conversation by the sender's aliases, and
 //! applies reserved words.
 
+use super::changed::reported_change;
 use super::plan::AppendPlan;
 use crate::consents::{chat_consent, consent_changed, is_known};
 use crate::error::StoreError;
@@ -8,6 +9,7 @@ use crate::people::{ConversationRow, Membership, Person, profile_column};
 use crate::step::{Interest, NewEvent, Sender};
 use crate::tx::Tx;
 use beadle_model::consent::{ConsentAct, NewConsent, Purpose, actor};
+use beadle_model::phone::other_spelling;
 use beadle_model::{
     Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Profile, Role, Timestamp, zone_of_number,
 };
@@ -60,6 +62,11 @@ impl Inbound<'_> {
     }
 }
 
+/// Whether the alias is or contains a phone number.
+pub(super) fn is_number(alias: &Alias) -> bool {
+    matches!(alias.kind, AliasKind::WaId | AliasKind::Phone)
+}
+
 /// A new contact; its id is 0 until it has a row.
 fn new_person(inbound: &Inbound<'_>) -> Person {
     let contact = Contact {
@@ -107,6 +114,7 @@ impl Tx<'_> {
         if self.seen(inbound.event.key)? {
             return Ok(None);
         }
+        let united = self.unite(inbound)?;
         let known = self.find_contact(inbound.names)?;
         let previous_owner = match known {
             Some(id) if self.is_new_owner(inbound, id)? => Some(id),
@@ -128,7 +136,7 @@ impl Tx<'_> {
             inbound.event.keyword.as_ref().and_then(|word| word.language).map(|language| language.code().to_owned());
         let language = stated.or_else(|| person.contact.language.take());
         person.contact.language = language.or_else(|| inbound.sender.language.clone());
-        let mut plan = AppendPlan::plain(None, None);
+        let mut plan = AppendPlan { united, ..AppendPlan::plain(None, None) };
         if inbound.interest.contact_changed {
             plan.before.extend(contact_notification(inbound, &before));
         }
@@ -162,9 +170,13 @@ impl Tx<'_> {
         self.update_person(&person)?;
         let contact = person.contact.id;
         if let Some(previous) = previous_owner {
-            self.move_number(inbound, previous, contact)?;
+            let numbers: Vec<Alias> = inbound.names.iter().filter(|name| is_number(name)).cloned().collect();
+            self.move_number(&numbers, previous, contact, inbound.now)?;
         }
-        self.write_aliases(inbound.names, contact, inbound.now)?;
+        match reported_change(inbound) {
+            Some(change) => self.write_changed(inbound, &change, &person, plan.united.holder)?,
+            None => self.write_aliases(inbound.names, contact, inbound.now)?,
+        }
         plan.contact = Some(contact);
         plan.conversation = Some(self.find_or_create_conversation(inbound, &mut person)?);
         self.cache.people.insert_person(person);
@@ -236,12 +248,13 @@ impl Tx<'_> {
         Ok(same_address.then(|| AppendPlan::plain(Some(row.id), Some(contact))))
     }
 
-    /// Adds aliases from a receipt to the contact of a conversation.
+    /// Adds aliases from a receipt to the contact of a conversation. `at` is when the message was
+    /// made: whom the number belonged to then.
     pub(super) fn add_aliases(
         &mut self,
         names: &[Alias],
         conversation: ConversationId,
-        now: Timestamp,
+        at: Timestamp,
     ) -> Result<(), StoreError> {
         if names.is_empty() {
             return Ok(());
@@ -252,7 +265,7 @@ impl Tx<'_> {
         let person = self.cache.people.person(self.conn, contact)?;
         match person.is_none_or(|person| person.contact.profile().erased_since.is_some()) {
             true => Ok(()),
-            false => self.write_aliases(names, contact, now),
+            false => self.write_aliases(names, contact, at),
         }
     }
 
@@ -284,7 +297,8 @@ impl Tx<'_> {
 
     /// Whether a known phone number comes with a new user id, so that another person has the number
     /// now. User ids are scoped to a business, so a different one counts only if the contact
-    /// already wrote on this channel, and a report about a changed id is not a message of a new
+    /// already wrote on this channel; and a number changes together with the user id, so only one
+    /// that was seen with this number counts. A report about a changed id is not a message of a new
     /// owner.
     fn is_new_owner(&mut self, inbound: &Inbound<'_>, contact: ContactId) -> Result<bool, StoreError> {
         let mut user_ids = inbound.names.iter().filter(|name| name.kind == AliasKind::UserId);
@@ -296,7 +310,26 @@ impl Tx<'_> {
         }
         let contact = self.person(contact)?;
         let is_known_here = contact.conversations.iter().any(|(channel, _)| **channel == *inbound.sender.channel);
-        Ok(is_known_here && self.user_id_of(contact.contact.id)?.is_some())
+        Ok(is_known_here && self.has_user_id_with(inbound.names, contact.contact.id)?)
+    }
+
+    /// Whether a user id of the contact was seen together with one of these numbers: it was
+    /// recorded not before the number.
+    pub(super) fn has_user_id_with(&self, names: &[Alias], contact: ContactId) -> Result<bool, StoreError> {
+        let mut with_number = self.conn.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM aliases AS number JOIN aliases AS user USING (contact)
+             WHERE number.kind = ?1 AND number.value = ?2 AND contact = ?3
+               AND user.kind = ?4 AND user.created_at >= number.created_at)",
+        )?;
+        for name in names.iter().filter(|name| is_number(name)) {
+            for value in std::iter::once(name.value.clone()).chain(other_spelling(&name.value)) {
+                let bounds = params![name.kind as i64, value, contact.0, AliasKind::UserId as i64];
+                if with_number.query_row(bounds, |row| row.get(0))? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn user_id_of(&self, contact: ContactId) -> Result<Option<String>, StoreError> {
@@ -306,20 +339,26 @@ impl Tx<'_> {
         Ok(read.query_row([contact.0, AliasKind::UserId as i64], |row| row.get(0)).optional()?)
     }
 
-    /// Gives the sender's numbers to their new owner. The previous owner keeps everything else and
-    /// is reached by user id from now on; the conflict is recorded for an operator.
-    fn move_number(&mut self, inbound: &Inbound<'_>, previous: ContactId, owner: ContactId) -> Result<(), StoreError> {
+    /// Gives numbers to their new owner. The previous owner keeps everything else and is
+    /// reached by user id from now on; the conflict is recorded for an operator.
+    pub(super) fn move_number(
+        &mut self,
+        numbers: &[Alias],
+        previous: ContactId,
+        owner: ContactId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let user_id = self.user_id_of(previous)?;
-        for name in inbound.names.iter().filter(|name| matches!(name.kind, AliasKind::WaId | AliasKind::Phone)) {
+        for name in numbers {
             let moved = self
                 .conn
                 .prepare_cached("UPDATE aliases SET contact = ?3, created_at = ?4 WHERE kind = ?1 AND value = ?2")?
-                .execute(params![name.kind as i64, name.value, owner.0, inbound.now.0])?;
+                .execute(params![name.kind as i64, name.value, owner.0, now.0])?;
             if moved == 0 {
                 continue;
             }
             self.cache.people.insert_alias(name.clone(), owner);
-            self.insert_conflict(name, owner, previous, inbound.now)?;
+            self.insert_conflict(name, owner, previous, now)?;
             let changed: Vec<i64> = self
                 .conn
                 .prepare_cached(
@@ -346,7 +385,7 @@ impl Tx<'_> {
         Ok(None)
     }
 
-    fn person(&mut self, id: ContactId) -> Result<Person, StoreError> {
+    pub(super) fn person(&mut self, id: ContactId) -> Result<Person, StoreError> {
         let person = self.cache.people.person(self.conn, id)?.cloned();
         person.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })
     }
@@ -388,22 +427,55 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds new aliases to the contact. Records a conflict for those of another contact.
+    /// Adds new aliases of a message to the contact. Records a conflict for those of another
+    /// contact.
     fn write_aliases(&mut self, names: &[Alias], contact: ContactId, now: Timestamp) -> Result<(), StoreError> {
+        let mut is_new = false;
         for name in names {
-            match self.cache.people.holder(self.conn, name)? {
-                Some(holder) if holder == contact => {}
-                Some(holder) => {
-                    self.insert_conflict(name, holder, contact, now)?;
-                }
-                None => {
-                    self.conn
-                        .prepare_cached(
-                            "INSERT INTO aliases (kind, value, contact, created_at) VALUES (?1, ?2, ?3, ?4)",
-                        )?
-                        .execute(params![name.kind as i64, name.value, contact.0, now.0])?;
-                    self.cache.people.insert_alias(name.clone(), contact);
-                }
+            is_new |= self.write_alias(name, contact, now)?;
+        }
+        if is_new {
+            self.note_seen_together(names, contact)?;
+        }
+        Ok(())
+    }
+
+    /// Adds an alias to the contact; `false` if it is known. Records a conflict if it is another
+    /// contact's.
+    pub(super) fn write_alias(&mut self, name: &Alias, contact: ContactId, at: Timestamp) -> Result<bool, StoreError> {
+        match self.cache.people.holder(self.conn, name)? {
+            Some(holder) if holder == contact => Ok(false),
+            Some(holder) => {
+                self.insert_conflict(name, holder, contact, at)?;
+                Ok(false)
+            }
+            None => {
+                self.conn
+                    .prepare_cached("INSERT INTO aliases (kind, value, contact, created_at) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![name.kind as i64, name.value, contact.0, at.0])?;
+                self.cache.people.insert_alias(name.clone(), contact);
+                Ok(true)
+            }
+        }
+    }
+
+    /// The user ids of a message count as recorded not before its numbers, whatever was known
+    /// first.
+    fn note_seen_together(&self, names: &[Alias], contact: ContactId) -> Result<(), StoreError> {
+        let mut raise = self.conn.prepare_cached(
+            "UPDATE aliases SET created_at = max(created_at, coalesce(
+                 (SELECT created_at FROM aliases WHERE kind = ?3 AND value = ?4 AND contact = ?5), created_at))
+             WHERE kind = ?1 AND value = ?2 AND contact = ?5",
+        )?;
+        for user_id in names.iter().filter(|name| name.kind == AliasKind::UserId) {
+            for number in names.iter().filter(|name| is_number(name)) {
+                raise.execute(params![
+                    user_id.kind as i64,
+                    user_id.value,
+                    number.kind as i64,
+                    number.value,
+                    contact.0
+                ])?;
             }
         }
         Ok(())

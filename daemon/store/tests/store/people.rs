@@ -7,6 +7,9 @@ use beadle_store::step::*;
 use beadle_store::views::ContactDetails;
 use beadle_store::{ContactEdit, StoreError};
 
+const OLD: &str = "31600000001";
+const NEW: &str = "31600000002";
+
 fn contact(env: &TestEnv, id: i64) -> ContactDetails {
     env.reader.contact_details(ContactId(id)).unwrap().unwrap()
 }
@@ -293,4 +296,147 @@ async fn message_with_another_time_stamp_is_the_same_message() {
     env.append(vec![at(0)]).await;
     assert_eq!(env.append(vec![at(1000), at(-1000)]).await.duplicates, 2);
     assert_eq!(env.reopen().append(vec![at(2000)]).await.duplicates, 1);
+}
+
+/// A report of the platform that a number or user id changed; the new identities come first.
+fn changed(id: &str, change: &str, aliases: Vec<beadle_model::Alias>, at: Timestamp) -> NewEvent {
+    let extra = serde_json::Value::Null;
+    let body = EventBody::ContactChanged { change: change.into(), merged: None, extra };
+    NewEvent { body, opens_window: false, happened_at: at, ..message(id, Sender { name: None, ..sender(aliases) }, "") }
+}
+
+fn number(digits: &str) -> beadle_model::Alias {
+    alias(AliasKind::Phone, digits)
+}
+
+fn stop(id: &str, aliases: Vec<beadle_model::Alias>) -> NewEvent {
+    let matched = KeywordMatch::new(Keyword::Stop, None, vec![]);
+    NewEvent { keyword: Some(matched), ..message(id, sender(aliases), "stop") }
+}
+
+#[tokio::test]
+async fn stop_holds_if_the_report_of_a_change_comes_after_the_first_message() {
+    let (a, b, one, two) = (number(OLD), number(NEW), user("NL.1"), user("NL.2"));
+    let by_number = ("number-changed", vec![wa(NEW), a.clone()]);
+    let with_user_id = ("number-changed", vec![two.clone(), wa(NEW), a.clone(), one.clone()]);
+    let of_user_id = ("id-changed", vec![two.clone(), one.clone()]);
+    for (said, wrote, (change, names)) in [
+        (vec![a.clone()], vec![wa(NEW)], by_number.clone()),
+        (vec![a.clone(), one.clone()], vec![wa(NEW), two.clone()], by_number.clone()),
+        (vec![a.clone(), one.clone()], vec![wa(NEW), two.clone()], with_user_id),
+        (vec![a.clone(), one.clone()], vec![wa(NEW), two.clone()], ("number-changed", vec![wa(NEW), one.clone()])),
+        (vec![one.clone()], vec![two.clone()], of_user_id.clone()),
+        // The new user id came with the known number, so that it was taken for a new owner.
+        (vec![a.clone(), one.clone()], vec![a.clone(), two.clone()], of_user_id),
+    ] {
+        let env = TestEnv::new();
+        let case = format!("{said:?} {wrote:?} {names:?}");
+        let old = env.append_one(stop("a", said)).await.conversation.unwrap();
+        env.manual.advance_ms(HOUR);
+        let stranger = env.append_one(message("b", sender(wrote.clone()), "hi")).await.conversation.unwrap();
+        assert_ne!(old.contact.id, stranger.contact.id, "{case}");
+        let report = changed("c", change, names, env.clock.now());
+        let appended = env.append(vec![report]).await;
+        assert_eq!(appended.merged, [(stranger.id, old.id)], "{case}");
+        let event = env.append_one(message("d", sender(wrote), "are you there?")).await.conversation.unwrap();
+        assert_eq!((event.id, event.contact.id), (old.id, old.contact.id), "{case}");
+        assert!(event.contact.opted_out_since.is_some(), "{case}");
+        assert!(env.reader.conversation(stranger.id).unwrap().unwrap().contact.opted_out_since.is_some(), "{case}");
+        assert!(
+            env.reader.alias_conflicts(10).unwrap().iter().all(|(found, ..)| found.holder == old.contact.id),
+            "{case}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn stop_of_the_new_identity_holds_for_the_merged_person() {
+    let env = TestEnv::new();
+    env.append_one(message("a", sender(vec![number(OLD)]), "hi")).await;
+    env.append_one(stop("b", vec![wa(NEW)])).await;
+    env.append_one(changed("c", "number-changed", vec![wa(NEW), number(OLD)], NOW)).await;
+    let event = env.append_one(from(NEW, "d")).await.conversation.unwrap();
+    assert_eq!(event.contact.id, ContactId(1));
+    assert!(event.contact.opted_out_since.is_some());
+}
+
+#[tokio::test]
+async fn new_user_id_of_a_changed_number_is_not_a_new_owner() {
+    let env = TestEnv::new();
+    env.append_one(stop("a", vec![wa(OLD), user("NL.1")])).await;
+    env.append_one(changed("b", "number-changed", vec![wa(NEW), number(OLD)], NOW)).await;
+    // Repeated, and in the same webhook.
+    env.append(vec![changed("c", "number-changed", vec![wa(NEW), number(OLD)], NOW)]).await;
+    let event = env.append_one(message("d", sender(vec![wa(NEW), user("NL.2")]), "hi")).await.conversation.unwrap();
+    assert_eq!(event.contact.id, ContactId(1));
+    assert!(event.contact.opted_out_since.is_some());
+    // Each number has a user id of its own: with another one it is another person's.
+    for (id, digits, user_id) in [("e", OLD, "NL.8"), ("f", NEW, "NL.9")] {
+        env.manual.advance_ms(DAY);
+        let event = env.append_one(message(id, sender(vec![wa(digits), user(user_id)]), "hi")).await;
+        let contact = event.conversation.unwrap().contact;
+        assert_ne!(contact.id, ContactId(1), "{digits}");
+        assert_eq!(contact.opted_out_since, None, "{digits}");
+    }
+}
+
+#[tokio::test]
+async fn user_id_in_the_report_belongs_to_the_new_number() {
+    let env = TestEnv::new();
+    env.append_one(stop("a", vec![wa(OLD), user("NL.1")])).await;
+    let names = vec![user("NL.2"), wa(NEW), number(OLD), user("NL.1")];
+    env.append_one(changed("b", "number-changed", names, NOW)).await;
+    assert_eq!(contact_of(&env, "c", vec![wa(NEW), user("NL.2")]).await, 1);
+    assert_eq!(contact_of(&env, "d", vec![wa(NEW), user("NL.3")]).await, 2, "a new owner of the number");
+    assert_eq!(contact(&env, 2).contact.opted_out_since, None);
+}
+
+#[tokio::test]
+async fn user_id_learned_before_the_number_tells_a_new_owner() {
+    let env = TestEnv::new();
+    assert_eq!(contact_of(&env, "a", vec![user("NL.1")]).await, 1);
+    env.manual.advance_ms(DAY);
+    assert_eq!(contact_of(&env, "b", vec![wa(NEW), user("NL.1")]).await, 1);
+    assert_eq!(contact_of(&env, "c", vec![wa(NEW), user("NL.2")]).await, 2);
+}
+
+#[tokio::test]
+async fn number_of_a_previous_owner_moves_without_their_stop() {
+    let env = TestEnv::new();
+    let previous = env.append_one(stop("a", vec![wa(NEW), user("NL.9")])).await.conversation.unwrap();
+    env.manual.advance_ms(30 * DAY);
+    let mut hello = message("b", sender(vec![wa(OLD), user("NL.1")]), "hi");
+    hello.happened_at = env.clock.now();
+    let ana = env.append_one(hello).await.conversation.unwrap();
+    env.manual.advance_ms(30 * DAY);
+    let report = changed("c", "number-changed", vec![wa(NEW), number(OLD)], env.clock.now());
+    assert_eq!(env.append(vec![report]).await.merged, []);
+    let event = env.append_one(message("d", sender(vec![wa(NEW), user("NL.2")]), "hi")).await.conversation.unwrap();
+    assert_eq!((event.id, event.contact.id, event.contact.opted_out_since), (ana.id, ana.contact.id, None));
+    let previous = env.reader.conversation(previous.id).unwrap().unwrap();
+    assert_eq!(previous.address, Some(user("NL.9")));
+    assert!(previous.contact.opted_out_since.is_some());
+}
+
+#[tokio::test]
+async fn late_report_does_not_merge_the_next_owner_of_the_old_number() {
+    let env = TestEnv::new();
+    assert_eq!(contact_of(&env, "a", vec![wa(OLD), user("NL.1")]).await, 1);
+    env.append_one(stop("b", vec![wa(OLD), user("NL.1")])).await;
+    assert_eq!(contact_of(&env, "c", vec![wa(OLD), user("NL.9")]).await, 2);
+    let report = changed("d", "number-changed", vec![wa(NEW), number(OLD), user("NL.1")], NOW);
+    assert_eq!(env.append(vec![report]).await.merged, []);
+    assert_eq!(contact_of(&env, "e", vec![wa(NEW)]).await, 1);
+    assert_eq!(contact(&env, 2).contact.opted_out_since, None);
+}
+
+#[tokio::test]
+async fn people_who_are_marked_as_distinct_are_not_merged() {
+    let env = TestEnv::new();
+    assert_eq!(contact_of(&env, "a", vec![number(OLD)]).await, 1);
+    assert_eq!(contact_of(&env, "b", vec![wa(NEW)]).await, 2);
+    env.store.mark_contacts_distinct(ContactId(1), ContactId(2)).await.unwrap();
+    let report = changed("c", "number-changed", vec![wa(NEW), number(OLD)], NOW);
+    assert_eq!(env.append(vec![report]).await.merged, []);
+    assert_eq!(contact_of(&env, "d", vec![wa(NEW)]).await, 1, "the number is the first one's now");
 }
