@@ -371,6 +371,12 @@ impl Consents {
         self.purposes.iter().map(|(purpose, _)| purpose)
     }
 
+    /// When the latest entry was expressed, for any purpose.
+    pub fn latest(&self) -> Option<Timestamp> {
+        let marks = self.purposes.iter().flat_map(|(_, marks)| [marks.granted, marks.withdrawn, marks.requested]);
+        marks.flatten().map(|mark| mark.at).max()
+    }
+
     /// Whether the person agreed to this purpose: the latest of the grants that include it and the
     /// withdrawals that end it decides; a request counts only if there is neither, or it is later.
     pub fn decide(&self, purpose: &Purpose) -> ConsentDecision {

@@ -50,6 +50,10 @@ pub struct ConsentCheck {
     pub problems: Vec<String>,
 }
 
+/// How long after it was expressed a consent counts as expressed now, in milliseconds: the platform
+/// delivers within seconds, and repeats what was not accepted after minutes.
+const EXPRESSED_NOW_MS: i64 = 10 * 60 * 1000;
+
 /// The maximum number of problems that a check reports: one changed row breaks only itself.
 const MAX_PROBLEMS: usize = 20;
 
@@ -72,7 +76,8 @@ impl Tx<'_> {
     ) -> Result<Vec<ConsentEntry>, StoreError> {
         let mut recorded = Vec::with_capacity(entries.len());
         for entry in entries {
-            let entry = self.append_consent(&NewConsent { contact: contact.id, ..entry.clone() }, now)?;
+            let at = recorded_time(contact, entry, now);
+            let entry = self.append_consent(&NewConsent { contact: contact.id, at, ..entry.clone() }, now)?;
             note(contact, &entry);
             recorded.push(entry);
         }
@@ -206,6 +211,16 @@ pub(crate) fn note(contact: &mut Contact, entry: &ConsentEntry) {
     contact.profile = Some(Arc::new(profile));
 }
 
+/// The time that an entry is recorded with: its own, unless an earlier entry lies in the future
+/// because a clock was ahead. What is expressed now is later than anything that was recorded
+/// before, and would not count for as long as the clock was ahead. A consent from before (a form on
+/// paper, a message that arrives late) is not expressed now, and ends no withdrawal.
+fn recorded_time(contact: &Contact, consent: &NewConsent, now: Timestamp) -> Timestamp {
+    let is_expressed_now = consent.act != ConsentAct::Granted || now.since_ms(consent.at) <= EXPRESSED_NOW_MS;
+    let ahead = contact.profile().consents.latest().filter(|latest| is_expressed_now && *latest > now);
+    ahead.map_or(consent.at, |ahead| ahead.max(consent.at))
+}
+
 /// Whether the entry repeats the state that it would cause: the same person agreed to the same
 /// words, or the question is still open.
 pub(crate) fn is_known(conn: &Connection, contact: &Contact, consent: &NewConsent) -> Result<bool, StoreError> {
@@ -235,6 +250,8 @@ pub(crate) fn is_known(conn: &Connection, contact: &Contact, consent: &NewConsen
                 entry.consent.purpose == consent.purpose
                     && entry.consent.wording == consent.wording
                     && entry.consent.expires_at > Some(consent.at)
+                    // One that ends later than this one was asked while the clock was ahead.
+                    && entry.consent.expires_at <= consent.expires_at
             })
         }
     })

@@ -110,15 +110,16 @@ impl Tx<'_> {
         let sql = match is_yes {
             true => {
                 "UPDATE contact_requests SET confirmed_at = ?3 WHERE contact = ?1 AND kind = ?2
-                     AND closed_at IS NULL AND confirmed_at IS NULL AND asked_at >= ?4"
+                     AND closed_at IS NULL AND confirmed_at IS NULL AND asked_at BETWEEN ?4 AND ?5"
             }
             false => {
                 "UPDATE contact_requests SET closed_at = ?3, closed_as = 'declined' WHERE contact = ?1 AND kind = ?2
-                      AND closed_at IS NULL AND confirmed_at IS NULL AND asked_at >= ?4"
+                      AND closed_at IS NULL AND confirmed_at IS NULL AND asked_at BETWEEN ?4 AND ?5"
             }
         };
-        let since = now.plus_ms(-CONFIRM_WITHIN_MS);
-        Ok(self.conn.prepare_cached(sql)?.execute([contact.0, kind as i64, now.0, since.0])? > 0)
+        // One that was made while the clock was ahead is not open until that time comes.
+        let (since, until) = (now.plus_ms(-CONFIRM_WITHIN_MS), now.plus_ms(CONFIRM_WITHIN_MS));
+        Ok(self.conn.prepare_cached(sql)?.execute([contact.0, kind as i64, now.0, since.0, until.0])? > 0)
     }
 
     /// Closes a request as done.

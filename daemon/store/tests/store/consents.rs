@@ -87,6 +87,92 @@ async fn words_and_preferences_are_entries() {
     assert_eq!((check.rows, check.problems), (9, Vec::<String>::new()));
 }
 
+/// A word that the person says now.
+async fn says(env: &TestEnv, id: &str, word: Keyword) -> Appended {
+    let event = NewEvent { happened_at: env.clock.now(), ..keyword("31600000001", id, word) };
+    env.append(vec![event]).await
+}
+
+#[tokio::test]
+async fn word_counts_although_a_clock_was_ahead_when_the_last_one_was_said() {
+    for ahead_ms in [10 * 60_000, 10 * 365 * DAY] {
+        let env = TestEnv::new();
+        env.append_one(from("31600000001", "hello")).await;
+        // Each word and its opposite; the purpose; the state after the second one.
+        let table = [
+            (Keyword::Stop, Keyword::Start, Purpose::Service, ConsentState::Granted),
+            (Keyword::Start, Keyword::Stop, Purpose::Service, ConsentState::Withdrawn),
+            (Keyword::Leave, Keyword::Join, Purpose::Group, ConsentState::Granted),
+            (Keyword::Join, Keyword::Leave, Purpose::Group, ConsentState::Withdrawn),
+        ];
+        for (nth, (ahead, now, purpose, wanted)) in table.into_iter().enumerate() {
+            env.manual.set(NOW.plus_ms(ahead_ms));
+            says(&env, &format!("ahead {nth}"), ahead).await;
+            env.manual.set(NOW.plus_ms(1000));
+            says(&env, &format!("now {nth}"), now).await;
+            assert_eq!(state(&env, purpose), wanted, "{ahead:?} while {ahead_ms} ms ahead, then {now:?}");
+        }
+        says(&env, "back", Keyword::Start).await;
+        assert!(env.reader.contact(ANA).unwrap().unwrap().opted_out_since.is_none());
+        let env = env.reopen();
+        assert_eq!(state(&env, Purpose::Service), ConsentState::Granted);
+        assert_eq!(env.reader.verify_consents().unwrap().problems, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn stop_ends_what_was_agreed_to_while_the_clock_was_ahead() {
+    let env = TestEnv::new();
+    env.append_one(from("31600000001", "hello")).await;
+    env.manual.set(NOW.plus_ms(2 * DAY));
+    let mut ahead = by_operator(Purpose::Marketing, ConsentAct::Granted);
+    ahead.consent.at = env.clock.now();
+    env.store.record_consent(ahead, Interest::default()).await.unwrap().unwrap();
+    env.manual.set(NOW.plus_ms(1000));
+    says(&env, "stop", Keyword::Stop).await;
+    says(&env, "start", Keyword::Start).await;
+    assert_eq!(state(&env, Purpose::Marketing), ConsentState::Withdrawn, "STOP ended it, and START grants it not");
+    // A form that was signed before is not said now.
+    let signed = by_operator(Purpose::Marketing, ConsentAct::Granted);
+    let signed = PlannedConsent { consent: NewConsent { at: NOW.plus_ms(-DAY), ..signed.consent }, ..signed };
+    env.store.record_consent(signed, Interest::default()).await.unwrap().unwrap();
+    assert_eq!(state(&env, Purpose::Marketing), ConsentState::Withdrawn);
+}
+
+#[tokio::test]
+async fn question_of_a_clock_that_was_ahead_can_be_answered_and_asked_again() {
+    let env = TestEnv::new();
+    env.append_one(from("31600000001", "hello")).await;
+    let asked = |at: beadle_model::Timestamp| {
+        let mut planned = by_operator(Purpose::Marketing, ConsentAct::Requested);
+        (planned.consent.at, planned.consent.expires_at) = (at, Some(at.plus_ms(48 * HOUR)));
+        planned
+    };
+    env.manual.set(NOW.plus_ms(400 * DAY));
+    env.store.record_consent(asked(env.clock.now()), Interest::default()).await.unwrap().unwrap();
+    env.manual.set(NOW.plus_ms(1000));
+    let again = env.store.record_consent(asked(env.clock.now()), Interest::default()).await.unwrap().unwrap();
+    let known = env.store.record_consent(asked(env.clock.now()), Interest::default()).await.unwrap();
+    assert_eq!(known, None, "the person is asked again once");
+    env.append(vec![tap("yes", Keyword::Yes, HostAnswer::Consent(again.entry.id))]).await;
+    assert_eq!(state(&env, Purpose::Marketing), ConsentState::Granted);
+}
+
+#[tokio::test]
+async fn request_of_a_clock_that_was_ahead_is_not_open_for_years() {
+    let env = TestEnv::new();
+    env.append_one(from("31600000001", "hello")).await;
+    env.manual.set(NOW.plus_ms(400 * DAY));
+    says(&env, "erase", Keyword::ForgetMe).await;
+    env.manual.set(NOW.plus_ms(30 * DAY));
+    env.append(vec![tap("yes", Keyword::Yes, HostAnswer::Erase)]).await;
+    let confirmed = || env.reader.contact_requests(10).unwrap()[0].confirmed_at.is_some();
+    assert!(!confirmed(), "the time to confirm it is over");
+    says(&env, "again", Keyword::ForgetMe).await;
+    env.append(vec![tap("yes again", Keyword::Yes, HostAnswer::Erase)]).await;
+    assert!(confirmed());
+}
+
 #[tokio::test]
 async fn own_words_grant_and_withdraw_a_topic_with_its_wording() {
     let env = TestEnv::new();
