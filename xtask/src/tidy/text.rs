@@ -21,6 +21,9 @@ const KNOWN_ONLY_TO: &[(&str, &str)] = &[
 /// `std::thread::sleep` is clippy's.
 const SLEEPS: &[&str] = &["time::sleep(", "setTimeout(", "waitForTimeout(", "time.sleep("];
 
+/// What writes a line of the log.
+const LOG_CALLS: &[&str] = &["trace!(", "debug!(", "info!(", "warn!(", "error!(", "event!("];
+
 /// What tests are written in.
 const TEST_LANGUAGES: &[&str] = &["rs", "js", "mjs", "py"];
 
@@ -33,6 +36,7 @@ pub fn check(file: &File) -> Vec<Finding> {
     if file.extension() == "rs" {
         findings.extend(module_comment(file));
         findings.extend(platform_json(file));
+        findings.extend(log_fields(file));
     }
     if is_test_file(&file.path) && TEST_LANGUAGES.contains(&file.extension()) {
         findings.extend(sleeps(file));
@@ -94,6 +98,37 @@ fn platform_json(file: &File) -> Vec<Finding> {
     findings
 }
 
+/// `message` is the text of a log line, so a field of that name would run into it.
+fn log_fields(file: &File) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // How deep the parentheses of a call of `tracing` are open.
+    let mut depth = 0;
+    for (number, line) in numbered(&file.text).take_while(|(_, line)| line.trim() != "#[cfg(test)]") {
+        let begins = LOG_CALLS.iter().filter_map(|call| line.find(call).map(|at| at + call.len())).min();
+        let rest = match begins {
+            Some(at) if depth == 0 => {
+                depth = 1;
+                line.get(at..).unwrap_or_default()
+            }
+            _ if depth > 0 => line,
+            _ => continue,
+        };
+        let fields = rest.split('"').next().unwrap_or_default();
+        let is_message = |field: &str| {
+            let name = field.split('=').next().unwrap_or_default().trim().trim_start_matches(['%', '?']);
+            name == "message" || name.ends_with(".message")
+        };
+        if fields.split(',').any(is_message) {
+            let message =
+                "a log field must not be called `message`, which is the line's text: call it `id` or `reason`";
+            findings.push(Finding::new(&file.path, number, message));
+        }
+        let opened = rest.matches('(').count();
+        depth = (depth + opened).saturating_sub(rest.matches(')').count());
+    }
+    findings
+}
+
 fn sleeps(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut before = "";
@@ -140,6 +175,14 @@ mod tests {
         assert!(lines("daemon/whatsapp/src/a.rs", text).is_empty());
         let marked = "//! Why.\n// tidy: the default belongs to the configuration\nlet a = \"graph.facebook.com\";\n";
         assert!(lines("daemon/beadle/src/a.rs", marked).is_empty());
+    }
+
+    #[test]
+    fn log_field_that_runs_into_the_text_is_found() {
+        let text = "//! Why.\ntracing::warn!(%message, code, \"text\");\ninfo!(\n    code = f(1),\n    message = %id,\n    \"text\"\n);\n";
+        assert_eq!(lines("daemon/a/src/a.rs", text), [2, 5]);
+        let text = "//! Why.\nwarn!(id = %message, \"a, message\");\nlet (message, a) = b;\nwarn!(reason = message.text(), \"t\");\n";
+        assert!(lines("daemon/a/src/a.rs", text).is_empty());
     }
 
     #[test]

@@ -261,7 +261,7 @@ impl Sender {
             }
             SendVerdict::Ambiguous(reason) => {
                 let message = pending.row.message;
-                tracing::warn!(%message, %channel, error = reason, "send is ambiguous: waiting for a receipt");
+                tracing::warn!(id = %message, %channel, error = reason, "send is ambiguous: waiting for a receipt");
                 let mut memory = shared.lock();
                 memory.queue.landed(&channel);
                 // Others would meet the same silence: one at a time, until one is answered.
@@ -442,7 +442,7 @@ impl Sender {
         for settlement in settlements {
             let message = settlement.message;
             if let Err(error) = self.write(vec![settlement]).await {
-                tracing::error!(%message, %error, "outcome of a send refused by the database: ambiguous at the next start");
+                tracing::error!(id = %message, %error, "outcome of a send refused by the database: ambiguous at the next start");
             }
         }
     }
@@ -483,9 +483,9 @@ fn no_recipient(title: &str, details: String) -> Problem {
 fn log_failure(message: MessageId, Problem { code, title, details, .. }: &Problem, is_dead_letter: bool) {
     let details = details.as_deref().unwrap_or("");
     if is_dead_letter {
-        tracing::warn!(%message, code, title, details, "message given up: dead letter");
+        tracing::warn!(id = %message, code, title, details, "message given up: dead letter");
     } else {
-        tracing::warn!(%message, code, title, details, "message refused");
+        tracing::warn!(id = %message, code, title, details, "message refused");
     }
 }
 
@@ -498,12 +498,12 @@ fn log_failed_receipt(failed: &FailedReceipt, problem: &Problem, advice: Advice,
     let details = details.as_deref().unwrap_or("");
     match (advice, blame) {
         (Advice::Fail | Advice::Retry { .. }, Blame::Remote) => {
-            tracing::info!(%message, %channel, code, title, details, "message failed after acceptance");
+            tracing::info!(id = %message, %channel, code, title, details, "message failed after acceptance");
         }
         (Advice::Fail | Advice::Retry { .. }, _) => {
-            tracing::warn!(%message, %channel, code, title, details, "message failed after acceptance");
+            tracing::warn!(id = %message, %channel, code, title, details, "message failed after acceptance");
         }
-        _ => tracing::debug!(%message, %channel, code, title, details, "message failed after acceptance"),
+        _ => tracing::debug!(id = %message, %channel, code, title, details, "message failed after acceptance"),
     }
 }
 
