@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// How long a message keeps a conversation open (24 hours; `docs/whatsapp.md#windows`).
 pub const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// How long a free entry point is open (72 hours; `docs/whatsapp.md#free-entry-points`).
+pub const FREE_ENTRY_MS: i64 = 72 * 60 * 60 * 1000;
+
 /// The maximum number of lead times. Each is one more check of every window.
 pub const MAX_LEAD_TIMES: usize = 8;
 

@@ -320,7 +320,8 @@ impl Store {
     }
 
     /// Sets the lead times of window notices and updates up to `limit` window checks. Returns
-    /// whether there are more to update. Does nothing if the lead times did not change.
+    /// whether there are more to update. Does nothing if the lead times did not change, and the
+    /// clock was not set back: then windows that were opened while it was ahead are capped.
     pub async fn arm_windows(&self, lead_times: LeadTimes, limit: usize) -> Result<bool, StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.arm_windows(&lead_times, now, limit)).await

@@ -6,6 +6,9 @@
 //! windows need a few hundred checks a second. [`beadle_model::window`] decides which notice is
 //! due; event and row change in one transaction.
 //!
+//! No window ends later than 24 hours from now. One that does was opened while the clock was ahead,
+//! and is capped in the first pass after the clock was set back, also if that was before a start.
+//!
 //! A window that had ended when its message arrived (a webhook that is a day late) was never usable
 //! and causes no notices.
 
@@ -13,12 +16,21 @@ use crate::error::StoreError;
 use crate::meta::{LEAD_TIMES_KEY, meta, set_meta};
 use crate::step::{Interest, NewEvent, WindowsChecked};
 use crate::tx::Tx;
-use beadle_model::window::{LastNotice, WindowCheck, WindowNotice, renewed};
+use beadle_model::window::{FREE_ENTRY_MS, LastNotice, WindowCheck, WindowNotice, renewed};
 use beadle_model::{ContactId, ConversationId, EventBody, LeadTimes, Timestamp, WINDOW_MS};
 use rusqlite::{OptionalExtension, Row, params};
 
 /// The key of the last conversation that was updated to changed lead times.
 const ARMED_KEY: &str = "windows_armed";
+
+/// The key of the last conversation whose times were capped after the clock was set back.
+const CAPPED_KEY: &str = "windows_capped";
+
+/// The span of conversations that one transaction caps: a few milliseconds.
+const CAP_SPAN: i64 = 4096;
+
+/// A clock that goes back by less than this is being adjusted.
+const CLOCK_SET_BACK_MS: i64 = 1000;
 
 /// A window with a pending check.
 struct PendingCheck {
@@ -76,9 +88,10 @@ impl Tx<'_> {
         let known_until = Timestamp(row.window_until).min(now.plus_ms(WINDOW_MS));
         let until = renewed(known_until, inbound_at);
         let opens = !row.watched && until.0 > row.window_until && until > now;
-        row.last_inbound_at = row.last_inbound_at.max(inbound_at.0);
+        row.last_inbound_at = row.last_inbound_at.min(now.0).max(inbound_at.0);
         row.window_until = until.0;
         row.watched |= opens;
+        self.cache.windows_renewed_at = self.cache.windows_renewed_at.max(now);
         if row.group.is_some() {
             row.last_contact = contact;
         }
@@ -111,6 +124,47 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// After the clock was set back: caps the next windows that end later than one can that was
+    /// opened before now. Returns whether there are more conversations to look at.
+    fn cap_windows(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        if self.cache.windows_renewed_at.since_ms(now) > CLOCK_SET_BACK_MS {
+            set_meta(self.conn, CAPPED_KEY, 0)?;
+            self.cache.windows_renewed_at = now;
+        }
+        let Some(after) = meta(self.conn, CAPPED_KEY)? else { return Ok(false) };
+        let capped: Vec<(i64, i64, i64, Option<i64>)> = self
+            .conn
+            .prepare_cached(
+                "UPDATE conversations SET window_until = min(window_until, ?3), last_inbound_at = min(last_inbound_at, ?4),
+                     free_entry_until = min(free_entry_until, ?5)
+                 WHERE id > ?1 AND id <= ?2 AND (window_until > ?3 OR last_inbound_at > ?4 OR free_entry_until > ?5)
+                 RETURNING id, window_until, last_inbound_at, free_entry_until",
+            )?
+            .query_map(
+                [after, after + CAP_SPAN, now.plus_ms(WINDOW_MS).0, now.0, now.plus_ms(FREE_ENTRY_MS).0],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )?
+            .collect::<Result<_, _>>()?;
+        for (id, until, inbound_at, free_entry_until) in capped {
+            if let Some(row) = self.cache.people.conversation_row(self.conn, ConversationId(id))? {
+                (row.window_until, row.last_inbound_at) = (until, inbound_at);
+                row.free_entry_until = free_entry_until.map(Timestamp);
+            }
+            for window in self.pending_checks("WHERE windows.conversation = ?1 LIMIT ?2", id, 1)? {
+                let due_at = self.cache.lead_times.next_check(window.until, window.last, now);
+                self.set_check(window.conversation, due_at, window.last)?;
+            }
+        }
+        let mut read = self.conn.prepare_cached("SELECT coalesce(max(id), 0) FROM conversations")?;
+        let last: i64 = read.query_row([], |row| row.get(0))?;
+        let is_done = after + CAP_SPAN >= last;
+        match is_done {
+            true => _ = self.conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([CAPPED_KEY])?,
+            false => set_meta(self.conn, CAPPED_KEY, after + CAP_SPAN)?,
+        }
+        Ok(!is_done)
+    }
+
     /// Sets the lead times and updates the next `limit` checks. Returns whether there are more.
     pub(crate) fn arm_windows(&mut self, leads: &LeadTimes, now: Timestamp, limit: usize) -> Result<bool, StoreError> {
         if self.cache.lead_times != *leads {
@@ -120,6 +174,9 @@ impl Tx<'_> {
                 .execute([LEAD_TIMES_KEY, &text.join(",")])?;
             set_meta(self.conn, ARMED_KEY, 0)?;
             self.cache.lead_times = leads.clone();
+        }
+        if self.cap_windows(now)? {
+            return Ok(true);
         }
         let Some(after) = meta(self.conn, ARMED_KEY)? else { return Ok(false) };
         let slice = self.pending_checks(

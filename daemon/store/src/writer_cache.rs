@@ -11,7 +11,7 @@ use crate::merged::load_merged;
 use crate::meta::{REACTIONS_UNTIL_KEY, lead_times, meta, set_meta};
 use crate::people::People;
 use beadle_model::{LeadTimes, Timestamp};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeSet, HashSet};
 
 /// How far `sending_from` may lag behind: the rows that are scanned when the store opens, and the
@@ -49,6 +49,8 @@ pub(crate) struct WriterCache {
     pub(crate) is_privacy_changed: bool,
     /// The lead times that window checks are set for.
     pub(crate) lead_times: LeadTimes,
+    /// The latest time at which a window may have been opened or renewed.
+    pub(crate) windows_renewed_at: Timestamp,
     /// The number of the last commit that wrote state. The fence is its upper half, so that none
     /// repeats.
     version: i64,
@@ -70,6 +72,7 @@ impl WriterCache {
             is_restricting: false,
             is_privacy_changed: false,
             lead_times: LeadTimes::default(),
+            windows_renewed_at: Timestamp(0),
             version: fence << 32,
         };
         cache.reload(conn)?;
@@ -82,6 +85,8 @@ impl WriterCache {
         self.timers.forget_open();
         self.people.merged = load_merged(conn)?;
         self.lead_times = lead_times(conn)?;
+        let mut read = conn.prepare_cached("SELECT received_at FROM events ORDER BY id DESC LIMIT 1")?;
+        self.windows_renewed_at = Timestamp(read.query_row([], |row| row.get(0)).optional()?.unwrap_or(0));
         self.consent_head = ConsentHead::load(conn)?;
         self.attribute_until = Timestamp(meta(conn, REACTIONS_UNTIL_KEY)?.unwrap_or(0));
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;

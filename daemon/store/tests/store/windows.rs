@@ -256,3 +256,41 @@ async fn free_entry_point_does_not_extend_the_window() {
     let later = env.append_one(from("31600000001", "2")).await;
     assert_eq!(later.conversation.unwrap().free_entry_until, Some(NOW.plus_ms(72 * HOUR)));
 }
+
+/// Caps what ends too late, as the loop does before each check.
+async fn cap(env: &TestEnv, at: i64) {
+    env.manual.set(NOW.plus_ms(at * MINUTE));
+    while env.store.arm_windows(LeadTimes::new(LEAD_TIMES_KEY.to_vec()), 100).await.unwrap() {}
+}
+
+#[tokio::test]
+async fn window_of_a_clock_that_was_ahead_ends_a_day_after_the_correction() {
+    const AHEAD: i64 = 2 * 365 * DAY_MINUTES;
+    for (restarts, closes_ahead) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut env = armed().await;
+        writes(&env, "31600000001", 0, 0).await;
+        writes(&env, "31600000002", 0, 0).await;
+        writes(&env, "31600000002", AHEAD, AHEAD).await;
+        writes(&env, "31600000003", AHEAD, AHEAD).await;
+        if closes_ahead {
+            check(&env, AHEAD + 2 * DAY_MINUTES).await;
+            // The clock is further ahead than the window was open.
+            writes(&env, "31600000004", AHEAD + 3 * DAY_MINUTES, AHEAD + 3 * DAY_MINUTES).await;
+        }
+        if restarts {
+            env = env.reopen();
+        }
+        cap(&env, 5).await;
+        let ends: Vec<_> = (1..=3).map(|conversation| until(&env, conversation)).collect();
+        assert_eq!(ends, [DAY_MINUTES, DAY_MINUTES + 5, DAY_MINUTES + 5], "restarts {restarts}, closes {closes_ahead}");
+        assert_eq!(number(&env, "SELECT max(last_inbound_at) FROM conversations"), NOW.plus_ms(5 * MINUTE).0);
+        // Nothing is repeated, and a message renews as ever.
+        let appended = writes(&env, "31600000003", 60, 60).await;
+        assert_eq!(until(&env, 3), DAY_MINUTES + 60);
+        assert_eq!(appended.window_due.is_some(), closes_ahead, "a closed window opens");
+        cap(&env, 61).await;
+        assert_eq!(until(&env, 3), DAY_MINUTES + 60);
+        check(&env, 26 * 60).await;
+        assert_eq!(number(&env, "SELECT count(*) FROM windows"), 0, "all are closed in time");
+    }
+}
