@@ -25,6 +25,8 @@ struct Inner {
     /// The time that the loop waits for, in milliseconds; `i64::MAX` while it runs or waits for no
     /// time.
     until: AtomicI64,
+    /// The time when the loop's last wait ended, in milliseconds: what it found due is not later.
+    resumed_at: AtomicI64,
     /// Its number in the manual clock's tracker.
     number: Option<u64>,
 }
@@ -34,11 +36,13 @@ impl Clock {
     pub fn alarm(&self) -> Alarm {
         let clock = self.clone();
         let number = clock.tracker().map(|tracker| tracker.add_alarm());
+        let resumed_at = AtomicI64::new(clock.now().0);
         Alarm(Arc::new(Inner {
             clock,
             bell: Notify::new(),
             rung: AtomicBool::new(false),
             until: AtomicI64::new(i64::MAX),
+            resumed_at,
             number,
         }))
     }
@@ -59,19 +63,16 @@ impl Alarm {
         }
     }
 
-    /// Returns when civil time is `until`, when the alarm was rung since the last wait, or after
-    /// `max_wait` of real time (a safeguard against a missed ring). Dropping the future loses
-    /// nothing.
+    /// Returns when civil time is `until`, when the clock was set back or the alarm was rung since
+    /// the last wait, or after `max_wait` of real time (a safeguard against a missed ring).
+    /// Dropping the future loses nothing.
     pub async fn wait(&self, until: Option<Timestamp>, max_wait: Duration) {
         let inner = &self.0;
         inner.until.store(until.map_or(i64::MAX, |until| until.0), Ordering::Release);
         let _running_again = RunningAgain(inner);
-        let due = async {
-            match until {
-                Some(until) => inner.clock.reach(until).await,
-                None => std::future::pending().await,
-            }
-        };
+        // After a clock that was ahead, other things are due than the loop waits for.
+        let resumed_at = Timestamp(inner.resumed_at.load(Ordering::Acquire));
+        let due = inner.clock.reach(until.unwrap_or(Timestamp(i64::MAX)), resumed_at);
         tokio::select! {
             () = inner.rung(until) => {}
             () = due => {}
@@ -108,6 +109,7 @@ struct RunningAgain<'a>(&'a Inner);
 impl Drop for RunningAgain<'_> {
     fn drop(&mut self) {
         self.0.until.store(i64::MAX, Ordering::Release);
+        self.0.resumed_at.store(self.0.clock.now().0, Ordering::Release);
         self.0.mark_running();
     }
 }
@@ -165,6 +167,34 @@ mod tests {
         assert_eq!(manual.activity(), Activity::IdleUntil(Some(Timestamp(70))));
         alarm.ring_before(Timestamp(69));
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn clock_that_is_set_back_ends_the_wait() {
+        for until in [Some(Timestamp(i64::MAX)), Some(Timestamp(200)), None] {
+            let (clock, manual) = Clock::manual(Timestamp(100));
+            let alarm = clock.alarm();
+            let wait = || {
+                let alarm = alarm.clone();
+                tokio::spawn(async move { alarm.wait(until, NEVER).await })
+            };
+            let waiting = wait();
+            manual.wait_until_idle().await;
+            manual.set(Timestamp(50));
+            waiting.await.unwrap();
+            // Set back while the loop ran: it has looked at what was due before.
+            manual.set(Timestamp(40));
+            wait().await.unwrap();
+            // Seen now.
+            let waiting = wait();
+            manual.wait_until_idle().await;
+            manual.advance_ms(10);
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert!(!waiting.is_finished());
+            waiting.abort();
+        }
     }
 
     #[tokio::test]

@@ -75,7 +75,9 @@ impl Clock {
     /// Returns once the time is `at` or later. Dropping the future stops the wait.
     pub async fn sleep_until(&self, at: Timestamp) {
         let _sleeper = self.tracker().map(|tracker| tracker.add_sleeper(at, false));
-        self.reach(at).await;
+        while self.now() < at {
+            self.reach(at, self.now()).await;
+        }
     }
 
     /// Sleeps for `ms` of monotonic time. For a holder of a [`WorkGuard`]: while it sleeps, its
@@ -121,19 +123,26 @@ impl Clock {
         }
     }
 
-    /// Returns once the time is `at` or later, without being tracked.
-    pub(crate) async fn reach(&self, at: Timestamp) {
+    /// Returns once the time is `at` or later, or earlier than it was: than `last`, or than the
+    /// latest time since. Not tracked.
+    pub(crate) async fn reach(&self, at: Timestamp, mut last: Timestamp) {
+        let mut is_over = |now: Timestamp| {
+            let is_set_back = now < last;
+            last = now;
+            now >= at || is_set_back
+        };
         match &self.0 {
             Kind::Machine => loop {
-                let left_ms = at.since_ms(self.now());
-                if left_ms <= 0 {
+                let now = self.now();
+                if is_over(now) {
                     return;
                 }
+                let left_ms = at.since_ms(now);
                 let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(u64::MAX));
                 tokio::time::sleep(left.min(REREAD_INTERVAL)).await;
             },
             // `manual` holds the sender, so the channel cannot close and only time ends the wait.
-            Kind::Manual(manual) => _ = manual.now.subscribe().wait_for(|now| *now >= at).await,
+            Kind::Manual(manual) => _ = manual.now.subscribe().wait_for(|now| is_over(*now)).await,
         }
     }
 
@@ -252,6 +261,21 @@ mod tests {
             tokio::task::yield_now().await;
         }
         manual.advance_ms(100);
+        tokio::time::timeout(Duration::from_secs(5), sleeper).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn sleeper_waits_for_its_time_although_the_clock_is_set_back() {
+        let (clock, manual) = Clock::manual(Timestamp(1000));
+        let sleeper = tokio::spawn(async move { clock.sleep_until(Timestamp(1500)).await });
+        for now in [1400, 200, 1400] {
+            manual.set(Timestamp(now));
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert!(!sleeper.is_finished(), "{now}");
+        }
+        manual.set(Timestamp(1500));
         tokio::time::timeout(Duration::from_secs(5), sleeper).await.unwrap().unwrap();
     }
 

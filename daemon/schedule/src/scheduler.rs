@@ -6,9 +6,9 @@
 //!
 //! The plan is rebuilt when the configuration, the subscribed plugins or the zones of members
 //! change, when a commit fails, and when the clock is set back. In the last case targets that are
-//! ahead of the clock return to the current time: what already fired has a row in the store and
-//! does not fire again, and what was recorded as missed fires at its time. A target whose plugin is
-//! unavailable is not in the plan; its planned times are decided when the plugin returns.
+//! ahead of the clock return to the time that it was set to: what already fired has a row in the
+//! store and does not fire again, and what was recorded as missed fires at its time. A target whose
+//! plugin is unavailable is not in the plan; its planned times are decided when the plugin returns.
 
 use crate::configured::{ConfiguredSchedule, Counts, Target, member_zones};
 use crate::firing;
@@ -59,7 +59,8 @@ pub struct Scheduler {
     member_zones: Vec<ActiveZone>,
     /// When the zones were read, and the store's count of membership changes at that time.
     zones_read_at: Option<(Instant, u64)>,
-    last_now: Timestamp,
+    /// When `fire_due` last ran: civil time, and monotonic time.
+    last_now: (Timestamp, Timestamp),
     /// `due` is out of date.
     must_rebuild: bool,
 }
@@ -95,7 +96,7 @@ impl Scheduler {
             available: Vec::new(),
             member_zones: Vec::new(),
             zones_read_at: None,
-            last_now: Timestamp(i64::MIN),
+            last_now: (Timestamp(i64::MIN), Timestamp(0)),
             must_rebuild: true,
         }
     }
@@ -125,8 +126,11 @@ impl Scheduler {
     /// Decides everything that is due and returns the next due time.
     pub(crate) async fn fire_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock.now();
-        let clock_set_back = self.last_now.since_ms(now) > CLOCK_SET_BACK_MS;
-        self.last_now = now;
+        let (last_now, last_monotonic) = std::mem::replace(&mut self.last_now, (now, self.clock.monotonic()));
+        let clock_set_back = last_now.since_ms(now) > CLOCK_SET_BACK_MS;
+        // The clock was set to this time or a later one, and what was due since then is not fired.
+        let set_back_to = now.plus_ms(-self.last_now.1.since_ms(last_monotonic).max(0));
+        let plan_from = if clock_set_back { set_back_to } else { now };
         let available: Vec<PluginNo> =
             self.subscriptions.borrow().of_kind(EventKind::Schedule).map(|subscription| subscription.no()).collect();
         self.must_rebuild |= clock_set_back || available != self.available;
@@ -135,7 +139,7 @@ impl Scheduler {
         self.refresh_member_zones(false).await?;
         loop {
             if self.must_rebuild {
-                self.rebuild_plan(now);
+                self.rebuild_plan(plan_from);
             }
             match self.due.first() {
                 Some((due_at, _)) if *due_at <= now => self.decide_batch(now).await?,
@@ -235,8 +239,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Computes the next due time of every target.
-    fn rebuild_plan(&mut self, now: Timestamp) {
+    /// Computes the next due time of every target, from `from` for targets that are ahead of it.
+    fn rebuild_plan(&mut self, from: Timestamp) {
         let mut due = BTreeSet::new();
         for (place, configured) in
             self.schedules.iter().enumerate().filter(|(_, configured)| configured.schedule.enabled)
@@ -244,7 +248,7 @@ impl Scheduler {
             let zones = policy::active_zones(&configured.schedule, &self.member_zones);
             let targets = configured.targets.iter().enumerate();
             for (nth, target) in targets.filter(|(_, target)| self.available.contains(&target.plugin)) {
-                target.set_decided_until(target.decided_until().min(now));
+                target.set_decided_until(target.decided_until().min(from));
                 let install = self.store.install();
                 let next = policy::next_due(&configured.schedule, &zones, install, target.decided_until());
                 due.extend(next.map(|due_at| (due_at, (place, nth))));

@@ -129,6 +129,39 @@ async fn clock_jump_and_correction_neither_lose_nor_repeat_firings() {
 }
 
 #[tokio::test]
+async fn planned_time_between_a_correction_and_its_detection_fires() {
+    let mut fixture = Fixture::new(vec![with_pattern("0 * * * *")]);
+    fixture.at(0).await;
+    // Two years ahead, and corrected; the loop looks only when the next planned time has passed.
+    fixture.at(2 * 365 * 24 * 60).await;
+    fixture.manual.set(EIGHT.plus_ms(60 * MINUTE - 500));
+    fixture.manual.advance_ms(600);
+    assert_eq!(fixture.scheduler.fire_due().await.unwrap(), Some(EIGHT.plus_ms(120 * MINUTE)));
+    let fired = fixture.history().into_iter().filter(|row| *row == (60, "fired")).count();
+    assert_eq!(fired, 1, "{:?}", fixture.history());
+    // Nothing fires twice.
+    fixture.at(61).await;
+    assert_eq!(fixture.history().into_iter().filter(|row| *row == (60, "fired")).count(), 1);
+}
+
+#[tokio::test]
+async fn loop_notices_that_the_clock_was_set_back() {
+    let fixture = Fixture::new(vec![with_pattern("0 * * * *")]);
+    let alarm = fixture.clock.alarm();
+    let heartbeat = beadle_tasks::Heartbeat::unwatched(beadle_tasks::TaskKind::Schedules);
+    let (store, clock, manual) = (fixture.store.clone(), fixture.clock.clone(), fixture.manual.clone());
+    let firing = tokio::spawn(crate::run(store, clock, alarm, fixture.scheduler, heartbeat));
+    for now in [2 * 365 * 24 * 60, 59, 60] {
+        manual.set(EIGHT.plus_ms(now * MINUTE));
+        manual.wait_until_idle().await;
+    }
+    firing.abort();
+    let rows = fixture.store.reader().firings(1, None, 100).unwrap();
+    let fired = rows.iter().any(|row| row.planned_at == EIGHT.plus_ms(HOUR) && row.outcome.name() == "fired");
+    assert!(fired, "{rows:?}");
+}
+
+#[tokio::test]
 async fn manual_firing_leaves_the_plan_unchanged() {
     let mut fixture = Fixture::new(vec![with_pattern("0 * * * *")]);
     fixture.at(10).await;
