@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// The number of the conversation's contact.
 const NUMBER: &str = "31612345678";
 
+/// The number of someone else, whom the platform's JSON names.
+const OTHER: &str = "351910000209";
+
 /// An id of the platform with the number in it.
 fn id(prefix: &str) -> String {
     format!("{prefix}{}", STANDARD_NO_PAD.encode(format!("\x1d\x18\x0b{NUMBER}\x15\x02\0\x12\x18")))
@@ -28,6 +31,8 @@ fn platform_json() -> Value {
     json!({
         "id": message_id(), "from": NUMBER, "from_logical_id": NUMBER, "new_wa_id": NUMBER,
         "group_id": id(""), "timestamp": "1749416383", "body": format!("Ada changed to +{NUMBER}."),
+        "mentions": [OTHER], "caller": format!("+{OTHER}"), "author": 351_910_000_209_u64, "members": [{ "id": OTHER }],
+        "formatted": "(351) 910-000-209", "display": "+31 612 345 678",
         "statuses": [{ "recipient_id": NUMBER, "participant_recipient_id": NUMBER, "unknown": NUMBER }],
         "contacts": { NUMBER: { "address": format!("{NUMBER}@lid"), "number": 31_612_345_678_u64 } },
     })
@@ -131,7 +136,8 @@ fn contains_number(text: &str) -> bool {
             decoded.is_ok_and(|bytes| bytes.windows(NUMBER.len()).any(|window| window == NUMBER.as_bytes()))
         })
     };
-    text.contains(NUMBER) || text.split(|c| !is_base64(c)).any(hidden)
+    let spellings = [NUMBER, OTHER, "910-000-209", "612 345 678"];
+    spellings.iter().any(|spelling| text.contains(spelling)) || text.split(|c| !is_base64(c)).any(hidden)
 }
 
 #[test]
