@@ -2,12 +2,17 @@
 //!
 //! Files in the first folder (the operator's) are always loaded, files in the others (the
 //! packages') if the configuration names them. Subfolders, hidden files and editor backups are
-//! ignored. Contents are not read: a change is detected by the file's *stamp*, its metadata.
+//! ignored. Contents are not read: a change is detected by the file's *stamp*, its metadata. An
+//! entry with the name of a plugin's file that is not a file (a link whose target is away, a
+//! folder, a pipe, a device) is listed as unreadable, and never opened.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// `O_NONBLOCK`: opening a pipe does not wait for its writer.
+pub(crate) const NON_BLOCKING: i32 = 0o4000;
 
 /// Detects a change of a file. It includes the change time, which unlike the modification time no
 /// program can set back.
@@ -61,6 +66,31 @@ pub struct Found {
     pub stamp: Stamp,
 }
 
+/// An entry of a plugin folder that cannot be read as a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its path.
+    pub path: PathBuf,
+    /// Such as "is a folder, not a file".
+    pub reason: String,
+}
+
+/// Tells a folder from another one at the same path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FolderIdentity {
+    device: u64,
+    inode: u64,
+    /// When it was created, if the file system knows: an inode's number is used again.
+    created: Option<SystemTime>,
+}
+
+impl FolderIdentity {
+    fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self { device: meta.dev(), inode: meta.ino(), created: meta.created().ok() })
+    }
+}
+
 /// The content of the folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -70,8 +100,10 @@ pub struct Listing {
     pub missing: BTreeMap<PathBuf, String>,
     /// Folders without any entry, as an unmounted file system leaves them.
     pub empty: BTreeSet<PathBuf>,
-    /// The device of each readable folder.
-    pub devices: BTreeMap<PathBuf, u64>,
+    /// Plugins whose entry cannot be read as a file, by name.
+    pub unreadable: BTreeMap<String, Unreadable>,
+    /// The identity of each readable folder.
+    pub identities: BTreeMap<PathBuf, FolderIdentity>,
     /// Warnings about files that are ignored because of their names.
     pub warnings: BTreeSet<String>,
 }
@@ -94,22 +126,50 @@ pub fn list(dirs: &[PathBuf], named: &BTreeSet<&str>) -> Listing {
         if files.is_empty() && std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
             listing.empty.insert(dir.clone());
         }
-        listing.devices.extend(std::fs::metadata(dir).ok().map(|meta| (dir.clone(), meta.dev())));
+        listing.identities.extend(FolderIdentity::of(dir).map(|identity| (dir.clone(), identity)));
         for path in files {
             let Some(name) = name_of(&path, &mut listing.warnings) else { continue };
-            let wanted = (place == 0 || named.contains(name.as_str())) && !listing.plugins.contains_key(&name);
-            // A file that disappears meanwhile does not exist.
-            if wanted && let Ok(stamp) = Stamp::of(&path) {
-                listing.plugins.insert(name, Found { path, stamp });
+            let is_listed = listing.plugins.contains_key(&name) || listing.unreadable.contains_key(&name);
+            if is_listed || !(place == 0 || named.contains(name.as_str())) {
+                continue;
+            }
+            match look(&path) {
+                Ok(Some(stamp)) => _ = listing.plugins.insert(name, Found { path, stamp }),
+                // An entry that disappears meanwhile does not exist.
+                Ok(None) => {}
+                Err(reason) => _ = listing.unreadable.insert(name, Unreadable { path, reason }),
             }
         }
     }
     listing
 }
 
+/// The stamp of a file, without opening it; `None` if there is no such entry.
+fn look(path: &Path) -> Result<Option<Stamp>, String> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(Some(Stamp::from_meta(&meta))),
+        Ok(meta) => Err(format!("is {}, not a file", kind_of(&meta))),
+        Err(error) => match std::fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_symlink() => Err(format!("is a link whose target cannot be read ({error})")),
+            Err(entry) if entry.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => Err(format!("cannot be read ({error})")),
+        },
+    }
+}
+
+fn kind_of(meta: &std::fs::Metadata) -> &'static str {
+    let kind = meta.file_type();
+    match () {
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
 fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries: Result<Vec<_>, _> = std::fs::read_dir(dir)?.take(MAX_ENTRIES).collect();
-    let is_wasm = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm") && path.is_file();
+    let is_wasm = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm");
     Ok(entries?.into_iter().map(|entry| entry.path()).filter(is_wasm).collect())
 }
 
@@ -155,9 +215,58 @@ mod tests {
         assert_eq!(found, [("echo", own.path()), ("welcome", package.path())]);
         assert_eq!(listing.warnings.len(), 1, "{:?}", listing.warnings);
         assert_eq!(listing.missing.keys().collect::<Vec<_>>(), [&gone]);
-        assert_eq!((listing.empty.len(), listing.devices.len()), (0, 2));
+        assert_eq!((listing.empty.len(), listing.identities.len()), (0, 2));
+        assert_eq!(listing.unreadable.keys().collect::<Vec<_>>(), ["old"]);
         let bare = tempfile::tempdir().unwrap();
         assert!(list(&[bare.path().to_owned()], &BTreeSet::new()).empty.contains(bare.path()));
+    }
+
+    #[test]
+    fn entries_that_are_no_files_are_told_and_not_opened() {
+        let (own, package) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| own.path().join(format!("{name}.wasm"));
+        std::os::unix::fs::symlink(own.path().join("away/echo.wasm"), at("away")).unwrap();
+        std::os::unix::fs::symlink(at("circle"), at("circle")).unwrap();
+        // Reading one of these would not end.
+        std::os::unix::fs::symlink("/dev/zero", at("device")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+        assert!(made.success());
+        std::fs::create_dir(at("folder")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::fs::write(at("echo"), "").unwrap();
+        std::os::unix::fs::symlink(at("echo"), at("link")).unwrap();
+        // The entry of the first folder counts, also if it cannot be read.
+        std::fs::write(package.path().join("away.wasm"), "").unwrap();
+        let dirs = [own.path().to_owned(), package.path().to_owned()];
+        let listing = list(&dirs, &BTreeSet::from(["away"]));
+        assert_eq!(listing.plugins.keys().collect::<Vec<_>>(), ["echo", "link"]);
+        let reasons: Vec<_> =
+            listing.unreadable.iter().map(|(name, found)| (name.as_str(), found.reason.as_str())).collect();
+        assert_eq!(reasons.len(), 6, "{reasons:?}");
+        for ((name, reason), part) in reasons.iter().zip([
+            "target cannot be read (No such file",
+            "target cannot be read (Too many levels",
+            "is a device",
+            "is a folder",
+            "is a pipe",
+            "is a socket",
+        ]) {
+            assert!(reason.contains(part), "{name} {reason}");
+        }
+    }
+
+    #[test]
+    fn folder_is_told_from_another_one_at_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, away) = (dir.path().join("plugins"), dir.path().join("away"));
+        std::fs::create_dir(&path).unwrap();
+        let before = FolderIdentity::of(&path).unwrap();
+        std::fs::write(path.join("echo.wasm"), "").unwrap();
+        std::fs::remove_file(path.join("echo.wasm")).unwrap();
+        assert_eq!(FolderIdentity::of(&path).unwrap(), before, "its files were removed");
+        std::fs::rename(&path, &away).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert_ne!(FolderIdentity::of(&path).unwrap(), before);
     }
 
     #[test]

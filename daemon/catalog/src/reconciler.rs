@@ -12,7 +12,7 @@
 use crate::command::{Answer, Command, CommandError, PendingCommand};
 use crate::config::Config;
 use crate::entry::{Entry, LoadState, StepTime, describe_missing};
-use crate::folder::{self, Listing};
+use crate::folder::{self, FolderIdentity, Listing};
 use crate::managed::{ManagedPlugin, ProbationChange, missing_entry};
 use crate::plan::{self, Action, Attempt, FileState, Known};
 use crate::published::{Counts, FolderWarning, Published};
@@ -49,8 +49,8 @@ struct FinishedLoad {
     rollback: Option<Rollback>,
 }
 
-/// A folder whose plugins stay active for a while.
-struct LostFolder {
+/// A folder or file that cannot be read, and whose plugins stay active for a while.
+struct Lost {
     since: Instant,
     /// Such as "cannot be read (No such file or directory)".
     reason: String,
@@ -95,9 +95,11 @@ pub(crate) struct Reconciler {
     loads: JoinSet<FinishedLoad>,
     load_names: HashMap<tokio::task::Id, String>,
     /// Folders that are missing, unreadable or unmounted.
-    lost_folders: BTreeMap<PathBuf, LostFolder>,
-    /// The device of each folder when it was last not lost.
-    devices: BTreeMap<PathBuf, u64>,
+    lost_folders: BTreeMap<PathBuf, Lost>,
+    /// Plugins whose entry in the folder cannot be read as a file, by name.
+    lost_files: BTreeMap<String, Lost>,
+    /// The identity of each folder when it was last not lost.
+    identities: BTreeMap<PathBuf, FolderIdentity>,
     startup: Startup,
     /// The records of earlier processes were read.
     has_records: bool,
@@ -119,7 +121,8 @@ impl Reconciler {
             loads: JoinSet::new(),
             load_names: HashMap::new(),
             lost_folders: BTreeMap::new(),
-            devices: BTreeMap::new(),
+            lost_files: BTreeMap::new(),
+            identities: BTreeMap::new(),
             startup: Startup::new(),
             has_records: false,
         }
@@ -279,6 +282,7 @@ impl Reconciler {
         self.listing = listing;
         let now = Instant::now();
         self.note_folders(now);
+        self.note_files(now);
         let mut check_after = Duration::from_millis(self.config.poll_interval_ms.try_into().unwrap_or(1));
         check_after = check_after.min(self.startup.time_left(self.startup_timeout(), now).unwrap_or(check_after));
         if let Err(error) = self.add_new_plugins().await {
@@ -327,7 +331,9 @@ impl Reconciler {
             return Action::None;
         }
         let grace = Duration::from_millis(self.config.folder_grace_ms.try_into().unwrap_or(0));
+        let lost_file = self.lost_files.get(name);
         let lost_since = match plugin.folder() {
+            _ if lost_file.is_some() => lost_file.map(|lost| lost.since),
             Some(folder) => self.lost_folders.get(folder).map(|lost| lost.since),
             // It is not known from where it was loaded.
             None => self.lost_folders.values().map(|lost| lost.since).min(),
@@ -335,8 +341,11 @@ impl Reconciler {
         let resumable = plugin.is_resumable();
         if found.is_none() && plugin.slot.is_none() && !plugin.is_loading() && !resumable {
             if lost_since.is_some() {
-                let error = lost_folders_text(&self.lost_folders);
-                plugin.load = LoadState::Broken { code: "plugin-folder-missing", error };
+                let (code, error) = match lost_file {
+                    Some(lost) => ("plugin-unreadable", lost.reason.clone()),
+                    None => ("plugin-folder-missing", lost_folders_text(&self.lost_folders)),
+                };
+                plugin.load = LoadState::Broken { code, error };
                 return Action::None;
             }
             if plugin.load == LoadState::Removed {
@@ -393,11 +402,12 @@ impl Reconciler {
         self.start_load(name, source, settled, None);
     }
 
-    /// Loads the saved revision of a plugin whose folder is missing since the start.
+    /// Loads the saved revision of a plugin whose folder or file cannot be read since the start.
     fn resume(&mut self, name: &str) {
         let Some(plugin) = self.plugins.get(name) else { return };
         let Some(hash) = plugin.record.active().map(str::to_owned) else { return };
-        tracing::warn!(plugin = name, code = "plugin-folder-missing", "plugin folder missing, loading saved revision");
+        let code = if self.lost_files.contains_key(name) { "plugin-unreadable" } else { "plugin-folder-missing" };
+        tracing::warn!(plugin = name, code, "plugin file missing, loading saved revision");
         self.start_load(name, Source::Resume(hash), None, None);
     }
 
@@ -620,7 +630,8 @@ impl Reconciler {
         if plugin.is_loading() {
             return Err(CommandError::Busy(name.into()));
         }
-        if plugin.slot.is_some() || self.listing.plugins.contains_key(name) {
+        let has_entry = self.listing.plugins.contains_key(name) || self.listing.unreadable.contains_key(name);
+        if plugin.slot.is_some() || has_entry {
             return Err(CommandError::NotRemoved(name.into()));
         }
         let PurgeReport { values, timers, events } = self.context.store.purge_plugin(plugin.no).await?;
@@ -698,7 +709,7 @@ impl Reconciler {
             if !self.lost_folders.contains_key(folder) {
                 let (code, grace_ms) = ("plugin-folder-missing", self.config.folder_grace_ms);
                 tracing::warn!(code, folder = %folder.display(), reason, grace_ms, "plugin folder lost");
-                self.lost_folders.insert(folder.clone(), LostFolder { since: now, reason: reason.clone() });
+                self.lost_folders.insert(folder.clone(), Lost { since: now, reason: reason.clone() });
             }
         }
         self.lost_folders.retain(|folder, _| {
@@ -708,8 +719,8 @@ impl Reconciler {
             }
             is_lost
         });
-        let devices = self.listing.devices.iter().filter(|(folder, _)| !lost.contains_key(*folder));
-        self.devices.extend(devices.map(|(folder, device)| (folder.clone(), *device)));
+        let identities = self.listing.identities.iter().filter(|(folder, _)| !lost.contains_key(*folder));
+        self.identities.extend(identities.map(|(folder, identity)| (folder.clone(), *identity)));
         let known: BTreeSet<String> =
             self.channels.publish.borrow().warnings.iter().map(|warning| warning.text.clone()).collect();
         for warning in self.listing.warnings.iter().filter(|warning| !known.contains(*warning)) {
@@ -717,15 +728,30 @@ impl Reconciler {
         }
     }
 
-    /// Whether an empty folder is probably the mount point of a file system that is not mounted:
-    /// its plugins are remembered, and it was empty since the start or is on another device than
-    /// before.
+    /// Notes and logs plugins whose file was lost or returned: there is an entry of their name, but
+    /// it is no file.
+    fn note_files(&mut self, now: Instant) {
+        for (name, found) in &self.listing.unreadable {
+            if !self.lost_files.contains_key(name) {
+                let (code, grace_ms) = ("plugin-unreadable", self.config.folder_grace_ms);
+                let reason = format!("{} {}", found.path.display(), found.reason);
+                tracing::warn!(code, plugin = name, reason, grace_ms, "plugin file lost");
+                self.lost_files.insert(name.clone(), Lost { since: now, reason });
+            }
+        }
+        let unreadable = &self.listing.unreadable;
+        self.lost_files.retain(|name, _| unreadable.contains_key(name));
+    }
+
+    /// Whether an empty folder is probably the mount point of a file system that is not mounted, or
+    /// another folder than the one that was there: its plugins are remembered, and it was empty
+    /// since the start or is not the same as before.
     fn is_unmounted(&self, folder: &Path) -> bool {
         let is_remembered = |plugin: &ManagedPlugin| {
             plugin.folder() == Some(folder) && plugin.record.gone_since.is_none() && plugin.record.active().is_some()
         };
-        let device = self.listing.devices.get(folder);
-        let changed = self.devices.get(folder).is_none_or(|before| Some(before) != device);
+        let identity = self.listing.identities.get(folder);
+        let changed = self.identities.get(folder).is_none_or(|before| Some(before) != identity);
         let is_lost = self.lost_folders.contains_key(folder);
         (changed || is_lost) && self.plugins.values().any(is_remembered)
     }
@@ -746,12 +772,13 @@ impl Reconciler {
         let ignored = self.listing.warnings.iter().map(|text| warning("plugin-name-invalid", text.clone()));
         let lost = (!self.lost_folders.is_empty()).then(|| lost_folders_text(&self.lost_folders));
         let lost = lost.map(|text| warning("plugin-folder-missing", text));
+        let files = self.lost_files.values().map(|lost| warning("plugin-unreadable", lost.reason.clone()));
         let unwatched = self.watcher.problem().map(|reason| {
             let seconds = self.config.poll_interval_ms / 1000;
             let text = format!("changed plugins, documents and settings are noticed only every {seconds} s: {reason}");
             warning(watch::CODE, text)
         });
-        let warnings = ignored.chain(lost).chain(unwatched).collect();
+        let warnings = ignored.chain(lost).chain(files).chain(unwatched).collect();
         let started = self.startup.is_finished();
         self.channels.publish.send_replace(Published { entries: entries.into(), warnings, started });
     }
@@ -779,7 +806,7 @@ fn rollback_answer(name: &str, result: &LoadResult) -> Answer {
     }
 }
 
-fn lost_folders_text(lost: &BTreeMap<PathBuf, LostFolder>) -> String {
+fn lost_folders_text(lost: &BTreeMap<PathBuf, Lost>) -> String {
     let folders: Vec<_> = lost.iter().map(|(folder, lost)| format!("{} {}", folder.display(), lost.reason)).collect();
     format!("the plugin folder {}; restore it or change `plugin_dirs` in `[daemon]`", folders.join(", and "))
 }

@@ -16,7 +16,7 @@ use crate::compile::Compiler;
 use crate::config::PluginConfig;
 use crate::dry_run;
 use crate::entry::{BlockedRevision, StepTime};
-use crate::folder::Stamp;
+use crate::folder::{NON_BLOCKING, Stamp};
 use crate::grants;
 use crate::migration::{self, MigratedCopy, VersionChange};
 use crate::record::{CRASH, Record, SuspendedRevision};
@@ -567,7 +567,7 @@ fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) 
         let reason = format!("{} has {size} bytes, the maximum is {FILE_BYTES}", path.display());
         return Err(StepError::permanent("read", "plugin-too-large", reason));
     }
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = read_bytes(path, size).map_err(|error| {
         let reason = format!("{} could not be read: {error}; check that the daemon's user may read it", path.display());
         StepError::transient("read", "plugin-unreadable", reason)
     })?;
@@ -579,6 +579,18 @@ fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) 
         Some(hash) => read_saved(revisions, hash).map(Some),
         None => Ok(Some(bytes)),
     }
+}
+
+/// Reads a file of this size. What has replaced it meanwhile (a pipe, a device) is not waited for,
+/// nor read without end.
+fn read_bytes(path: &Path, size: usize) -> std::io::Result<Vec<u8>> {
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(NON_BLOCKING).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    let mut bytes = Vec::with_capacity(size);
+    file.take(size as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn read_saved(revisions: &Revisions, hash: &str) -> Result<Vec<u8>, StepError> {
@@ -593,6 +605,16 @@ async fn settings_errors(plugin: &Plugin, request: &LoadRequest) -> Result<Vec<S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pipe_in_place_of_a_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe.wasm");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        for path in [path.as_path(), Path::new("/dev/zero"), folder.path()] {
+            assert!(read_bytes(path, 10).is_err(), "{}", path.display());
+        }
+    }
 
     #[test]
     fn size_of_a_file_is_checked_before_it_is_read() {

@@ -4,7 +4,7 @@
 //! folder, because people who may write content may not be allowed to read everything that the
 //! daemon can. A file that is too large or not text is rejected with the reason.
 
-use crate::folder::Stamp;
+use crate::folder::{NON_BLOCKING, Stamp};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -23,10 +23,6 @@ pub const MAX_TOTAL_BYTES: u64 = 16 << 20;
 const MAX_ENTRIES: usize = 10_000;
 /// The maximum depth of subfolders.
 const MAX_DEPTH: usize = 8;
-
-/// `O_NONBLOCK` on Linux (except MIPS and the like): opening a named pipe must not wait for a
-/// writer.
-const NON_BLOCKING: i32 = 0o4000;
 
 /// The content of a folder.
 #[derive(Debug, Default)]
