@@ -3,7 +3,7 @@
 
 use beadle_catalog::compile::{CompileLimits, Compiler};
 use beadle_test_support::guest::{guest, heavy_with};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Compiles a file into a folder under limits.
@@ -50,4 +50,61 @@ async fn each_limit_ends_the_compilation() {
         let Err((code, text)) = compile(folder.path(), &heavy, limits).await else { panic!("compiled: {limits:?}") };
         assert!(code == "plugin-compile-limit" && text.contains(reason), "{limits:?}: {code}: {text}");
     }
+}
+
+/// The running compilers that compile into a folder below this one.
+fn compilers(folder: &Path) -> Vec<PathBuf> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let compiles = |process: &PathBuf| {
+        let arguments = std::fs::read(process.join("cmdline")).unwrap_or_default();
+        let mut arguments = arguments.split(|byte| *byte == 0);
+        arguments.any(|argument| argument.starts_with(folder.as_os_str().as_encoded_bytes()))
+    };
+    processes.filter(compiles).collect()
+}
+
+/// A plugin that takes a while, made larger by a section that means nothing.
+fn large() -> Vec<u8> {
+    const PADDING: u32 = 2 << 20;
+    let mut bytes = heavy_with(300);
+    // Section 0 of this size in LEB128, whose name is `p`.
+    bytes.push(0);
+    bytes.extend([
+        0x80 | (PADDING & 0x7f) as u8,
+        0x80 | (PADDING >> 7 & 0x7f) as u8,
+        0x80 | (PADDING >> 14 & 0x7f) as u8,
+    ]);
+    bytes.extend([(PADDING >> 21) as u8, 1, b'p']);
+    bytes.resize(bytes.len() + PADDING as usize - 2, 0);
+    bytes
+}
+
+#[tokio::test]
+async fn large_files_are_compiled_one_at_a_time_by_processes_that_end_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiler = Compiler::new(env!("CARGO_BIN_EXE_beadle").into(), CompileLimits::default());
+    let bytes = large();
+    let compile = async |name: &str| {
+        let into = folder.path().join(name);
+        std::fs::create_dir(&into).unwrap();
+        compiler.try_compile(&into, &bytes).await.unwrap();
+        assert!(size(&into) > 1000, "{name}");
+    };
+    let (mut most, mut scores) = (0, Vec::new());
+    let watch = async {
+        loop {
+            let running = compilers(folder.path());
+            most = most.max(running.len());
+            scores.extend(
+                running.iter().filter_map(|process| std::fs::read_to_string(process.join("oom_score_adj")).ok()),
+            );
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = watch => {}
+        _ = async { tokio::join!(compile("one"), compile("two"), compile("three")) } => {}
+    }
+    assert_eq!(most, 1, "at a time");
+    assert!(scores.iter().any(|score| score.trim() == "1000"), "{scores:?}");
 }

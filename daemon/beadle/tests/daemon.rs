@@ -381,6 +381,7 @@ fn unit_file_is_valid_and_restrictive() {
         "LimitCORE=0",
         "UMask=0077",
         "MemoryHigh=1536M",
+        "OOMPolicy=continue",
         "PrivateMounts=yes",
         "SocketBindDeny=any",
         "SocketBindAllow=tcp:8420",
@@ -388,6 +389,9 @@ fn unit_file_is_valid_and_restrictive() {
     ] {
         assert!(unit.lines().any(|line| line == directive), "{directive}");
     }
+    let high = unit.lines().find_map(|line| line.strip_prefix("MemoryHigh=")?.strip_suffix('M')?.parse().ok());
+    let compilers = beadle_catalog::compile::CompileLimits::default().memory >> 20;
+    assert!(compilers < high.unwrap(), "{compilers} MiB for compilers do not fit into {high:?}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("beadle.service");
     fs::write(&path, unit.replace("/usr/bin/beadle", "/bin/true")).unwrap();

@@ -6,6 +6,10 @@
 //! code, where the load finds it. A child that exceeds its limits is killed, and the revision is
 //! rejected. The child ends when the daemon does: it watches its standard input.
 //!
+//! All children together may use the memory of [`CompileLimits`]: two small files are compiled at a
+//! time, or one large one. If the machine runs out of memory nevertheless, the kernel ends a child
+//! and not the daemon.
+//!
 //! An error in the file itself is not reported from here; the load finds the same one.
 
 use crate::step::{StepError, blocking};
@@ -19,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
 
 /// The argument with which the program becomes a child that compiles; the folder and the limits
 /// follow.
@@ -40,7 +45,7 @@ pub struct CompileLimits {
     pub duration: Duration,
     /// CPU time in seconds, of all threads together.
     pub cpu_seconds: u64,
-    /// Address space in bytes.
+    /// Address space in bytes, of all compilations at a time. A small file gets half of it.
     pub memory: u64,
     /// The largest file that is written, in bytes.
     pub output: u64,
@@ -52,19 +57,27 @@ impl Default for CompileLimits {
             // The largest plugins (Python, 18 MiB) take ten seconds on a slow machine.
             duration: Duration::from_secs(90),
             cpu_seconds: 120,
-            // They take 1 GiB; a small server has no more memory than this.
-            memory: 3 << 30,
+            // They take 1 GiB. Less than `MemoryHigh` of config/beadle.service, which the daemon is
+            // part of.
+            memory: 1408 << 20,
             // Their code has 100 MiB before it is compressed.
             output: 256 << 20,
         }
     }
 }
 
-/// Compiles plugins.
+/// The largest file that is compiled at the same time as another one, in bytes. Most plugins are
+/// smaller, and take less than 256 MiB.
+const SMALL_FILE: usize = 1 << 20;
+/// The shares of memory: two for a large file, one for a small one.
+const SHARES: u32 = 2;
+
+/// Compiles plugins. Clones share the memory.
 #[derive(Clone, Debug)]
 pub struct Compiler {
     program: PathBuf,
     limits: CompileLimits,
+    shares: Arc<Semaphore>,
 }
 
 impl Default for Compiler {
@@ -79,7 +92,7 @@ impl Default for Compiler {
 impl Compiler {
     /// With a program that calls [`child`] first.
     pub fn new(program: PathBuf, limits: CompileLimits) -> Self {
-        Self { program, limits }
+        Self { program, limits, shares: Arc::new(Semaphore::new(SHARES as usize)) }
     }
 
     /// Compiles a file, unless the cache holds its code already. If no process can be started, the
@@ -111,6 +124,10 @@ impl Compiler {
 
     async fn compile_into(&self, folder: &Path, bytes: &[u8]) -> Result<(), StepError> {
         let CompileLimits { duration, cpu_seconds, memory, output } = self.limits;
+        let shares = if bytes.len() <= SMALL_FILE { 1 } else { SHARES };
+        let memory = memory / u64::from(SHARES) * u64::from(shares);
+        // The semaphore is never closed. Waiting is no part of the time limit.
+        let _share = self.shares.acquire_many(shares).await.ok();
         let child = Command::new(&self.program)
             .arg(CHILD)
             .arg(folder)
@@ -132,26 +149,26 @@ impl Compiler {
             }
         };
         match tokio::time::timeout(duration, feed(&mut child, bytes)).await {
-            Ok(Ok(status)) => self.check_exit(status),
+            Ok(Ok(status)) => check_exit(status, memory),
             Ok(Err(error)) => Err(StepError::transient("compile", "plugin-unreadable", error.to_string())),
             Err(_) => Err(limit(&format!("it took longer than {} s", duration.as_secs()))),
         }
     }
+}
 
-    /// Whether the child compiled the file, by its exit status.
-    fn check_exit(&self, status: ExitStatus) -> Result<(), StepError> {
-        let end = match status.code().map(u8::try_from) {
-            Some(Ok(UNABLE)) => return Err(shortage(&format!("the compiler process could not begin: {status}"))),
-            Some(Ok(LIMIT)) => "the compiler process was refused memory".to_owned(),
-            // It was compiled, or is invalid.
-            Some(Ok(0 | INVALID)) => return Ok(()),
-            // A panic, for instance because it was refused a thread, or a signal.
-            _ => format!("the compiler process was ended: {status}"),
-        };
-        // With less than the limit, as after `ulimit -v`, it is not the plugin that is too large.
-        let most = getrlimit(Resource::As).maximum;
-        Err(if most.is_some_and(|most| most < self.limits.memory) { shortage(&end) } else { limit(&end) })
-    }
+/// Whether the child with this limit of memory compiled the file, by its exit status.
+fn check_exit(status: ExitStatus, memory: u64) -> Result<(), StepError> {
+    let end = match status.code().map(u8::try_from) {
+        Some(Ok(UNABLE)) => return Err(shortage(&format!("the compiler process could not begin: {status}"))),
+        Some(Ok(LIMIT)) => "the compiler process was refused memory".to_owned(),
+        // It was compiled, or is invalid.
+        Some(Ok(0 | INVALID)) => return Ok(()),
+        // A panic, for instance because it was refused a thread, or a signal.
+        _ => format!("the compiler process was ended: {status}"),
+    };
+    // With less than the limit, as after `ulimit -v`, it is not the plugin that is too large.
+    let most = getrlimit(Resource::As).maximum;
+    Err(if most.is_some_and(|most| most < memory) { shortage(&end) } else { limit(&end) })
 }
 
 fn limit(reason: &str) -> StepError {
@@ -187,6 +204,8 @@ pub fn child() -> Option<ExitCode> {
         return None;
     }
     let folder = PathBuf::from(arguments.next()?);
+    // Where there is no /proc, the kernel chooses as it likes.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let mut limit = |default| arguments.next().as_deref().and_then(number).unwrap_or(default);
     let CompileLimits { cpu_seconds, memory, output, .. } = CompileLimits::default();
     if limit_resources(limit(cpu_seconds), limit(memory), limit(output)).is_err() {
