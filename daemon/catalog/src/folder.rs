@@ -159,11 +159,14 @@ fn look(path: &Path) -> Result<Option<Stamp>, String> {
 
 fn kind_of(meta: &std::fs::Metadata) -> &'static str {
     let kind = meta.file_type();
-    match () {
-        () if kind.is_dir() => "a folder",
-        () if kind.is_fifo() => "a pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
     }
 }
 

@@ -235,3 +235,34 @@ async fn missing_plugin_folder_keeps_plugins_for_its_grace() {
     daemon.wait_for_plugin("probe", |row| !matches!(text(row, "/state"), "active" | "probation")).await;
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn entry_that_is_no_file_keeps_its_plugin_for_the_grace() {
+    let (setup, daemon, simulator) = start("[daemon]\nfolder_grace = \"10m\"").await;
+    let (file, elsewhere) = (setup.plugin_file("probe"), setup.plugins().with_file_name("elsewhere"));
+    std::fs::create_dir(&elsewhere).unwrap();
+    let target = elsewhere.join("probe.wasm");
+    std::fs::write(&target, probe("v1")).unwrap();
+    std::os::unix::fs::symlink(&target, &file).unwrap();
+    wait_for_revision(&daemon, "").await;
+    let mut expected = Vec::new();
+    let restore = || {
+        let _ = std::fs::remove_file(&file).or_else(|_| std::fs::remove_dir(&file));
+        std::os::unix::fs::symlink(&target, &file).unwrap();
+    };
+    for entry in ["dangling link", "folder", "device"] {
+        std::fs::remove_file(&file).unwrap();
+        match entry {
+            "folder" => std::fs::create_dir(&file).unwrap(),
+            "device" => std::os::unix::fs::symlink("/dev/zero", &file).unwrap(),
+            _ => std::os::unix::fs::symlink(elsewhere.join("away"), &file).unwrap(),
+        }
+        daemon.wait_for_status(|status| status.to_string().contains("plugin-unreadable")).await;
+        simulator.say("Ana", entry).await;
+        expected.push(format!("v1: {entry}"));
+        simulator.expect_texts("Ana", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        restore();
+        daemon.wait_for_status(|status| !status.to_string().contains("plugin-unreadable")).await;
+    }
+    daemon.stop().await;
+}

@@ -119,6 +119,41 @@ async fn clock_that_is_set_back_delays_no_answer() {
 }
 
 #[tokio::test]
+async fn words_and_windows_of_a_clock_that_was_ahead_do_not_outlast_its_correction() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).clock(&address.clock_url());
+    let simulator = address.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    let begin = simulator.now().await;
+    let set_clock = async |ms: i64| {
+        simulator.control("POST", "clock", &json!({ "set_ms": ms })).await;
+        daemon.wait_until_idle().await;
+    };
+    simulator.say("Ana", "one").await;
+    simulator.expect_texts("Ana", &["one"]).await;
+    set_clock(begin + 2 * 365 * DAY_MS).await;
+    for person in ["Ana", "Bram"] {
+        simulator.say(person, "STOP").await;
+    }
+    simulator.say("Kadri", "hello").await;
+    daemon.wait_until_idle().await;
+    set_clock(begin + 1000).await;
+    simulator.say("Ana", "START").await;
+    daemon.wait_until_idle().await;
+    simulator.say("Ana", "two").await;
+    daemon.wait_until_idle().await;
+    let texts = simulator.texts("Ana").await;
+    assert_eq!(texts.last().map(String::as_str), Some("two"), "{texts:?}");
+    simulator.say("Bram", "still silent").await;
+    daemon.wait_until_idle().await;
+    assert!(!simulator.texts("Bram").await.contains(&"still silent".to_owned()));
+    simulator.advance(26 * 60 * MINUTE_MS).await;
+    let windows = daemon.get("windows").await;
+    assert_eq!(windows.pointer("/items/0"), None, "{windows}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn clock_that_jumps_does_not_forget_what_was_answered() {
     let address = SimulatorAddress::reserve();
     let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).clock(&address.clock_url());
