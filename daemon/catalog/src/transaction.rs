@@ -31,6 +31,8 @@ use beadle_sandbox::limits::FILE_BYTES;
 use beadle_sandbox::{FirstCalls, Plugin, Sandbox, Spec, revision};
 use beadle_store::{StateInfo, Store};
 use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

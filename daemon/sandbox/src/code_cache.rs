@@ -71,6 +71,19 @@ impl CodeCache {
         folder.join("code")
     }
 
+    /// Removes files that are in place of the cache's folders: what is there can be compiled again.
+    pub(crate) fn make_way(folder: &Path) {
+        for path in [folder.to_owned(), Self::code_in(folder), folder.join("seals"), folder.join("staging")] {
+            if path.is_dir() || fs::symlink_metadata(&path).is_err() {
+                continue;
+            }
+            match fs::remove_file(&path) {
+                Ok(()) => tracing::warn!(path = %path.display(), "file in place of the compile cache removed"),
+                Err(error) => tracing::warn!(path = %path.display(), %error, "file in place of the compile cache"),
+            }
+        }
+    }
+
     /// Opens the cache in this folder and reads its seals.
     pub(crate) fn open(folder: PathBuf, host_key: &[u8; 32], engine: &Engine) -> io::Result<Self> {
         let cache = Self {

@@ -102,6 +102,9 @@ impl Sandbox {
         host_key: [u8; 32],
     ) -> Result<Self, SandboxError> {
         let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
+        if let Some(folder) = &config.cache_dir {
+            CodeCache::make_way(folder);
+        }
         let code = config.cache_dir.as_deref().map(CodeCache::code_in);
         let engine = engine(code.as_deref()).map_err(failed)?;
         let open = |folder| CodeCache::open(folder, &host_key, &engine);

@@ -6,12 +6,34 @@ use beadle_clock::{Alarm, Clock};
 use beadle_model::Timestamp;
 use beadle_store::{Store, StoreError};
 use beadle_tasks::Heartbeat;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pause after a failed write. Real time: a full disk does not follow the virtual clock.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Upper bound for one wait, in case a wake-up was missed. Real time.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// Storage that fails: a line when it begins, and one for each [`MAX_WAIT`] while it lasts.
+#[derive(Default)]
+pub(crate) struct StorageFailure {
+    logged_at: Option<Instant>,
+}
+
+impl StorageFailure {
+    /// Whether this failure is worth a line.
+    pub(crate) fn is_news(&mut self) -> bool {
+        let is_news = self.logged_at.is_none_or(|at| at.elapsed() >= MAX_WAIT);
+        if is_news {
+            self.logged_at = Some(Instant::now());
+        }
+        is_news
+    }
+
+    /// Storage works.
+    pub(crate) fn end(&mut self) {
+        self.logged_at = None;
+    }
+}
 
 /// Fires due timers and schedules until the store is closed. `alarm` must be rung when a timer is
 /// set or the configuration changes. Nothing fires before the plugins are known, and timers of a
@@ -26,10 +48,12 @@ pub async fn run(
     mut scheduler: Scheduler,
     heartbeat: Heartbeat,
 ) -> Result<(), StoreError> {
+    let mut failure = StorageFailure::default();
     loop {
         heartbeat.beat();
         match fire_due(&store, &clock, &mut scheduler).await {
             Ok(next_due) => {
+                failure.end();
                 let wake = async {
                     tokio::select! {
                         () = alarm.wait(next_due, MAX_WAIT) => {}
@@ -40,7 +64,9 @@ pub async fn run(
             }
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "due timers and schedules not written, will retry");
+                if failure.is_news() {
+                    tracing::warn!(%error, "due timers and schedules not written, will retry");
+                }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
@@ -55,4 +81,19 @@ async fn fire_due(store: &Store, clock: &Clock, scheduler: &mut Scheduler) -> Re
     let timers = timers::fire_due(store, clock).await?;
     let schedules = scheduler.fire_due().await?;
     Ok([timers, schedules].into_iter().flatten().min())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_that_lasts_is_logged_once_a_minute() {
+        let mut failure = StorageFailure::default();
+        assert_eq!((failure.is_news(), failure.is_news()), (true, false));
+        failure.end();
+        assert!(failure.is_news(), "it works again and fails again");
+        failure.logged_at = Instant::now().checked_sub(MAX_WAIT);
+        assert_eq!((failure.is_news(), failure.is_news()), (true, false));
+    }
 }

@@ -12,7 +12,7 @@
 //! Which steps a window has is decided in `beadle_model::window`; what may be sent after it closed
 //! is decided in the gate.
 
-use crate::due::{MAX_WAIT, RETRY_PAUSE};
+use crate::due::{MAX_WAIT, RETRY_PAUSE, StorageFailure};
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{LeadTimes, Timestamp};
 use beadle_pipeline::SubscriptionsReceiver;
@@ -46,13 +46,19 @@ impl Windows {
     /// # Errors
     /// The store is closed, or belongs to another process.
     pub async fn run(mut self, heartbeat: Heartbeat) -> Result<(), StoreError> {
+        let mut failure = StorageFailure::default();
         loop {
             heartbeat.beat();
             match self.process_due().await {
-                Ok(next_due) => heartbeat.idle(self.changed.wait(next_due, MAX_WAIT)).await,
+                Ok(next_due) => {
+                    failure.end();
+                    heartbeat.idle(self.changed.wait(next_due, MAX_WAIT)).await;
+                }
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "due windows not written, will retry");
+                    if failure.is_news() {
+                        tracing::warn!(%error, "due windows not written, will retry");
+                    }
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }

@@ -19,13 +19,13 @@ use crate::tx::Tx;
 use crate::writer::Writer;
 use crate::writer_cache::WriterCache;
 use beadle_clock::Clock;
-use beadle_model::{EventId, Timestamp};
+use beadle_model::{Coded as _, EventId, Timestamp};
 use beadle_tasks::{TaskKind, Tasks};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The writer's page cache: room for the right edges of all tables and the inner pages of a
@@ -35,6 +35,10 @@ const WRITER_CACHE_KIB: i64 = 32 << 10;
 /// The size to which the log is truncated when it restarts, so that a burst does not occupy the
 /// disk for good.
 const LOG_LIMIT_BYTES: i64 = 128 << 20;
+
+/// How long a start waits for a program that locks the database. Then it fails, and the service
+/// manager starts it again: more seldom than would use up the starts that it allows.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// How to open the store.
 #[derive(Clone, Debug)]
@@ -112,7 +116,7 @@ impl Store {
             tracing::warn!(%error, "no room for the ballast file");
         }
         let path = config.dir.join("beadle.db");
-        let ((conn, fence, closed_at), failing_since) = match open_writer(&path, &config) {
+        let ((conn, fence, closed_at), failing_since) = match open_unlocked_writer(&path, &config) {
             Ok(writer) => (writer, None),
             // Outcomes of sends may be waiting to be written. Deleting the ballast makes room to
             // start.
@@ -260,7 +264,25 @@ fn make_dir(dir: &Path) -> Result<(), StoreError> {
     builder.create(dir).map_err(StoreError::file("create", dir))
 }
 
-/// The writing connection, its fence, and when the store was last closed.
+/// The writing connection, its fence, and when the store was last closed. Opens the writer's
+/// connection, and waits while another program (a backup, an editor) locks the database.
+fn open_unlocked_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64, Option<Timestamp>), StoreError> {
+    let started = Instant::now();
+    let mut is_told = false;
+    loop {
+        match open_writer(path, config) {
+            Err(error) if error.is_lock() && started.elapsed() < LOCK_WAIT => {
+                if !is_told {
+                    let (wait_s, path) = (LOCK_WAIT.as_secs(), path.display());
+                    tracing::warn!(code = error.code(), %path, wait_s, "database locked by another program, waiting");
+                }
+                is_told = true;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 fn open_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64, Option<Timestamp>), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;

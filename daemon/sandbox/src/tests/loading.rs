@@ -131,6 +131,26 @@ fn directory_of_compiled_code_must_be_absolute() {
     assert_eq!(error.code(), "sandbox-engine-failed");
 }
 
+#[test]
+fn file_in_place_of_the_cache_is_replaced() {
+    let world = sandbox();
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let start = || {
+        let config = SandboxConfig { cache_dir: Some(cache.clone()), ..SandboxConfig::default() };
+        Sandbox::new(config, world.store.reader(), Arc::new(|| MessageId(1)), [0; 32]).map(drop)
+    };
+    std::fs::write(&cache, "").unwrap();
+    start().unwrap();
+    std::fs::remove_dir_all(cache.join("code")).unwrap_or_default();
+    std::fs::write(cache.join("code"), "").unwrap();
+    start().unwrap();
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("away"), &cache).unwrap();
+    start().unwrap();
+    assert!(cache.join("seals").is_dir());
+}
+
 #[tokio::test]
 async fn settings_must_be_a_table() {
     let wrong = Spec { settings: json!([1]), ..spec(Guest::default().bytes()) };

@@ -221,6 +221,23 @@ async fn lock_held_by_another_process_defers_settlements() {
 }
 
 #[tokio::test]
+async fn start_waits_for_a_program_that_locks_the_database() {
+    let TestEnv { dir, store, clock, .. } = TestEnv::new();
+    store.close();
+    let other = rusqlite::Connection::open(dir.path().join("beadle.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let configured = config(dir.path(), &clock);
+    let opening = std::thread::spawn(move || Store::open(configured));
+    // SQLite itself gives up after five seconds. This waits for longer, and in vain.
+    let third = rusqlite::Connection::open(dir.path().join("beadle.db")).unwrap();
+    third.busy_timeout(Duration::from_secs(7)).unwrap();
+    third.execute_batch("BEGIN IMMEDIATE").unwrap_err();
+    assert!(!opening.is_finished());
+    other.execute_batch("ROLLBACK").unwrap();
+    opening.join().unwrap().unwrap().close();
+}
+
+#[tokio::test]
 async fn reader_that_never_ends_stops_new_work_at_the_limit_of_the_log() {
     let env = TestEnv::with(|config| (config.log_pages, config.log_limit_bytes) = (100, 8 << 20));
     let event = env.append_one(large_message("first")).await;
