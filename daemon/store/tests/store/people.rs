@@ -305,7 +305,7 @@ fn changed(id: &str, change: &str, aliases: Vec<beadle_model::Alias>, at: Timest
     NewEvent { body, opens_window: false, happened_at: at, ..message(id, Sender { name: None, ..sender(aliases) }, "") }
 }
 
-fn number(digits: &str) -> beadle_model::Alias {
+fn phone(digits: &str) -> beadle_model::Alias {
     alias(AliasKind::Phone, digits)
 }
 
@@ -316,7 +316,7 @@ fn stop(id: &str, aliases: Vec<beadle_model::Alias>) -> NewEvent {
 
 #[tokio::test]
 async fn stop_holds_if_the_report_of_a_change_comes_after_the_first_message() {
-    let (a, b, one, two) = (number(OLD), number(NEW), user("NL.1"), user("NL.2"));
+    let (a, one, two) = (phone(OLD), user("NL.1"), user("NL.2"));
     let by_number = ("number-changed", vec![wa(NEW), a.clone()]);
     let with_user_id = ("number-changed", vec![two.clone(), wa(NEW), a.clone(), one.clone()]);
     let of_user_id = ("id-changed", vec![two.clone(), one.clone()]);
@@ -352,9 +352,9 @@ async fn stop_holds_if_the_report_of_a_change_comes_after_the_first_message() {
 #[tokio::test]
 async fn stop_of_the_new_identity_holds_for_the_merged_person() {
     let env = TestEnv::new();
-    env.append_one(message("a", sender(vec![number(OLD)]), "hi")).await;
+    env.append_one(message("a", sender(vec![phone(OLD)]), "hi")).await;
     env.append_one(stop("b", vec![wa(NEW)])).await;
-    env.append_one(changed("c", "number-changed", vec![wa(NEW), number(OLD)], NOW)).await;
+    env.append_one(changed("c", "number-changed", vec![wa(NEW), phone(OLD)], NOW)).await;
     let event = env.append_one(from(NEW, "d")).await.conversation.unwrap();
     assert_eq!(event.contact.id, ContactId(1));
     assert!(event.contact.opted_out_since.is_some());
@@ -364,9 +364,9 @@ async fn stop_of_the_new_identity_holds_for_the_merged_person() {
 async fn new_user_id_of_a_changed_number_is_not_a_new_owner() {
     let env = TestEnv::new();
     env.append_one(stop("a", vec![wa(OLD), user("NL.1")])).await;
-    env.append_one(changed("b", "number-changed", vec![wa(NEW), number(OLD)], NOW)).await;
+    env.append_one(changed("b", "number-changed", vec![wa(NEW), phone(OLD)], NOW)).await;
     // Repeated, and in the same webhook.
-    env.append(vec![changed("c", "number-changed", vec![wa(NEW), number(OLD)], NOW)]).await;
+    env.append(vec![changed("c", "number-changed", vec![wa(NEW), phone(OLD)], NOW)]).await;
     let event = env.append_one(message("d", sender(vec![wa(NEW), user("NL.2")]), "hi")).await.conversation.unwrap();
     assert_eq!(event.contact.id, ContactId(1));
     assert!(event.contact.opted_out_since.is_some());
@@ -374,7 +374,7 @@ async fn new_user_id_of_a_changed_number_is_not_a_new_owner() {
     for (id, digits, user_id) in [("e", OLD, "NL.8"), ("f", NEW, "NL.9")] {
         env.manual.advance_ms(DAY);
         let event = env.append_one(message(id, sender(vec![wa(digits), user(user_id)]), "hi")).await;
-        let contact = event.conversation.unwrap().contact;
+        let contact = event.conversation.unwrap().contact.clone();
         assert_ne!(contact.id, ContactId(1), "{digits}");
         assert_eq!(contact.opted_out_since, None, "{digits}");
     }
@@ -384,7 +384,7 @@ async fn new_user_id_of_a_changed_number_is_not_a_new_owner() {
 async fn user_id_in_the_report_belongs_to_the_new_number() {
     let env = TestEnv::new();
     env.append_one(stop("a", vec![wa(OLD), user("NL.1")])).await;
-    let names = vec![user("NL.2"), wa(NEW), number(OLD), user("NL.1")];
+    let names = vec![user("NL.2"), wa(NEW), phone(OLD), user("NL.1")];
     env.append_one(changed("b", "number-changed", names, NOW)).await;
     assert_eq!(contact_of(&env, "c", vec![wa(NEW), user("NL.2")]).await, 1);
     assert_eq!(contact_of(&env, "d", vec![wa(NEW), user("NL.3")]).await, 2, "a new owner of the number");
@@ -409,7 +409,7 @@ async fn number_of_a_previous_owner_moves_without_their_stop() {
     hello.happened_at = env.clock.now();
     let ana = env.append_one(hello).await.conversation.unwrap();
     env.manual.advance_ms(30 * DAY);
-    let report = changed("c", "number-changed", vec![wa(NEW), number(OLD)], env.clock.now());
+    let report = changed("c", "number-changed", vec![wa(NEW), phone(OLD)], env.clock.now());
     assert_eq!(env.append(vec![report]).await.merged, []);
     let event = env.append_one(message("d", sender(vec![wa(NEW), user("NL.2")]), "hi")).await.conversation.unwrap();
     assert_eq!((event.id, event.contact.id, event.contact.opted_out_since), (ana.id, ana.contact.id, None));
@@ -424,7 +424,7 @@ async fn late_report_does_not_merge_the_next_owner_of_the_old_number() {
     assert_eq!(contact_of(&env, "a", vec![wa(OLD), user("NL.1")]).await, 1);
     env.append_one(stop("b", vec![wa(OLD), user("NL.1")])).await;
     assert_eq!(contact_of(&env, "c", vec![wa(OLD), user("NL.9")]).await, 2);
-    let report = changed("d", "number-changed", vec![wa(NEW), number(OLD), user("NL.1")], NOW);
+    let report = changed("d", "number-changed", vec![wa(NEW), phone(OLD), user("NL.1")], NOW);
     assert_eq!(env.append(vec![report]).await.merged, []);
     assert_eq!(contact_of(&env, "e", vec![wa(NEW)]).await, 1);
     assert_eq!(contact(&env, 2).contact.opted_out_since, None);
@@ -433,10 +433,10 @@ async fn late_report_does_not_merge_the_next_owner_of_the_old_number() {
 #[tokio::test]
 async fn people_who_are_marked_as_distinct_are_not_merged() {
     let env = TestEnv::new();
-    assert_eq!(contact_of(&env, "a", vec![number(OLD)]).await, 1);
+    assert_eq!(contact_of(&env, "a", vec![phone(OLD)]).await, 1);
     assert_eq!(contact_of(&env, "b", vec![wa(NEW)]).await, 2);
     env.store.mark_contacts_distinct(ContactId(1), ContactId(2)).await.unwrap();
-    let report = changed("c", "number-changed", vec![wa(NEW), number(OLD)], NOW);
+    let report = changed("c", "number-changed", vec![wa(NEW), phone(OLD)], NOW);
     assert_eq!(env.append(vec![report]).await.merged, []);
     assert_eq!(contact_of(&env, "d", vec![wa(NEW)]).await, 1, "the number is the first one's now");
 }
