@@ -5,7 +5,7 @@
 //! so that a STOP, a ban or a withdrawn consent of either holds (ADR 0095). The new number may also
 //! have belonged to somebody else before: then only the number moves.
 
-use super::sender::{Inbound, is_number};
+use super::inbound::{Inbound, is_number};
 use crate::error::StoreError;
 use crate::people::Person;
 use crate::tx::Tx;
@@ -192,7 +192,7 @@ impl Tx<'_> {
     /// Whether the contact is reached by the new number already: the report is repeated.
     fn is_address(&mut self, change: &ReportedChange<'_>, person: &Person, channel: &str) -> Result<bool, StoreError> {
         let Some((_, id)) = person.conversations.iter().find(|(name, _)| **name == *channel) else { return Ok(false) };
-        let talk = self.cache.people.conversation_row(self.conn, *id)?;
-        Ok(talk.and_then(|talk| talk.address.as_ref()).is_some_and(|address| change.is_new_number(address)))
+        let conversation = self.cache.people.conversation_row(self.conn, *id)?;
+        Ok(conversation.and_then(|row| row.address.as_ref()).is_some_and(|address| change.is_new_number(address)))
     }
 }

@@ -3,7 +3,7 @@
 //! A word changes the membership, asks the operator for something, or answers a question of
 //! Beadle's own; what it says about consent becomes an entry of the ledger.
 
-use super::sender::Inbound;
+use super::inbound::Inbound;
 use crate::consents::{chat_consent, find_consent, is_known};
 use crate::error::StoreError;
 use crate::people::{Membership, Person};

@@ -8,6 +8,7 @@
 mod changed;
 mod files;
 mod groups;
+mod inbound;
 mod keywords;
 mod plan;
 mod quotes;
@@ -26,9 +27,9 @@ use crate::tx::Tx;
 use beadle_model::{
     Alias, AliasKind, Coded as _, ContactId, ConversationId, ConversationView, Event, EventBody, EventId, Timestamp,
 };
+use inbound::Inbound;
 use plan::AppendPlan;
 use rusqlite::params;
-use sender::Inbound;
 use std::borrow::Cow;
 use std::sync::Arc;
 
