@@ -54,7 +54,7 @@ async fn each_limit_ends_the_compilation() {
 
 /// The running compilers that compile into a folder below this one.
 fn compilers(folder: &Path) -> Vec<PathBuf> {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
     let compiles = |process: &PathBuf| {
         let arguments = std::fs::read(process.join("cmdline")).unwrap_or_default();
         let mut arguments = arguments.split(|byte| *byte == 0);
