@@ -1,4 +1,4 @@
-//! The handle by which the rest of the daemon calls this crate.
+//! The interface of this crate.
 
 use crate::context::Context;
 use crate::error::BroadcastError;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Broadcasts(Arc<Context>);
 
-/// What broadcasts work with.
+/// The dependencies of broadcasts.
 pub struct Parts {
     /// The database.
     pub store: Store,
@@ -33,7 +33,7 @@ pub struct Parts {
     /// Evaluates segments.
     pub segments: Arc<dyn SegmentReader>,
     /// Rung when a plugin changed a broadcast.
-    pub bell: Alarm,
+    pub wake: Alarm,
 }
 
 impl std::fmt::Debug for Parts {
@@ -42,27 +42,27 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-/// How far a broadcast is.
+/// The progress of a broadcast.
 #[derive(Clone, Debug)]
 pub struct Progress {
     /// The broadcast.
     pub row: BroadcastRow,
-    /// Its recipients.
+    /// The number of recipients by state and code.
     pub counts: Vec<RecipientCount>,
-    /// What planning froze and counted.
+    /// The plan.
     pub plan: Option<Plan>,
-    /// Recipients that planning decided, while it runs.
-    pub planned_so_far: Option<u64>,
-    /// Why it waits although it is being sent, and until when.
+    /// The number of people that planning has decided about, while it runs.
+    pub planning: Option<u64>,
+    /// The check that defers the whole broadcast, and until when.
     pub wait: Option<(String, beadle_model::Timestamp)>,
-    /// Messages per second that it may send.
+    /// The throughput of the channel.
     pub per_second: u32,
 }
 
 impl Broadcasts {
-    /// With the operator's settings. `channels`: those that are configured.
+    /// Creates it with the operator's settings. `channels`: those that are configured.
     pub fn new(parts: Parts, settings: Settings, channels: Vec<String>) -> Self {
-        let Parts { store, clock, gatekeeper, outbox, segments, bell } = parts;
+        let Parts { store, clock, gatekeeper, outbox, segments, wake } = parts;
         let settings = RwLock::new(Arc::new(settings));
         let (planning, planned, sending, waits) = Default::default();
         Self(Arc::new(Context {
@@ -73,7 +73,7 @@ impl Broadcasts {
             settings,
             segments,
             channels,
-            bell,
+            wake,
             planning,
             planned,
             sending,
@@ -84,7 +84,7 @@ impl Broadcasts {
     /// Applies new settings.
     pub fn configure(&self, settings: Settings) {
         *self.0.settings.write() = Arc::new(settings);
-        self.0.bell.ring();
+        self.0.wake.ring();
     }
 
     /// The settings.
@@ -92,10 +92,10 @@ impl Broadcasts {
         Arc::clone(&self.0.settings.read())
     }
 
-    /// How far a broadcast is.
+    /// The progress of a broadcast.
     ///
     /// # Errors
-    /// If there is none, or the store cannot be read.
+    /// If it does not exist, or the store cannot be read.
     pub async fn progress(&self, id: BroadcastId) -> Result<Progress, BroadcastError> {
         let read = self.0.store.read(move |reader| {
             let Some(row) = reader.broadcast(id)? else { return Ok(None) };
@@ -106,7 +106,7 @@ impl Broadcasts {
         let per_second = self.0.outbox.load(&row.channel).messages_per_second;
         Ok(Progress {
             plan: plan.and_then(|json| Plan::read(&json)),
-            planned_so_far: self.0.planned.lock().get(&id).copied(),
+            planning: self.0.planned.lock().get(&id).copied(),
             wait: self.0.waits.lock().get(&id).map(|wait| (wait.code.clone(), wait.until)),
             row,
             counts,
@@ -114,7 +114,8 @@ impl Broadcasts {
         })
     }
 
-    /// Creates a draft. `author`: under whose number it is sent; `by`: who created it.
+    /// Creates a draft. `author`: the plugin, or [`Broadcasts::operator`]; `by`: the name of who
+    /// created it.
     ///
     /// # Errors
     /// If the definition is not valid, or the author has a broadcast with this name.
@@ -127,11 +128,11 @@ impl Broadcasts {
         commands::create(&self.0, author, by, definition).await
     }
 
-    /// Sends the message to some people now, whatever the state of the broadcast; it counts for no
+    /// Sends the message to some people now, in any state of the broadcast; it counts for no
     /// recipient. The gate is asked as for every message.
     ///
     /// # Errors
-    /// If one of them cannot get it.
+    /// If the gate refuses or defers one of the messages.
     pub async fn test(&self, id: BroadcastId, contacts: Vec<ContactId>) -> Result<Vec<MessageId>, BroadcastError> {
         commands::test(&self.0, id, contacts).await
     }
@@ -144,7 +145,7 @@ impl Broadcasts {
         commands::approve(&self.0, id, by).await
     }
 
-    /// Begins to send a planned broadcast.
+    /// Starts to send a planned broadcast.
     ///
     /// # Errors
     /// If it is not planned, needs approval, has no recipients, or a template changed since
@@ -153,8 +154,8 @@ impl Broadcasts {
         commands::start(&self.0, id).await
     }
 
-    /// Goes on with a paused broadcast. With `failed`, those whose message failed get it again,
-    /// also after it has finished. Returns how many of them.
+    /// Resumes a paused broadcast. With `failed`, messages that failed are sent again, also of a
+    /// finished broadcast. Returns the number of these.
     ///
     /// # Errors
     /// As [`Broadcasts::start`].
@@ -162,7 +163,7 @@ impl Broadcasts {
         commands::resume(&self.0, id, failed).await
     }
 
-    /// Sends no more for now. What is in the outbox leaves.
+    /// Hands over no more messages. Those in the outbox are sent.
     ///
     /// # Errors
     /// If it is not being sent.
@@ -170,7 +171,7 @@ impl Broadcasts {
         commands::pause(&self.0, id).await
     }
 
-    /// Ends it for good. What is in the outbox leaves.
+    /// Ends a broadcast. It cannot be resumed. Messages in the outbox are sent.
     ///
     /// # Errors
     /// If it has ended.
@@ -178,7 +179,8 @@ impl Broadcasts {
         commands::stop(&self.0, id).await
     }
 
-    /// Plans a draft, or plans a planned or paused broadcast again: whoever got it keeps their row.
+    /// Plans a draft, or plans a planned or paused broadcast again: recipients whose message was
+    /// handed over keep their row.
     ///
     /// # Errors
     /// If it is being sent or has ended, or its template does not fit.
@@ -186,23 +188,23 @@ impl Broadcasts {
         planner::plan(&self.0, id).await
     }
 
-    /// Checks a definition by itself, and fills in the only channel.
+    /// Checks a definition, and sets the channel if there is only one.
     ///
     /// # Errors
-    /// What is wrong.
+    /// If the definition is not valid.
     pub fn check(&self, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
         commands::check(&self.0, definition)
     }
 
-    /// The broadcast with this id or name. A name that several authors use is the operator's.
+    /// The broadcast with this id or name. If several authors use the name, the operator's.
     ///
     /// # Errors
-    /// If there is none, or the store cannot be read.
+    /// If it does not exist, or the store cannot be read.
     pub async fn find(&self, text: &str) -> Result<BroadcastRow, BroadcastError> {
         self.0.find(text).await
     }
 
-    /// The number under which operators' broadcasts are sent.
+    /// The author of operators' broadcasts.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -210,7 +212,7 @@ impl Broadcasts {
         self.0.operator().await
     }
 
-    /// The loop that sends.
+    /// Sends until the task is dropped.
     pub fn run(&self, heartbeat: Heartbeat) -> impl Future<Output = ()> + Send + use<> {
         sender::run(Arc::clone(&self.0), heartbeat)
     }

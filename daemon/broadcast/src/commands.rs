@@ -1,4 +1,4 @@
-//! What an operator or a plugin can do with a broadcast.
+//! The commands of operators and plugins to a broadcast.
 
 use crate::context::Context;
 use crate::error::BroadcastError;
@@ -11,9 +11,9 @@ use beadle_model::{Audience, BroadcastId, BroadcastState, ContactId, MessageId, 
 use beadle_store::step::{NewSend, SendState};
 use beadle_store::{BroadcastRow, StoreError};
 
-/// The most people in a list: more belong into a tag.
+/// The maximum number of contacts in a list; a larger audience needs a tag or a segment.
 const MAX_LISTED: usize = 200_000;
-/// The most people who get a test.
+/// The maximum number of contacts who get a test.
 const MAX_TESTED: usize = 10;
 
 /// Creates a draft. `author`: under whose number it is sent; `by`: who created it.
@@ -28,7 +28,7 @@ pub(crate) async fn create(
 ) -> Result<BroadcastId, BroadcastError> {
     check(context, &mut definition)?;
     if let Audience::Broadcast(follow_up) = &mut definition.audience {
-        // A later broadcast may have the same name.
+        // A later broadcast of another author may have the same name.
         follow_up.of = context.find(&follow_up.of).await?.id.to_string();
     }
     let name = definition.name.clone();
@@ -36,24 +36,29 @@ pub(crate) async fn create(
     created.ok_or(BroadcastError::Exists(name))
 }
 
-/// Checks a definition by itself, and fills in the only channel.
+/// Checks a definition, and sets the channel if there is only one.
 ///
 /// # Errors
-/// What is wrong.
+/// If the definition is not valid.
 pub(crate) fn check(context: &Context, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
     let invalid = |message: String| Err(BroadcastError::Invalid(message));
     definition.check_name().map_err(BroadcastError::Invalid)?;
     match (definition.channel.as_str(), context.channels.as_slice()) {
         ("", [only]) => definition.channel.clone_from(only),
-        ("", _) => return invalid(format!("`channel` is needed; the channels are {}", context.channels.join(", "))),
-        (name, known) if known.iter().any(|it| it == name) => {}
+        ("", _) => {
+            return invalid(format!(
+                "`channel` must be set, because there are several: {}",
+                context.channels.join(", ")
+            ));
+        }
+        (name, known) if known.iter().any(|channel| channel == name) => {}
         (name, known) => {
-            return invalid(format!("there is no channel `{name}`; the channels are {}", known.join(", ")));
+            return invalid(format!("unknown channel `{name}`; the channels are {}", known.join(", ")));
         }
     }
     match &definition.audience {
         Audience::Contacts(contacts) if contacts.is_empty() || contacts.len() > MAX_LISTED => {
-            return invalid(format!("`audience.contacts` must have 1 to {MAX_LISTED} contacts"));
+            return invalid(format!("`audience.contacts` must contain 1 to {MAX_LISTED} contacts"));
         }
         Audience::Tag(tag) if tag.trim().is_empty() => return invalid("`audience.tag` must not be empty".into()),
         _ => {}
@@ -63,25 +68,25 @@ pub(crate) fn check(context: &Context, definition: &mut BroadcastDefinition) -> 
     Ok(())
 }
 
-/// Sends the message to some people now, whatever the state of the broadcast; it counts for no
-/// recipient. The gate is asked as for every message.
+/// Sends the message to some people now, in any state of the broadcast; it counts for no recipient.
+/// The gate is asked as for every message.
 ///
 /// # Errors
-/// If one of them cannot get it.
+/// If the gate refuses or defers one of the messages.
 pub(crate) async fn test(
     context: &Context,
     id: BroadcastId,
     contacts: Vec<ContactId>,
 ) -> Result<Vec<MessageId>, BroadcastError> {
     if contacts.is_empty() || contacts.len() > MAX_TESTED {
-        return Err(BroadcastError::Invalid(format!("a test goes to 1 to {MAX_TESTED} contacts")));
+        return Err(BroadcastError::Invalid(format!("a test must have 1 to {MAX_TESTED} contacts")));
     }
     let (row, definition, message) = context.load(id).await?;
     let gatekeeper = context.gatekeeper.clone();
     let now = context.clock.now();
     let store = context.store.clone();
     let channel = row.channel.clone();
-    let (author, marketing) = (row.plugin, definition.purpose.clone());
+    let (author, purpose) = (row.plugin, definition.purpose.clone());
     let decided = context.store.read(move |reader| {
         let templates = Templates::read(reader, &gatekeeper, &channel, &message)?;
         let mut sends = Vec::new();
@@ -91,17 +96,20 @@ pub(crate) async fn test(
             };
             let values = message.values(&view.contact);
             let language = templates.language(&message, &view);
-            let prepared = templates.prepare(&message, &marketing, &view, (&language, &values), now);
+            let prepared = templates.prepare(&message, &purpose, &view, (&language, &values), now);
             let body = match prepared {
                 Ok((body, _)) => body,
-                Err(code) => return Ok(Err(Refusal::new(code, format!("{contact} cannot get it: {code}.")))),
+                Err(code) => {
+                    return Ok(Err(Refusal::new(code, format!("The gate refuses the message to {contact}: {code}."))));
+                }
             };
             let draft = Draft { body: &body, host: false, reply: false, message: None };
             let decision = gatekeeper.ask(&draft, author, &view, now)?;
             match decision.verdict {
                 GateVerdict::Send => {}
                 GateVerdict::Later { until, check } => {
-                    let text = format!("{contact} gets it at {} at the earliest ({}).", until.utc(), check.name());
+                    let text =
+                        format!("The gate defers the message to {contact} until {}: {}.", until.utc(), check.name());
                     return Ok(Err(Refusal::new(check.name(), text)));
                 }
                 GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) => return Ok(Err(refusal)),
@@ -136,7 +144,7 @@ pub(crate) async fn approve(context: &Context, id: BroadcastId, by: &str) -> Res
     Ok(row)
 }
 
-/// Begins to send a planned broadcast.
+/// Starts to send a planned broadcast.
 ///
 /// # Errors
 /// If it is not planned, needs approval, has no recipients, or a template changed since planning.
@@ -145,11 +153,11 @@ pub(crate) async fn start(context: &Context, id: BroadcastId) -> Result<Broadcas
     if row.state == BroadcastState::Draft {
         return Err(BroadcastError::NotPlanned(row.name));
     }
-    begin(context, row, BroadcastCommand::Start, "started").await
+    send(context, row, BroadcastCommand::Start, "started").await
 }
 
-/// Goes on with a paused broadcast. With `failed`, those whose message failed get it again, also
-/// after it has finished. Returns how many of them.
+/// Resumes a paused broadcast. With `failed`, messages that failed are sent again, also of a
+/// finished broadcast. Returns the number of these.
 ///
 /// # Errors
 /// As [`Broadcasts::start`].
@@ -161,12 +169,13 @@ pub(crate) async fn resume(context: &Context, id: BroadcastId, failed: bool) -> 
     if row.state.after(BroadcastCommand::Resume).is_none() {
         return Err(BroadcastError::State { name: row.name, state: row.state, verb: "resumed" });
     }
-    let again = if failed { context.store.retry_failed_recipients(id).await? } else { 0 };
-    begin(context, row, BroadcastCommand::Resume, "resumed").await?;
-    Ok(again)
+    let retried = if failed { context.store.retry_failed_recipients(id).await? } else { 0 };
+    send(context, row, BroadcastCommand::Resume, "resumed").await?;
+    Ok(retried)
 }
 
-async fn begin(
+/// Checks everything that `start` and `resume` need, and moves the broadcast to `sending`.
+async fn send(
     context: &Context,
     row: BroadcastRow,
     command: BroadcastCommand,
@@ -194,15 +203,15 @@ async fn begin(
     }
     let moved = context.store.move_broadcast(row.id, (row.state, to), None).await?;
     if !moved {
-        let now = context.row(row.id).await?;
-        return Err(BroadcastError::State { name: now.name, state: now.state, verb });
+        let current = context.row(row.id).await?;
+        return Err(BroadcastError::State { name: current.name, state: current.state, verb });
     }
     context.waits.lock().remove(&row.id);
-    context.bell.ring();
+    context.wake.ring();
     Ok(row)
 }
 
-/// Sends no more for now. What is in the outbox leaves.
+/// Hands over no more messages. Those in the outbox are sent.
 ///
 /// # Errors
 /// If it is not being sent.
@@ -210,7 +219,7 @@ pub(crate) async fn pause(context: &Context, id: BroadcastId) -> Result<Broadcas
     end(context, id, BroadcastCommand::Pause, "paused").await
 }
 
-/// Ends it for good. What is in the outbox leaves.
+/// Ends a broadcast. It cannot be resumed. Messages in the outbox are sent.
 ///
 /// # Errors
 /// If it has ended.
@@ -224,14 +233,14 @@ async fn end(
     command: BroadcastCommand,
     verb: &'static str,
 ) -> Result<BroadcastRow, BroadcastError> {
-    // It may be paused by a rule meanwhile.
+    // A rule may pause it at the same time.
     for _ in 0..3 {
         let row = context.row(id).await?;
         let Some(to) = row.state.after(command) else {
             return Err(BroadcastError::State { name: row.name, state: row.state, verb });
         };
         if context.store.move_broadcast(id, (row.state, to), None).await? {
-            context.bell.ring();
+            context.wake.ring();
             return Ok(row);
         }
     }
@@ -239,7 +248,7 @@ async fn end(
     Err(BroadcastError::State { name: row.name, state: row.state, verb })
 }
 
-/// Why a template is not what was planned; `None` if it is.
+/// Why the template differs from the plan; `None` if it does not.
 pub(crate) async fn template_problem(
     context: &Context,
     row: &BroadcastRow,
@@ -254,7 +263,7 @@ pub(crate) async fn template_problem(
     found.await
 }
 
-/// The row of the outbox for a message that the gate lets pass.
+/// The row of the outbox for a message that the gate passed.
 pub(crate) fn new_send(
     message: MessageId,
     conversation: beadle_model::ConversationId,

@@ -1,5 +1,4 @@
-//! What the parts of this crate share: the store, the gate, the outbox, the settings, and what is
-//! kept in memory.
+//! The state that the modules of this crate share.
 
 use crate::error::BroadcastError;
 use crate::plan::Plan;
@@ -17,10 +16,10 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The name under whose number operators' broadcasts are sent. No plugin can have it.
+/// The author of operators' broadcasts, in the table of plugins. No plugin can have this name.
 pub const OPERATOR: &str = "beadle:broadcasts";
 
-/// What the parts of this crate share.
+/// The state that the modules of this crate share.
 pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
@@ -32,23 +31,23 @@ pub(crate) struct Context {
     /// The configured channels.
     pub(crate) channels: Vec<String>,
     /// Rung when there may be something to send.
-    pub(crate) bell: Alarm,
-    /// One broadcast is planned at a time.
+    pub(crate) wake: Alarm,
+    /// Held while a broadcast is planned.
     pub(crate) planning: tokio::sync::Mutex<()>,
-    /// How far planning is.
+    /// The number of people that planning has decided about, while it runs.
     pub(crate) planned: Mutex<BTreeMap<BroadcastId, u64>>,
-    /// What is kept between two batches.
+    /// The state between two batches.
     pub(crate) sending: Mutex<Memory>,
-    /// Where those that wait for something common wait for it.
+    /// The broadcasts that a restriction of the whole broadcast defers.
     pub(crate) waits: Mutex<BTreeMap<BroadcastId, Wait>>,
 }
 
-/// What is kept between two batches.
+/// The state between two batches.
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) paces: BTreeMap<String, Pace>,
     pub(crate) loaded: BTreeMap<BroadcastId, Arc<Loaded>>,
-    pub(crate) judged_at: BTreeMap<BroadcastId, Timestamp>,
+    pub(crate) rules_applied_at: BTreeMap<BroadcastId, Timestamp>,
 }
 
 /// A broadcast that is being sent.
@@ -67,7 +66,7 @@ pub(crate) struct Wait {
 }
 
 impl Context {
-    /// The number under which operators' broadcasts are sent.
+    /// The number of the author of operators' broadcasts.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -97,7 +96,7 @@ impl Context {
         self.store.read(move |reader| reader.broadcast(id)).await?.ok_or_else(|| BroadcastError::unknown(id))
     }
 
-    /// A broadcast with its definition, ready to be filled.
+    /// A broadcast with its definition, as written and parsed.
     pub(crate) async fn load(
         &self,
         id: BroadcastId,
@@ -109,7 +108,7 @@ impl Context {
         Ok((row, definition, message))
     }
 
-    /// Pauses a broadcast for a reason that an operator should know.
+    /// Pauses a broadcast and reports the reason.
     pub(crate) async fn pause_for(&self, row: &BroadcastRow, reason: BroadcastReason) -> Result<(), BroadcastError> {
         let states = (BroadcastState::Sending, BroadcastState::Paused);
         if self.store.move_broadcast(row.id, states, Some(reason.clone())).await? {
@@ -119,7 +118,7 @@ impl Context {
     }
 }
 
-/// An error as the reason of a broadcast that waits for an operator.
+/// An error as the reason why a broadcast is paused or was not started.
 pub(crate) fn reason_of(error: &BroadcastError) -> BroadcastReason {
     let code = match error {
         BroadcastError::Refused(refusal) => refusal.code.clone(),

@@ -1,10 +1,10 @@
-//! Why a broadcast cannot be created, planned or started.
+//! The errors of commands to a broadcast.
 
 use beadle_model::{Blame, BroadcastId, BroadcastState, Coded};
 use beadle_store::StoreError;
 
-/// Every code of this crate besides those of the store: of errors, and of reasons why a broadcast
-/// pauses.
+/// The codes of this crate: of errors, of reasons why a broadcast pauses, and of recipients. Those of
+/// the store are not included.
 pub const CODES: [&str; 13] = [
     "broadcast-invalid",
     "broadcast-exists",
@@ -21,17 +21,17 @@ pub const CODES: [&str; 13] = [
     "broadcast-dropped",
 ];
 
-/// Why a command to a broadcast is refused.
+/// The error of a command to a broadcast.
 #[derive(Debug, thiserror::Error)]
 pub enum BroadcastError {
     /// The definition is not valid.
     #[error("{0}")]
     Invalid(String),
     /// The author has a broadcast with this name.
-    #[error("there is a broadcast `{0}` already; names are used once, so that none is sent twice")]
+    #[error("broadcast `{0}` already exists; choose another name")]
     Exists(String),
-    /// There is no such broadcast.
-    #[error("no broadcast `{0}`")]
+    /// The broadcast does not exist.
+    #[error("unknown broadcast `{0}`; `beadle broadcasts list` shows them")]
     Unknown(String),
     /// The command is not possible in this state.
     #[error("broadcast `{name}` is {}, so it cannot be {verb}", state.name())]
@@ -43,11 +43,11 @@ pub enum BroadcastError {
         /// `planned`, `started`, …
         verb: &'static str,
     },
-    /// It was not planned to the end.
+    /// Planning has not finished.
     #[error("broadcast `{0}` is not planned; run `beadle broadcasts plan {0}` first")]
     NotPlanned(String),
-    /// Nobody would get it.
-    #[error("broadcast `{0}` has no recipients; `beadle broadcasts show {0}` tells why people are excluded")]
+    /// The plan has no recipients.
+    #[error("broadcast `{0}` has no recipients; `beadle broadcasts show {0}` shows why people are excluded")]
     Empty(String),
     /// A second person has to approve it.
     #[error(
@@ -57,9 +57,9 @@ pub enum BroadcastError {
     NeedsApproval {
         /// Its name.
         name: String,
-        /// How many get it.
+        /// The number of recipients.
         recipients: u64,
-        /// From which number on.
+        /// The number above which it needs approval.
         limit: u64,
     },
     /// The person who approves it created it.
@@ -70,7 +70,7 @@ pub enum BroadcastError {
         /// The person.
         by: String,
     },
-    /// The template does not fit.
+    /// The template cannot be used for this broadcast.
     #[error("{message}")]
     Template {
         /// What is wrong.
@@ -91,7 +91,7 @@ pub enum BroadcastError {
 }
 
 impl BroadcastError {
-    /// There is no broadcast with this id.
+    /// The error for an unknown id.
     pub fn unknown(id: BroadcastId) -> Self {
         Self::Unknown(id.to_string())
     }

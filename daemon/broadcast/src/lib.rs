@@ -1,15 +1,14 @@
 //! Broadcasts: one message to many people, each of whom gets it at most once, at an operator's or a
 //! plugin's command.
 //!
-//! A definition becomes a plan (`planner`): who gets it, in which language, with which values, and
-//! what that would cost. What was planned is frozen. Then a task (`sender`) hands messages to the
-//! outbox in small batches, in the transaction that marks the recipient, so that no crash sends one
-//! twice; slowly enough that live traffic keeps at least half of the throughput; and pauses when
-//! too many fail or withdraw (`rules`).
+//! Planning (`planner`) freezes who gets it, in which language and with which values, and estimates
+//! the cost. A task (`sender`) hands messages to the outbox in small batches, in the transaction
+//! that marks the recipient, so that a crash sends none twice. It leaves live messages at least half
+//! of the throughput. Rules (`rules`) pause a broadcast when too many messages fail or too many
+//! people withdraw.
 //!
-//! The gate is asked three times: when it is planned, when a message is handed over, and when it
-//! leaves. It knows no SQL (`store`), sends nothing itself (`pipeline`), and reads no
-//! configuration.
+//! The gate is asked at planning, when a message is handed over, and when it is sent. This crate
+//! contains no SQL (`store`), sends nothing itself (`pipeline`), and reads no configuration.
 
 mod broadcasts;
 mod commands;

@@ -20,14 +20,14 @@ use beadle_store::{BroadcastRow, PlannedRecipient, Reader, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// People that are planned at once: a few milliseconds of the writer's time.
+/// The people in one transaction: a few milliseconds of the writer's time.
 const CHUNK: usize = 500;
-/// Rendered samples for each language.
+/// The number of samples for each language.
 const SAMPLES: usize = 5;
-/// The most languages with samples.
+/// The maximum number of languages with samples.
 const SAMPLED_LANGUAGES: usize = 20;
 
-/// What planning works with.
+/// The input of planning.
 struct Planner {
     row: BroadcastRow,
     definition: BroadcastDefinition,
@@ -39,14 +39,14 @@ struct Planner {
     now: Timestamp,
 }
 
-/// Some of the people, and behind whom to go on.
+/// Some of the people, and the last of them if there are more.
 struct Page {
     recipients: Vec<PlannedRecipient>,
     tally: Tally,
     next: Option<ContactId>,
 }
 
-/// What a page added up to.
+/// The sums over pages.
 #[derive(Default)]
 struct Tally {
     plan: Plan,
@@ -91,8 +91,8 @@ impl Planner {
         let Some(view) = view else { return refused("no-recipient") };
         let parameters = self.message.values(&view.contact);
         let language = self.templates.language(&self.message, view);
-        let filled = (language.as_str(), parameters.as_slice());
-        let prepared = self.templates.prepare(&self.message, &self.definition.purpose, view, filled, self.now);
+        let frozen = (language.as_str(), parameters.as_slice());
+        let prepared = self.templates.prepare(&self.message, &self.definition.purpose, view, frozen, self.now);
         let (body, facts) = match prepared {
             Ok(prepared) => prepared,
             Err(code) => return refused(code),
@@ -137,16 +137,16 @@ impl Tally {
         }
         other.costs.into_iter().for_each(|(key, count)| *self.costs.entry(key).or_default() += count);
         for sample in other.plan.samples {
-            let same = plan.samples.iter().filter(|it| it.kind == sample.kind).count();
-            let is_room = same > 0 || plan.samples.len() < SAMPLED_LANGUAGES * SAMPLES;
-            if same < SAMPLES && is_room {
+            let of_kind = plan.samples.iter().filter(|other| other.kind == sample.kind).count();
+            let is_kind_sampled = of_kind > 0 || plan.samples.len() < SAMPLED_LANGUAGES * SAMPLES;
+            if of_kind < SAMPLES && is_kind_sampled {
                 plan.samples.push(sample);
             }
         }
     }
 }
 
-/// What a recipient would read.
+/// The message as a recipient would read it.
 fn sample(
     contact: ContactId,
     body: &Outgoing,
@@ -156,10 +156,10 @@ fn sample(
     let mut lines: Vec<String> = Vec::new();
     let kind = match (body, definition) {
         (Outgoing::Template(message), Some(definition)) => {
-            let shown = templates::preview(definition, message);
-            let parts = shown.header.into_iter().chain([shown.body]).chain(shown.footer);
+            let preview = templates::preview(definition, message);
+            let parts = preview.header.into_iter().chain([preview.body]).chain(preview.footer);
             parts.for_each(|part| lines.extend(part.lines().map(str::to_owned)));
-            lines.extend(shown.buttons.into_iter().map(|button| format!("[{button}]")));
+            lines.extend(preview.buttons.into_iter().map(|button| format!("[{button}]")));
             "template"
         }
         (Outgoing::Template(message), None) => {
@@ -181,7 +181,8 @@ fn sample(
     Sample { kind: format!("{kind}{language}"), contact, lines }
 }
 
-/// Plans a draft, or plans a planned or paused broadcast again: whoever got it keeps their row.
+/// Plans a draft, or plans a planned or paused broadcast again: recipients whose message was handed
+/// over keep their row.
 ///
 /// # Errors
 /// If it is being sent or has ended, or its template does not fit.
@@ -243,17 +244,17 @@ async fn read_page(context: &Context, planner: &Arc<Planner>, after: ContactId) 
     read.await?
 }
 
-/// Refuses what would be refused for every recipient.
+/// Refuses a template that would be refused for every recipient.
 fn check_template(planner: &Planner) -> Result<(), BroadcastError> {
     let Planner { templates, message, definition, .. } = planner;
-    if let Some(message) = templates.misfit(&definition.purpose) {
+    if let Some(message) = templates.category_mismatch(&definition.purpose) {
         return Err(BroadcastError::Template { message });
     }
     let (Some(name), Some(known)) = (message.template_name(), &templates.known) else { return Ok(()) };
     if known.is_empty() {
         return Err(templates::unknown(name, message.template_language().unwrap_or_default(), &[]).into());
     }
-    let Some(usable) = known.iter().find(|it| it.is_approved()) else {
+    let Some(usable) = known.iter().find(|definition| definition.is_approved()) else {
         return known.iter().try_for_each(templates::check_status).map_err(BroadcastError::from);
     };
     let values = message.values(&beadle_model::Contact::unknown());

@@ -1,11 +1,11 @@
-//! When a broadcast pauses by itself, and how many messages it may hand over. Pure.
+//! The rules that pause a broadcast, and the rate at which it hands over messages. Pure functions.
 
 use crate::settings::Settings;
 use beadle_model::RecipientState;
 use beadle_store::{BroadcastReason, RecipientCount};
 use serde::{Deserialize, Serialize};
 
-/// What became of the messages.
+/// The outcomes of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Accepted by the platform.
@@ -21,7 +21,7 @@ pub struct Tally {
 pub struct Baseline {
     /// The recipients.
     pub counts: Vec<RecipientCount>,
-    /// Those who withdrew.
+    /// Recipients who had withdrawn their consent.
     pub opted_out: u64,
 }
 
@@ -34,7 +34,7 @@ impl Tally {
         Self { sent: sum(RecipientState::is_sent), failed: sum(|state| state == RecipientState::Failed), opted_out }
     }
 
-    /// What was added since.
+    /// The difference to an earlier tally.
     pub fn since(self, before: Self) -> Self {
         Self {
             // A message that was sent may fail later.
@@ -45,24 +45,25 @@ impl Tally {
     }
 }
 
-/// Why a broadcast pauses by itself, from what happened since it was started or resumed.
+/// Why the rules pause a broadcast, by the outcomes since it was started or resumed.
 pub fn pause(settings: &Settings, since: Tally) -> Option<BroadcastReason> {
     let Tally { sent, failed, opted_out } = since;
-    let tried = sent + failed;
-    if tried < settings.judge_from {
+    let attempted = sent + failed;
+    if attempted < settings.min_messages {
         return None;
     }
-    let is_over = |part: u64, limit: u32| part * 100 > tried * u64::from(limit);
+    let is_over = |part: u64, limit: u32| part * 100 > attempted * u64::from(limit);
     if is_over(failed, settings.max_failed_percent) {
         let message = format!(
-            "{failed} of {tried} messages failed, more than {} %; `beadle broadcasts recipients NAME --state failed` shows why",
+            "{failed} of {attempted} messages failed, more than {} %; `beadle broadcasts recipients NAME --state failed` \
+             lists them",
             settings.max_failed_percent
         );
         return Some(BroadcastReason { code: "broadcast-failures".into(), message });
     }
     if is_over(opted_out, settings.max_opt_out_percent) {
         let message = format!(
-            "{opted_out} of {tried} recipients withdrew their consent, more than {} %",
+            "{opted_out} of {attempted} recipients withdrew their consent, more than {} %",
             settings.max_opt_out_percent
         );
         return Some(BroadcastReason { code: "broadcast-opt-outs".into(), message });
@@ -70,28 +71,29 @@ pub fn pause(settings: &Settings, since: Tally) -> Option<BroadcastReason> {
     None
 }
 
-/// The time for which messages are handed to the outbox in advance: what a live message waits for
-/// at most.
+/// Messages for this time are handed to the outbox in advance: the longest time for which they delay
+/// a live message.
 const AHEAD_MS: u64 = 250;
-/// At least as many, so that a slow number is not slower still.
-const LEAST_AHEAD: u64 = 4;
-/// At most as many: a few group commits' worth.
-const MOST_AHEAD: u64 = 1024;
+/// The minimum number of messages in advance, so that the interval of the task does not limit a slow
+/// channel.
+const MIN_AHEAD: u64 = 4;
+/// The maximum number of messages in advance: those of a few group commits.
+const MAX_AHEAD: u64 = 1024;
 
-/// How fast a channel's broadcasts go.
+/// The rate at which broadcasts of a channel hand over messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
-    /// Messages that may go, in thousandths.
+    /// The messages that can be handed over, in thousandths.
     tokens_milli: u64,
     last_ms: Option<i64>,
 }
 
-/// What a channel has to do.
+/// The messages that a channel has to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// Messages per second that the number can send.
     pub per_second: u64,
-    /// Messages that wait in the outbox, live ones and others.
+    /// All messages that wait in the outbox.
     pub waiting: u64,
     /// Messages of broadcasts that are in the outbox.
     pub own: u64,
@@ -100,14 +102,14 @@ pub struct Load {
 }
 
 impl Pace {
-    /// How many messages may be handed over at this time, in milliseconds.
+    /// The number of messages that can be handed over at this monotonic time in milliseconds.
     pub fn available(&mut self, load: Load, now_ms: i64) -> u64 {
         let elapsed_ms = self.last_ms.map_or(0, |last_ms| now_ms.saturating_sub(last_ms)).clamp(0, 1000).unsigned_abs();
         self.last_ms = Some(now_ms);
-        // Others wait: they get at least half.
+        // Live messages wait: they get at least half.
         let is_shared = load.waiting > load.own;
         let rate = if is_shared { (load.per_second / 2).max(1) } else { load.per_second };
-        let ahead = (load.per_second * AHEAD_MS / 1000).clamp(LEAST_AHEAD, MOST_AHEAD);
+        let ahead = (load.per_second * AHEAD_MS / 1000).clamp(MIN_AHEAD, MAX_AHEAD);
         self.tokens_milli = (self.tokens_milli + rate * elapsed_ms).min(ahead * 1000);
         if load.is_paused {
             return 0;
@@ -115,7 +117,7 @@ impl Pace {
         (self.tokens_milli / 1000).min(ahead.saturating_sub(load.own))
     }
 
-    /// These were handed over.
+    /// Records that messages were handed over.
     pub fn take(&mut self, count: u64) {
         self.tokens_milli = self.tokens_milli.saturating_sub(count * 1000);
     }
@@ -127,7 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn spikes_pause_once_enough_was_tried() {
+    fn spikes_pause_after_min_messages() {
         let settings = Settings::default();
         let tally = |sent, failed, opted_out| Tally { sent, failed, opted_out };
         for (since, code) in [
@@ -139,12 +141,12 @@ mod tests {
             (tally(1000, 0, 21), Some("broadcast-opt-outs")),
             (tally(50, 0, 50), None),
         ] {
-            assert_eq!(pause(&settings, since).map(|it| it.code).as_deref(), code, "{since:?}");
+            assert_eq!(pause(&settings, since).map(|reason| reason.code).as_deref(), code, "{since:?}");
         }
     }
 
     #[test]
-    fn resumed_broadcast_is_judged_by_what_followed() {
+    fn rules_count_from_the_last_resume() {
         let count = |state, recipients| RecipientCount { state, code: None, recipients };
         let before = [count(RecipientState::Read, 10), count(RecipientState::Failed, 90)];
         let after = [count(RecipientState::Read, 110), count(RecipientState::Failed, 95)];
@@ -177,7 +179,7 @@ mod tests {
             let mut pace = Pace::default();
             pace.available(Load { per_second, waiting: 0, own, is_paused: false }, now);
             let count = pace.available(Load { per_second, waiting: 0, own, is_paused: false }, now + 10_000);
-            prop_assert!(count == 0 || own + count <= (per_second / 4).clamp(LEAST_AHEAD, MOST_AHEAD));
+            prop_assert!(count == 0 || own + count <= (per_second / 4).clamp(MIN_AHEAD, MAX_AHEAD));
         }
 
         #[test]

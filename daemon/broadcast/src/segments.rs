@@ -1,4 +1,4 @@
-//! Where the people of a segment come from: the crate that evaluates them is given to this one.
+//! The interface to the crate that evaluates segments and lists.
 
 use beadle_model::{ContactId, Timestamp};
 use beadle_store::StoreError;
@@ -6,9 +6,9 @@ use beadle_store::StoreError;
 /// A page of the people of a segment or list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentPage {
-    /// In the order of their ids. There may be few of them, or none, although there are more pages.
+    /// In the order of their ids. A page that is not the last may have few of them, or none.
     pub members: Vec<ContactId>,
-    /// Where the next page begins. None: this was the last one.
+    /// Where the next page begins. None: this is the last one.
     pub next: Option<ContactId>,
 }
 
@@ -25,7 +25,7 @@ pub enum SegmentProblem {
 
 /// Evaluates segments and lists. Blocks.
 pub trait SegmentReader: Send + Sync {
-    /// The people of a segment at a time, behind this one.
+    /// The people of a segment at a time, after this one.
     ///
     /// # Errors
     /// If there is no such segment, or the store fails.

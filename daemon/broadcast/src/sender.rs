@@ -1,5 +1,5 @@
-//! The task that sends: it hands messages to the outbox, as fast as the channel allows and live
-//! traffic leaves room for.
+//! The task that sends: it hands messages to the outbox, at the rate that the channel allows and
+//! that live messages leave.
 
 use crate::commands::{self, new_send, template_problem};
 use crate::context::{Context, Loaded, Wait, reason_of};
@@ -16,26 +16,26 @@ use beadle_tasks::Heartbeat;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// While something is being sent, the loop looks this often.
+/// The interval between two batches while a broadcast is being sent.
 const TICK_MS: i64 = 50;
-/// Otherwise it is rung, and looks by itself this often. Real time.
-const LOOK: Duration = Duration::from_secs(10);
-/// Messages that are handed over in one transaction.
+/// The longest time without a check, if the alarm does not ring. Real time.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// The maximum number of messages that one transaction hands over.
 const BATCH: u64 = 256;
-/// Rules are applied after this time at least.
-const JUDGE_MS: i64 = 1000;
-/// What waits for something common is looked at again after this at the latest.
-const LONGEST_WAIT_MS: i64 = 60_000;
-/// After an error of the store.
-const AGAIN_MS: i64 = 1000;
+/// The shortest interval at which the rules are applied.
+const RULES_INTERVAL_MS: i64 = 1000;
+/// The longest time until a restriction of the whole broadcast is checked again.
+const MAX_WAIT_MS: i64 = 60_000;
+/// The delay after an error of the store.
+const RETRY_MS: i64 = 1000;
 
-/// What a batch decided.
+/// The decisions about a batch of recipients.
 #[derive(Default)]
 struct Batch {
     decided: Vec<(ContactId, Handover)>,
-    /// The rest waits.
+    /// Set if the remaining recipients wait.
     wait: Option<Wait>,
-    /// The broadcast pauses.
+    /// Set if the broadcast pauses.
     pause: Option<BroadcastReason>,
 }
 
@@ -43,21 +43,22 @@ struct Batch {
 pub(crate) async fn run(context: Arc<Context>, heartbeat: Heartbeat) {
     loop {
         heartbeat.beat();
-        let wake_at = match heartbeat.idle(turn(&context)).await {
+        let wake_at = match heartbeat.idle(advance(&context)).await {
             Ok(wake_at) => wake_at,
             Err(error) => {
-                tracing::warn!(%error, "broadcasts wait for the database");
-                Some(context.clock.now().plus_ms(AGAIN_MS))
+                tracing::warn!(%error, "broadcasts not read or written, retrying");
+                Some(context.clock.now().plus_ms(RETRY_MS))
             }
         };
-        heartbeat.idle(context.bell.wait(wake_at, LOOK)).await;
+        heartbeat.idle(context.wake.wait(wake_at, POLL_INTERVAL)).await;
     }
 }
 
-/// Does what can be done now. Returns when there may be more to do.
-async fn turn(context: &Arc<Context>) -> Result<Option<Timestamp>, BroadcastError> {
+/// Starts what plugins asked for, and hands over one batch of each broadcast. Returns when to call
+/// it again.
+async fn advance(context: &Arc<Context>) -> Result<Option<Timestamp>, BroadcastError> {
     let rows = context.store.read(Reader::active_broadcasts).await?;
-    forget_others(context, &rows);
+    forget_inactive(context, &rows);
     let mut wake_at: Option<Timestamp> = None;
     for row in rows {
         if row.wants_start {
@@ -65,29 +66,29 @@ async fn turn(context: &Arc<Context>) -> Result<Option<Timestamp>, BroadcastErro
             wake_at = Some(context.clock.now());
             continue;
         }
-        let next = send_some(context, &row).await?;
+        let next = hand_over_batch(context, &row).await?;
         wake_at = [wake_at, next].into_iter().flatten().min();
     }
     Ok(wake_at)
 }
 
-fn forget_others(context: &Arc<Context>, rows: &[BroadcastRow]) {
+fn forget_inactive(context: &Arc<Context>, rows: &[BroadcastRow]) {
     let is_active = |id: &BroadcastId| rows.iter().any(|row| row.id == *id);
     let mut memory = context.sending.lock();
     memory.loaded.retain(|id, _| is_active(id));
-    memory.judged_at.retain(|id, _| is_active(id));
+    memory.rules_applied_at.retain(|id, _| is_active(id));
     context.waits.lock().retain(|id, _| is_active(id));
 }
 
-/// For a plugin that created it. What prevents it is shown to the operator.
+/// Plans and starts a plugin's broadcast. An error is kept for the operator.
 async fn plan_and_start(context: &Arc<Context>, row: &BroadcastRow) {
-    let begun = async {
+    let started = async {
         if row.state == BroadcastState::Draft {
             planner::plan(context, row.id).await?;
         }
         commands::start(context, row.id).await
     };
-    let Err(error) = begun.await else { return };
+    let Err(error) = started.await else { return };
     let reason = reason_of(&error);
     tracing::warn!(broadcast = %row.name, code = reason.code, %error, "broadcast not started");
     if let Err(error) = context.store.broadcast_not_started(row.id, reason).await {
@@ -95,12 +96,12 @@ async fn plan_and_start(context: &Arc<Context>, row: &BroadcastRow) {
     }
 }
 
-/// Hands over as many messages as may go now. Returns when to look again.
-async fn send_some(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
+/// Hands over as many messages as the channel can send now. Returns when to call it again.
+async fn hand_over_batch(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
     let now = context.clock.now();
     let soon = Some(now.plus_ms(TICK_MS));
-    let loaded = loaded(context, row).await?;
-    if judge(context, row, &loaded, now).await? {
+    let loaded = load_active(context, row).await?;
+    if apply_rules(context, row, &loaded, now).await? {
         return Ok(None);
     }
     if let Some(wait) = context.waits.lock().get(&row.id).filter(|wait| now < wait.until) {
@@ -113,16 +114,16 @@ async fn send_some(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<
     }
     let batch = decide(context, row, &loaded, now, count).await?;
     if batch.decided.is_empty() && batch.wait.is_none() && batch.pause.is_none() {
-        return nothing_due(context, row).await;
+        return finish_or_wait(context, row).await;
     }
     if !batch.decided.is_empty() {
         let rows = context.store.hand_over(row.id, row.plugin, batch.decided).await?;
-        let handed = rows.len() as u64;
+        let count = rows.len() as u64;
         if !rows.is_empty() {
             context.outbox.enqueue(rows);
         }
         if let Some(pace) = context.sending.lock().paces.get_mut(&row.channel) {
-            pace.take(handed);
+            pace.take(count);
         }
     }
     if let Some(reason) = batch.pause {
@@ -134,7 +135,6 @@ async fn send_some(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<
         context.waits.lock().insert(row.id, wait);
         return Ok(Some(until));
     }
-    // At once, if more may go.
     Ok(Some(now))
 }
 
@@ -153,20 +153,20 @@ async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -
         let mut memory = context.sending.lock();
         memory.paces.entry(row.channel.clone()).or_default().available(load, monotonic.0)
     };
-    // What is handed over beyond the messaging limit would wait in the outbox; one shows until
-    // when.
+    // Messages beyond the messaging limit would wait in the outbox. At least one is checked, so that
+    // the gate says until when the limit is used up.
     let (gatekeeper, channel) = (context.gatekeeper.clone(), row.channel.clone());
     let limit = context.store.read(move |_| gatekeeper.messaging_limit(&channel, now)).await?;
     let left = limit.map_or(u64::MAX, |(used, limit)| limit.saturating_sub(used + own).max(1));
     Ok(available.min(left))
 }
 
-/// Nobody's turn has come: it is finished, or waits for what is held or in the outbox.
-async fn nothing_due(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
+/// No recipient is due: finishes the broadcast, or returns when to check it again.
+async fn finish_or_wait(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
     let id = row.id;
     let read = move |reader: &Reader| Ok((reader.recipient_counts(id)?, reader.recipients_next_due(id)?));
     let (counts, next_due) = context.store.read(read).await?;
-    let has = |state: RecipientState| counts.iter().any(|it| it.state == state);
+    let has = |state: RecipientState| counts.iter().any(|count| count.state == state);
     if has(RecipientState::Planned) || has(RecipientState::Queued) {
         return Ok(Some(context.clock.now().plus_ms(TICK_MS)));
     }
@@ -180,9 +180,9 @@ async fn nothing_due(context: &Arc<Context>, row: &BroadcastRow) -> Result<Optio
     Ok(None)
 }
 
-async fn loaded(context: &Arc<Context>, row: &BroadcastRow) -> Result<Arc<Loaded>, BroadcastError> {
+async fn load_active(context: &Arc<Context>, row: &BroadcastRow) -> Result<Arc<Loaded>, BroadcastError> {
     let id = row.id;
-    if let Some(loaded) = context.sending.lock().loaded.get(&id).filter(|it| it.planned_at == row.planned_at) {
+    if let Some(loaded) = context.sending.lock().loaded.get(&id).filter(|loaded| loaded.planned_at == row.planned_at) {
         return Ok(Arc::clone(loaded));
     }
     let found = context.store.read(move |reader| reader.broadcast_texts(id)).await?;
@@ -195,19 +195,19 @@ async fn loaded(context: &Arc<Context>, row: &BroadcastRow) -> Result<Arc<Loaded
     Ok(loaded)
 }
 
-/// Applies the rules, once a second. Returns whether the broadcast is paused now.
-async fn judge(
+/// Applies the rules once a second. Returns whether they paused the broadcast.
+async fn apply_rules(
     context: &Arc<Context>,
     row: &BroadcastRow,
     loaded: &Loaded,
     now: Timestamp,
 ) -> Result<bool, BroadcastError> {
     let id = row.id;
-    let last = context.sending.lock().judged_at.get(&id).copied();
-    if last.is_some_and(|last| (0..JUDGE_MS).contains(&now.since_ms(last))) {
+    let last = context.sending.lock().rules_applied_at.get(&id).copied();
+    if last.is_some_and(|last| (0..RULES_INTERVAL_MS).contains(&now.since_ms(last))) {
         return Ok(false);
     }
-    context.sending.lock().judged_at.insert(id, now);
+    context.sending.lock().rules_applied_at.insert(id, now);
     let read = move |reader: &Reader| {
         let baseline = reader.broadcast_baseline(id)?;
         Ok((reader.recipient_counts(id)?, baseline, reader.broadcast(id)?.map_or(0, |row| row.opted_out)))
@@ -228,7 +228,7 @@ async fn judge(
     Ok(false)
 }
 
-/// Asks the gate for those whose turn it is.
+/// Asks the gate about the recipients that are due.
 async fn decide(
     context: &Arc<Context>,
     row: &BroadcastRow,
@@ -261,7 +261,7 @@ fn decide_batch(
         batch.pause = Some(reason_of(&error));
         return Ok(batch);
     }
-    let contacts: Vec<ContactId> = due.iter().map(|it| it.contact).collect();
+    let contacts: Vec<ContactId> = due.iter().map(|recipient| recipient.contact).collect();
     let views = reader.conversations_on(&row.channel, &contacts)?;
     for (recipient, (contact, view)) in due.into_iter().zip(views) {
         let Some(view) = view else {
@@ -269,9 +269,9 @@ fn decide_batch(
             continue;
         };
         let purpose = &definition.purpose;
-        // The language was frozen when it was planned.
-        let filled = (recipient.language.as_deref().unwrap_or_default(), recipient.parameters.as_slice());
-        let body = templates.prepare(message, purpose, &view, filled, now).map(|(body, _)| body);
+        // Planning froze the language.
+        let frozen = (recipient.language.as_deref().unwrap_or_default(), recipient.parameters.as_slice());
+        let body = templates.prepare(message, purpose, &view, frozen, now).map(|(body, _)| body);
         let body = match body {
             Ok(body) => body,
             Err(code) => {
@@ -286,12 +286,12 @@ fn decide_batch(
                 let send = new_send(context.store.reserve_message(), view.id, body, &decision);
                 batch.decided.push((contact, Handover::Send(Box::new(send))));
             }
-            // What is limited for all of them.
+            // These restrict the whole broadcast.
             GateVerdict::Later {
                 until,
                 check: check @ (Check::StopSwitch | Check::Budget | Check::MessagingLimit),
             } => {
-                let until = Timestamp(until.0.min(now.plus_ms(LONGEST_WAIT_MS).0));
+                let until = Timestamp(until.0.min(now.plus_ms(MAX_WAIT_MS).0));
                 batch.wait = Some(Wait { code: check.name().to_owned(), until });
                 return Ok(batch);
             }
@@ -299,7 +299,7 @@ fn decide_batch(
                 batch.decided.push((contact, Handover::Held(*until, check.name().to_owned())));
             }
             GateVerdict::TemplateNeeded(_) => batch.decided.push((contact, Handover::Refused("window-closed".into()))),
-            GateVerdict::Refused(refusal) if is_common(&refusal.code) => {
+            GateVerdict::Refused(refusal) if concerns_broadcast(&refusal.code) => {
                 batch.pause = Some(BroadcastReason { code: refusal.code.clone(), message: refusal.message.clone() });
                 return Ok(batch);
             }
@@ -309,8 +309,8 @@ fn decide_batch(
     Ok(batch)
 }
 
-/// Whether a refusal is about the broadcast and not about the recipient.
-fn is_common(code: &str) -> bool {
+/// Whether the reason of a refusal is the broadcast, not the recipient.
+fn concerns_broadcast(code: &str) -> bool {
     matches!(
         code,
         "over-budget" | "template-unknown" | "template-not-approved" | "template-paused" | "template-disabled"

@@ -1,20 +1,20 @@
-//! What the configuration says about broadcasts: `[broadcasts]`.
+//! The settings of `[broadcasts]`.
 
 /// `[broadcasts]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Above this number of recipients a second person must approve it; 0: never.
+    /// The number of recipients above which a second person must approve a broadcast; 0: never.
     pub approval_above: u64,
-    /// It pauses when more of the messages failed, in percent.
+    /// A broadcast pauses if a larger share of its messages failed, in percent.
     pub max_failed_percent: u32,
-    /// It pauses when more of the recipients withdrew their consent, in percent.
+    /// A broadcast pauses if a larger share of its recipients withdrew their consent, in percent.
     pub max_opt_out_percent: u32,
-    /// The number of messages from which on it is judged.
-    pub judge_from: u64,
+    /// The number of messages, sent or failed, from which the two rules apply.
+    pub min_messages: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { approval_above: 1000, max_failed_percent: 10, max_opt_out_percent: 2, judge_from: 100 }
+        Self { approval_above: 1000, max_failed_percent: 10, max_opt_out_percent: 2, min_messages: 100 }
     }
 }

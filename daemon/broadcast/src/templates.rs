@@ -1,5 +1,5 @@
-//! The definitions of a broadcast's template: which one a person gets, and whether it is still what
-//! was planned.
+//! The definitions of a broadcast's template: which one a person gets, and whether they differ from
+//! the plan.
 
 use crate::error::BroadcastError;
 use crate::plan::Plan;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Templates {
     /// `None`: the account's templates are not known, so that the platform decides.
     pub(crate) known: Option<Vec<TemplateDefinition>>,
-    /// In which language, if the recipient's does not exist.
+    /// The language to use if the recipient's does not exist.
     default: Option<String>,
     name: Option<String>,
 }
@@ -41,16 +41,16 @@ impl Templates {
         if message.template_name().is_none() {
             return message.text_language(own).unwrap_or_default().to_owned();
         }
-        let asked = message.template_language().unwrap_or(own);
-        let found = self.known.as_ref().and_then(|it| templates::choose(it, asked, self.default.as_deref()));
-        found.map_or_else(|| asked.to_owned(), |it| it.language.clone())
+        let wanted = message.template_language().unwrap_or(own);
+        let chosen = self.known.as_ref().and_then(|known| templates::choose(known, wanted, self.default.as_deref()));
+        chosen.map_or_else(|| wanted.to_owned(), |definition| definition.language.clone())
     }
 
-    /// The message for a person in a language as it would leave now, and the definition of its
-    /// template: the text where the window is open, else the template.
+    /// The message for a person in a language, as it would be sent now, and the definition of its
+    /// template: the text if the window is open, else the template.
     ///
     /// # Errors
-    /// The code of the reason why there is none.
+    /// The code of the refusal.
     pub(crate) fn prepare(
         &self,
         message: &BroadcastMessage,
@@ -59,8 +59,7 @@ impl Templates {
         (language, values): (&str, &[String]),
         now: Timestamp,
     ) -> Result<(Outgoing, TemplateFacts), &'static str> {
-        // Of a text and of a utility template the gate does not know that they are for this
-        // purpose.
+        // The gate does not know the purpose of a text or of a utility template.
         if *purpose != Purpose::Service && to.contact.consent_for(purpose).state != ConsentState::Granted {
             return Err(if to.contact.opted_out_since.is_some() { "opted-out" } else { "not-opted-in" });
         }
@@ -68,12 +67,12 @@ impl Templates {
         if let (true, Some(text)) = (is_open, message.text(language, values)) {
             return Ok((text, TemplateFacts::Unknown));
         }
-        let definition = self.known.as_ref().and_then(|it| it.iter().find(|it| it.language == language));
+        let definition = self.known.as_ref().and_then(|known| known.iter().find(|one| one.language == language));
         let facts = match (definition, &self.known) {
             (Some(definition), _) => TemplateFacts::Defined(Box::new(definition.clone())),
-            (None, Some(known)) => {
-                TemplateFacts::Missing { languages: known.iter().map(|it| it.language.clone()).collect() }
-            }
+            (None, Some(known)) => TemplateFacts::Missing {
+                languages: known.iter().map(|definition| definition.language.clone()).collect(),
+            },
             (None, None) => TemplateFacts::Unknown,
         };
         let body = message.template(language, values).ok_or("window-closed")?;
@@ -82,12 +81,12 @@ impl Templates {
 
     /// The hash of each language's definition.
     pub(crate) fn fingerprints(&self) -> BTreeMap<String, String> {
-        self.known.iter().flatten().map(|it| (it.language.clone(), fingerprint(it))).collect()
+        self.known.iter().flatten().map(|known| (known.language.clone(), fingerprint(known))).collect()
     }
 
     /// The quality of each language.
     pub(crate) fn quality(&self) -> BTreeMap<String, String> {
-        let quality = |it: &TemplateDefinition| Some((it.language.clone(), it.quality.clone()?));
+        let quality = |known: &TemplateDefinition| Some((known.language.clone(), known.quality.clone()?));
         self.known.iter().flatten().filter_map(quality).collect()
     }
 
@@ -96,36 +95,37 @@ impl Templates {
         self.name.as_deref().unwrap_or_default()
     }
 
-    /// Why the purpose does not fit the category that the platform gave the template.
-    pub(crate) fn misfit(&self, purpose: &Purpose) -> Option<String> {
-        let marketing = self.known.iter().flatten().find(|it| it.category.eq_ignore_ascii_case("marketing"))?;
+    /// The message of an error if the platform categorised the template as marketing and the purpose
+    /// is another.
+    pub(crate) fn category_mismatch(&self, purpose: &Purpose) -> Option<String> {
+        let marketing = self.known.iter().flatten().find(|known| known.category.eq_ignore_ascii_case("marketing"))?;
         (!purpose.is_marketing()).then(|| {
             format!(
-                "WhatsApp has the template `{}` in `{}` as marketing, so `purpose` must be `marketing` or `marketing:TOPIC`, \
-                 not `{purpose}`",
+                "WhatsApp categorises the template `{}` in `{}` as marketing, so `purpose` must be `marketing` or \
+                 `marketing:TOPIC`, not `{purpose}`",
                 marketing.name, marketing.language
             )
         })
     }
 }
 
-fn fingerprint(it: &TemplateDefinition) -> String {
+fn fingerprint(definition: &TemplateDefinition) -> String {
     let mut hash = Sha256::new();
-    hash.update(&it.category);
-    hash.update([u8::from(it.is_named)]);
+    hash.update(&definition.category);
+    hash.update([u8::from(definition.is_named)]);
     // It was parsed from JSON.
-    hash.update(serde_json::to_vec(&it.components).unwrap_or_default());
+    hash.update(serde_json::to_vec(&definition.components).unwrap_or_default());
     beadle_model::text::hex(&hash.finalize()[..]).chars().take(32).collect()
 }
 
-/// Why a template is not what was planned; `None` if it is.
+/// Why the template differs from the plan; `None` if it does not.
 pub(crate) fn changed_template(now: &Templates, plan: &Plan, name: &str) -> Option<BroadcastError> {
-    let (prints, quality) = (now.fingerprints(), now.quality());
-    let again = format!("`beadle broadcasts plan {name}` takes over the present one");
-    for (language, print) in &plan.templates {
-        if prints.get(language) != Some(print) {
+    let (fingerprints, quality) = (now.fingerprints(), now.quality());
+    let remedy = format!("`beadle broadcasts plan {name}` accepts the present one");
+    for (language, fingerprint) in &plan.templates {
+        if fingerprints.get(language) != Some(fingerprint) {
             return Some(BroadcastError::TemplateChanged(format!(
-                "the template `{}` in `{language}` has changed since the broadcast was planned; {again}",
+                "the template `{}` in `{language}` has changed since the broadcast was planned; {remedy}",
                 now.name()
             )));
         }
@@ -136,7 +136,7 @@ pub(crate) fn changed_template(now: &Templates, plan: &Plan, name: &str) -> Opti
         };
         if is_red(&quality) && !is_red(&plan.quality) {
             return Some(BroadcastError::Quality(format!(
-                "the quality of the template `{}` in `{language}` has fallen to red; {again} and its quality",
+                "the quality of the template `{}` in `{language}` has fallen to red; {remedy} and its quality",
                 now.name()
             )));
         }

@@ -1,8 +1,8 @@
-//! Placeholders: the parts of a broadcast that differ from person to person.
+//! The message of a broadcast, and its placeholders: the parts that differ between recipients.
 //!
-//! `{first_name|there}` is the person's first name, or `there`. The text behind the bar is
-//! mandatory, so that nobody reads an empty place; `{{` and `}}` are braces. The values are read
-//! once, when the broadcast is planned; what is sent is made of those.
+//! `{first_name|there}` is the person's first name, or `there` if it is unknown. The fallback is
+//! mandatory, so that no message contains an empty value. `{{` and `}}` are braces. Planning reads
+//! the values once and freezes them.
 
 use beadle_model::broadcast::{BroadcastDefinition, BroadcastFile, BroadcastTemplate, TemplateValues, Texts};
 use beadle_model::outgoing::{
@@ -11,10 +11,10 @@ use beadle_model::outgoing::{
 use beadle_model::profile::AttributeValue;
 use beadle_model::{Contact, Outgoing, Purpose, Refusal};
 
-/// The longest value: names can have any length.
+/// The maximum length of a value: names can have any length.
 const MAX_VALUE_CHARS: usize = 120;
 
-/// The most placeholders in a broadcast.
+/// The maximum number of placeholders in a broadcast.
 const MAX_PLACEHOLDERS: usize = 50;
 
 /// A part of a text.
@@ -32,7 +32,7 @@ struct Placeholder {
     fallback: String,
 }
 
-/// What a placeholder shows.
+/// The field of the contact that a placeholder shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Field {
     Name,
@@ -54,13 +54,13 @@ impl Field {
         let value = match self {
             Field::Name => name.map(str::to_owned),
             Field::FirstName => name.and_then(|name| name.split_whitespace().next()).map(str::to_owned),
-            Field::Attribute(name) => contact.profile().attributes.get(name).map(attribute),
+            Field::Attribute(name) => contact.profile().attributes.get(name).map(attribute_text),
         };
         value.map(|value| one_line(&value)).filter(|value| !value.is_empty())
     }
 }
 
-fn attribute(value: &AttributeValue) -> String {
+fn attribute_text(value: &AttributeValue) -> String {
     match value {
         AttributeValue::Boolean(value) => value.to_string(),
         AttributeValue::Number(value) => value.to_string(),
@@ -69,14 +69,15 @@ fn attribute(value: &AttributeValue) -> String {
     }
 }
 
-/// WhatsApp refuses line breaks, tabs and more than four spaces in a row in what fills a template.
+/// A value in one line: WhatsApp refuses line breaks, tabs and more than four consecutive spaces in
+/// the parameters of a template.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|it| !it.is_empty()).collect();
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
     words.join(" ").chars().take(MAX_VALUE_CHARS).collect()
 }
 
-/// A text in one line: the platform refuses line breaks in what fills a template.
+/// A text in one line, for the parameters of a template.
 fn one_line_text(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -98,9 +99,9 @@ impl Pattern {
 /// A text with placeholders in one language or several. Never empty.
 #[derive(Clone, Debug)]
 struct Patterns {
-    /// In order of language; the first is for languages without a text, unless the default language
-    /// has one. A text for everyone has no language.
+    /// By language, in order. A text for everyone has an empty language.
     texts: Vec<(String, Pattern)>,
+    /// The language to use if the recipient's has no text; without a text in it, the first is used.
     default: Option<String>,
 }
 
@@ -114,21 +115,21 @@ impl Patterns {
             }
         };
         match texts.iter().find(|(_, text)| text.0.is_empty()) {
-            _ if texts.is_empty() => Err("a text by language needs at least one language".into()),
+            _ if texts.is_empty() => Err("a text by language must have at least one language".into()),
             Some((language, _)) => Err(format!("the text{} must not be empty", in_language(language))),
             None => Ok(Self { texts, default: default.map(str::to_owned) }),
         }
     }
 
-    /// The language and text for a person with this one.
+    /// The language and text for a person with this language.
     fn choose(&self, language: &str) -> (&str, &Pattern) {
         let base = |tag: &str| tag.split(['-', '_']).next().unwrap_or(tag).to_ascii_lowercase();
         let same = |wanted: &str| {
-            let is = |(known, _): &&(String, Pattern)| {
+            let is_same = |(known, _): &&(String, Pattern)| {
                 known.replace('_', "-").eq_ignore_ascii_case(&wanted.replace('_', "-"))
             };
-            let is_base = |(known, _): &&(String, Pattern)| base(known) == base(wanted);
-            self.texts.iter().find(is).or_else(|| self.texts.iter().find(is_base))
+            let has_same_base = |(known, _): &&(String, Pattern)| base(known) == base(wanted);
+            self.texts.iter().find(is_same).or_else(|| self.texts.iter().find(has_same_base))
         };
         let found = same(language).or_else(|| same(self.default.as_deref()?)).or(self.texts.first());
         found.map_or(("", &NO_PATTERN), |(language, text)| (language.as_str(), text))
@@ -139,14 +140,14 @@ impl Patterns {
     }
 }
 
-/// There is always a text; this is for the compiler.
+/// Not used: there is always a text.
 static NO_PATTERN: Pattern = Pattern(Vec::new());
 
 fn in_language(language: &str) -> String {
     if language.is_empty() { String::new() } else { format!(" in `{language}`") }
 }
 
-/// A definition, ready to be filled for each person.
+/// A parsed definition, from which each person's message is made.
 #[derive(Clone, Debug)]
 pub struct BroadcastMessage {
     placeholders: Vec<Placeholder>,
@@ -174,22 +175,26 @@ enum ButtonKind {
 }
 
 impl BroadcastMessage {
-    /// Reads a definition. `default`: the language of texts for people without one.
+    /// Parses a definition. `default`: the language of texts for people without one.
     ///
     /// # Errors
-    /// What is wrong with it, in a sentence.
+    /// A sentence that says why the definition is not valid.
     pub fn new(definition: &BroadcastDefinition, default: Option<&str>) -> Result<Self, String> {
         let mut placeholders = Vec::new();
-        let template = definition.template.as_ref().map(|it| template(it, default, &mut placeholders)).transpose()?;
+        let template = definition
+            .template
+            .as_ref()
+            .map(|definition| template(definition, default, &mut placeholders))
+            .transpose()?;
         let text = definition.text.as_ref().map(|text| Patterns::new(text, default, &mut placeholders)).transpose()?;
         if template.is_none() && text.is_none() {
-            return Err("a broadcast needs `template` or `text`, or both".into());
+            return Err("`template` or `text` must be set".into());
         }
         if definition.file.is_some() && text.is_none() {
-            return Err("`file` goes with `text`, which is its caption; a template has `header_file`".into());
+            return Err("`file` must have a `text`, which is its caption; for a template use `header_file`".into());
         }
         if placeholders.len() > MAX_PLACEHOLDERS {
-            return Err(format!("a broadcast can have at most {MAX_PLACEHOLDERS} placeholders"));
+            return Err(format!("a broadcast must have at most {MAX_PLACEHOLDERS} placeholders"));
         }
         let topic = match &definition.purpose {
             Purpose::MarketingTopic(topic) => Some(topic.clone()),
@@ -209,18 +214,20 @@ impl BroadcastMessage {
         self.template.as_ref().map(|template| template.name.as_str())
     }
 
-    /// The language that the definition asks for.
+    /// The language that the definition sets.
     pub fn template_language(&self) -> Option<&str> {
         self.template.as_ref()?.language.as_deref()
     }
 
     /// The values of the placeholders for a person.
     pub fn values(&self, contact: &Contact) -> Vec<String> {
-        let value = |it: &Placeholder| it.field.value(contact).unwrap_or_else(|| it.fallback.clone());
+        let value = |placeholder: &Placeholder| {
+            placeholder.field.value(contact).unwrap_or_else(|| placeholder.fallback.clone())
+        };
         self.placeholders.iter().map(value).collect()
     }
 
-    /// The language of the text for a person with this one; empty if it is the same for all.
+    /// The language of the text for a person with this language; empty for a text for everyone.
     pub fn text_language(&self, language: &str) -> Option<&str> {
         Some(self.text.as_ref()?.choose(language).0)
     }
@@ -243,19 +250,21 @@ impl BroadcastMessage {
 
     /// The template in this language with these values.
     pub fn template(&self, language: &str, values: &[String]) -> Option<Outgoing> {
-        let it = self.template.as_ref()?;
+        let pattern = self.template.as_ref()?;
         let text = |patterns: &Patterns| ParameterValue::Text(one_line_text(&patterns.fill(language, values)));
         let parameter =
-            |(name, pattern): &(Option<String>, Patterns)| Parameter { name: name.clone(), value: text(pattern) };
-        let header_text =
-            it.header_text.as_ref().map(|pattern| TemplateHeader::Text(Parameter { name: None, value: text(pattern) }));
-        let header_file = it.header_file.as_ref().map(|(kind, source, filename)| TemplateHeader::File {
+            |(name, patterns): &(Option<String>, Patterns)| Parameter { name: name.clone(), value: text(patterns) };
+        let header_text = pattern
+            .header_text
+            .as_ref()
+            .map(|patterns| TemplateHeader::Text(Parameter { name: None, value: text(patterns) }));
+        let header_file = pattern.header_file.as_ref().map(|(kind, source, filename)| TemplateHeader::File {
             kind: *kind,
             source: source.clone(),
             filename: filename.clone(),
         });
-        let button = |(index, kind, pattern): &(u32, ButtonKind, Pattern)| {
-            let value = pattern.fill(values);
+        let button = |(index, kind, address): &(u32, ButtonKind, Pattern)| {
+            let value = address.fill(values);
             let action = match kind {
                 ButtonKind::Url => TemplateAction::Url(value),
                 ButtonKind::Code => TemplateAction::CopyCode(value),
@@ -264,36 +273,36 @@ impl BroadcastMessage {
             TemplateButton { index: *index, action }
         };
         Some(Outgoing::Template(Box::new(Template {
-            name: it.name.clone(),
+            name: pattern.name.clone(),
             language: language.to_owned(),
             category: None,
             topic: self.topic.clone(),
             header: header_text.or(header_file),
-            body: it.body.iter().map(parameter).collect(),
-            buttons: it.buttons.iter().map(button).collect(),
+            body: pattern.body.iter().map(parameter).collect(),
+            buttons: pattern.buttons.iter().map(button).collect(),
             cards: Vec::new(),
             quote: None,
         })))
     }
 
-    /// Checks lengths and counts of what would be sent, with the longest values.
+    /// Checks the lengths and counts of the message, with the fallbacks as values.
     ///
     /// # Errors
-    /// The first limit that would be exceeded.
+    /// The first limit that it exceeds.
     pub fn check_limits(&self) -> Result<(), Refusal> {
-        let longest: Vec<String> = self.placeholders.iter().map(|it| it.fallback.clone()).collect();
-        let texts = self.text.iter().flat_map(|text| &text.texts).map(|(language, _)| self.text(language, &longest));
-        texts.chain([self.template("en", &longest)]).flatten().try_for_each(|body| crate::limits::check(&body))
+        let fallbacks: Vec<String> = self.placeholders.iter().map(|placeholder| placeholder.fallback.clone()).collect();
+        let texts = self.text.iter().flat_map(|text| &text.texts).map(|(language, _)| self.text(language, &fallbacks));
+        texts.chain([self.template("en", &fallbacks)]).flatten().try_for_each(|body| crate::limits::check(&body))
     }
 }
 
 fn template(
-    it: &BroadcastTemplate,
+    definition: &BroadcastTemplate,
     default: Option<&str>,
     placeholders: &mut Vec<Placeholder>,
 ) -> Result<TemplatePattern, String> {
     let mut read = |value: &Texts| Patterns::new(value, default, placeholders);
-    let body = match &it.body {
+    let body = match &definition.body {
         TemplateValues::Positional(values) => {
             values.iter().map(|value| Ok((None, read(value)?))).collect::<Result<_, String>>()?
         }
@@ -301,40 +310,41 @@ fn template(
             values.iter().map(|(name, value)| Ok((Some(name.clone()), read(value)?))).collect::<Result<_, String>>()?
         }
     };
-    if it.header_text.is_some() && it.header_file.is_some() {
-        return Err("a template has one header: `header_text` or `header_file`".into());
+    if definition.header_text.is_some() && definition.header_file.is_some() {
+        return Err("only one of `header_text` and `header_file` can be set".into());
     }
-    let header_text = it.header_text.as_ref().map(read).transpose()?;
+    let header_text = definition.header_text.as_ref().map(read).transpose()?;
     let mut buttons = Vec::new();
-    for button in &it.buttons {
-        let given =
+    for button in &definition.buttons {
+        let values =
             [(ButtonKind::Url, &button.url), (ButtonKind::Code, &button.code), (ButtonKind::Reply, &button.reply)];
-        let mut given = given.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
-        match (given.next(), given.next()) {
+        let mut values = values.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
+        match (values.next(), values.next()) {
             (Some((kind, value)), None) => buttons.push((button.index, kind, pattern(value, placeholders)?)),
-            _ => return Err(format!("button {} needs one of `url`, `code` and `reply`", button.index)),
+            _ => return Err(format!("button {} must have one of `url`, `code` and `reply`", button.index)),
         }
     }
     Ok(TemplatePattern {
-        name: it.name.clone(),
-        language: it.language.clone(),
+        name: definition.name.clone(),
+        language: definition.language.clone(),
         body,
         header_text,
-        header_file: it.header_file.as_ref().map(file).transpose()?,
+        header_file: definition.header_file.as_ref().map(file).transpose()?,
         buttons,
     })
 }
 
-fn file(it: &BroadcastFile) -> Result<(MediaKind, Source, Option<String>), String> {
-    let source = if it.source.starts_with("https://") || it.source.starts_with("http://") {
-        Source::Link(it.source.clone())
+fn file(definition: &BroadcastFile) -> Result<(MediaKind, Source, Option<String>), String> {
+    let BroadcastFile { kind, source, filename } = definition;
+    let source = if source.starts_with("https://") || source.starts_with("http://") {
+        Source::Link(source.clone())
     } else {
-        Source::Media(it.source.parse().map_err(|_| format!("`{}` must be a web address or med_NUMBER", it.source))?)
+        Source::Media(source.parse().map_err(|_| format!("`{source}` must be a web address or an id (med_…)"))?)
     };
-    Ok((it.kind, source, it.filename.clone()))
+    Ok((*kind, source, filename.clone()))
 }
 
-/// Reads a text with placeholders.
+/// Parses a text with placeholders.
 fn pattern(text: &str, placeholders: &mut Vec<Placeholder>) -> Result<Pattern, String> {
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -351,20 +361,20 @@ fn pattern(text: &str, placeholders: &mut Vec<Placeholder>) -> Result<Pattern, S
                     match rest.next() {
                         Some('}') => break,
                         Some(c) => inner.push(c),
-                        None => return Err(format!("`{{{inner}` has no `}}`; write `{{{{` for a brace")),
+                        None => return Err(format!("`{{{inner}` must end with `}}`; write `{{{{` for a brace")),
                     }
                 }
                 if !literal.is_empty() {
                     parts.push(Part::Literal(std::mem::take(&mut literal)));
                 }
                 let placeholder = placeholder(&inner)?;
-                let known = placeholders.iter().position(|it| *it == placeholder);
+                let known = placeholders.iter().position(|known| *known == placeholder);
                 parts.push(Part::Value(known.unwrap_or(placeholders.len())));
                 if known.is_none() {
                     placeholders.push(placeholder);
                 }
             }
-            '}' => return Err(format!("`{text}` has a `}}` without `{{`; write `}}}}` for a brace")),
+            '}' => return Err(format!("`{text}` contains `}}` without `{{`; write `}}}}` for a brace")),
             c => literal.push(c),
         }
     }
@@ -377,15 +387,15 @@ fn pattern(text: &str, placeholders: &mut Vec<Placeholder>) -> Result<Pattern, S
 fn placeholder(inner: &str) -> Result<Placeholder, String> {
     let Some((field, fallback)) = inner.split_once('|') else {
         return Err(format!(
-            "`{{{inner}}}` needs a text for people of whom it is not known, such as `{{{inner}|there}}`"
+            "`{{{inner}}}` must have a fallback for people without a value, for example `{{{inner}|there}}`"
         ));
     };
     let fallback = one_line(fallback);
     if fallback.is_empty() {
-        return Err(format!("the text behind `|` in `{{{inner}}}` must not be empty"));
+        return Err(format!("the fallback after `|` in `{{{inner}}}` must not be empty"));
     }
     let field = Field::named(field.trim()).ok_or_else(|| {
-        format!("unknown placeholder `{}`; the possible ones are name, first_name and attribute.NAME", field.trim())
+        format!("unknown placeholder `{}`; it must be `name`, `first_name` or `attribute.NAME`", field.trim())
     })?;
     Ok(Placeholder { field, fallback })
 }
@@ -416,7 +426,7 @@ mod tests {
         Contact { id: ContactId(1), name: name.map(str::to_owned), profile, ..Contact::unknown() }
     }
 
-    fn shown(text: &str, name: Option<&str>) -> Result<String, String> {
+    fn filled_text(text: &str, name: Option<&str>) -> Result<String, String> {
         let message = BroadcastMessage::new(&definition(text), None)?;
         match message.text("en", &message.values(&contact(name))) {
             Some(Outgoing::Text { body, .. }) => Ok(body),
@@ -425,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_need_a_fallback_which_is_used_if_nothing_is_known() {
+    fn placeholder_needs_a_fallback() {
         for (text, name, expected) in [
             ("Hi {first_name|there}!", Some("Ana Maria"), "Hi Ana!"),
             ("Hi {first_name|there}!", None, "Hi there!"),
@@ -434,17 +444,17 @@ mod tests {
             ("{attribute.city|your city} {attribute.size|x}", None, "Tartu x"),
             ("{{name}} {name|x}", Some("Ana"), "{name} Ana"),
         ] {
-            assert_eq!(shown(text, name).as_deref(), Ok(expected), "{text}");
+            assert_eq!(filled_text(text, name).as_deref(), Ok(expected), "{text}");
         }
         for (text, expected) in [
-            ("Hi {name}", "needs a text"),
+            ("Hi {name}", "must have a fallback"),
             ("Hi {name|}", "must not be empty"),
             ("Hi {nom|x}", "unknown placeholder `nom`"),
-            ("Hi {name|x", "has no `}`"),
+            ("Hi {name|x", "must end with `}`"),
             ("Hi }", "without `{`"),
             ("", "must not be empty"),
         ] {
-            let error = shown(text, None).unwrap_err();
+            let error = filled_text(text, None).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }
@@ -467,7 +477,7 @@ mod tests {
             panic!("no template")
         };
         assert_eq!((template.language.as_str(), template.topic.as_deref()), ("de", Some("cats")));
-        let values: Vec<_> = template.body.iter().map(|it| it.value.clone()).collect();
+        let values: Vec<_> = template.body.iter().map(|parameter| parameter.value.clone()).collect();
         assert_eq!(values, [ParameterValue::Text("Ana".into()), ParameterValue::Text("Friday".into())]);
         assert_eq!(message.text("en", &[]), None);
         let Some(Outgoing::Template(dutch)) = message.template("nl_NL", &[]) else { panic!("no template") };
@@ -475,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_in_the_persons_language_its_base_the_default_or_the_first() {
+    fn text_language_is_the_persons_the_base_the_default_or_the_first() {
         let mut definition = definition("x");
         let texts = [("de", "Hallo"), ("nl", "Dag"), ("pt", "Oi")].map(|(l, t)| (l.to_owned(), t.to_owned()));
         definition.text = Some(Texts::ByLanguage(texts.into()));
@@ -493,8 +503,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_never_panics_and_a_text_without_braces_stays(text in ".{1,60}", name in proptest::option::of(".{0,60}")) {
-            let result = shown(&text, name.as_deref());
+        fn text_without_braces_is_unchanged(text in ".{1,60}", name in proptest::option::of(".{0,60}")) {
+            let result = filled_text(&text, name.as_deref());
             if !text.contains(['{', '}']) {
                 prop_assert_eq!(result, Ok(text));
             }

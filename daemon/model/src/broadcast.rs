@@ -1,8 +1,8 @@
 //! Broadcasts: one message to many people, each of whom gets it at most once.
 //!
-//! A definition says to whom, what and for which purpose; it is what an operator writes in a file
-//! and what the store keeps. Planning freezes who gets it and with which values. Rules are in
-//! `beadle-broadcast`, SQL in `store`.
+//! An operator writes a definition in a file, and the store keeps it: the audience, the message and
+//! the purpose. Planning freezes the recipients and their values. `beadle-broadcast` contains the
+//! rules, `store` the SQL.
 
 use crate::consent::Purpose;
 use crate::id::{BroadcastId, ContactId};
@@ -10,66 +10,68 @@ use crate::outgoing::MediaKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What to send to whom.
+/// The definition of a broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BroadcastDefinition {
     /// Its name, unique among those of its author.
     pub name: String,
-    /// The channel; empty for the only one.
+    /// The channel; empty if there is only one.
     #[serde(default)]
     pub channel: String,
-    /// What the recipients must have agreed to.
+    /// The purpose that recipients must have agreed to.
     pub purpose: Purpose,
-    /// Who gets it.
+    /// Who it is for.
     pub audience: Audience,
-    /// For people whose window is closed, or for all if there is no text.
+    /// The template for people whose window is closed, or for everyone if there is no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<BroadcastTemplate>,
-    /// For people whose window is open; the others get the template.
+    /// The text for people whose window is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Texts>,
-    /// A file that goes with the text, which is its caption then.
+    /// A file that is sent with the text as its caption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<BroadcastFile>,
 }
 
-/// The longest name of a broadcast.
+/// The maximum length of a broadcast's name.
 const MAX_NAME_CHARS: usize = 64;
 
 impl BroadcastDefinition {
     /// Checks the name.
     ///
     /// # Errors
-    /// What is wrong with it, in a sentence.
+    /// A sentence that says why it is not valid.
     pub fn check_name(&self) -> Result<(), String> {
         let name = &self.name;
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_valid = (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && name.chars().all(is_allowed);
-        // A name that is an id could not be told apart from it.
+        // Commands accept a name or an id.
         if is_valid && name.parse::<BroadcastId>().is_err() {
             return Ok(());
         }
-        Err(format!("`name` must have 1 to {MAX_NAME_CHARS} letters, digits, `-`, `_` or `.`, not `{name}`"))
+        Err(format!(
+            "`name` must consist of 1 to {MAX_NAME_CHARS} letters, digits, `-`, `_` or `.`, and must not be an id, but is `{name}`"
+        ))
     }
 }
 
-/// A template and what fills it. Values may contain placeholders, such as `{first_name|there}`.
+/// A template and its values. Values may contain placeholders, such as `{first_name|there}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BroadcastTemplate {
     /// Its name.
     pub name: String,
-    /// Its language; without it, that of each recipient.
+    /// Its language. Default: the language of each recipient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// The variables of its text.
+    /// The values of the variables of its text.
     #[serde(default, skip_serializing_if = "TemplateValues::is_empty")]
     pub body: TemplateValues,
-    /// The variable of a header that is a text.
+    /// The value of the variable of a text header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_text: Option<Texts>,
-    /// The file of a header that is one.
+    /// The file of a file header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_file: Option<BroadcastFile>,
     /// The values of buttons, by index.
@@ -125,7 +127,7 @@ pub struct ButtonValue {
     /// The code that it copies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What a quick reply returns.
+    /// The payload of a quick reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
 }
@@ -157,11 +159,11 @@ pub enum Audience {
     Segment(String),
     /// These contacts.
     Contacts(Vec<ContactId>),
-    /// Recipients of an earlier broadcast.
+    /// Some recipients of an earlier broadcast.
     Broadcast(FollowUp),
 }
 
-/// Recipients of an earlier broadcast.
+/// An audience of recipients of an earlier broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FollowUp {
@@ -169,7 +171,7 @@ pub struct FollowUp {
     pub of: String,
     /// Which of them.
     pub recipients: FollowUpRecipients,
-    /// For `unread`: those to whom it was sent at least this long ago, in hours.
+    /// For `unread`: the minimum time since the message was sent, in hours.
     #[serde(default)]
     pub after_hours: u32,
 }
@@ -189,7 +191,7 @@ pub enum FollowUpRecipients {
 }
 
 impl Audience {
-    /// In words.
+    /// The audience in words.
     pub fn describe(&self) -> String {
         match self {
             Audience::Everyone => "everyone".into(),
@@ -235,17 +237,17 @@ macro_rules! states {
 states! {
     /// The state of a broadcast. The store keeps the numbers: never reuse one.
     BroadcastState {
-        /// Not planned yet, or being planned.
+        /// Not planned, or being planned.
         Draft = 0, "draft";
         /// Recipients and values are frozen.
         Planned = 1, "planned";
         /// Messages are handed to the outbox.
         Sending = 2, "sending";
-        /// By an operator or a rule; nothing is handed over.
+        /// Paused by an operator or a rule; no messages are handed over.
         Paused = 3, "paused";
-        /// Every recipient is decided.
+        /// Every recipient has a final state.
         Finished = 4, "finished";
-        /// For good; the rest of the recipients get nothing.
+        /// Ended by an operator; the other recipients get nothing.
         Stopped = 5, "stopped";
     }
 }
@@ -253,17 +255,17 @@ states! {
 states! {
     /// The state of one recipient. The store keeps the numbers: never reuse one.
     RecipientState {
-        /// Waits for its turn.
+        /// Not handed over yet.
         Planned = 0, "planned";
         /// In the outbox.
         Queued = 1, "queued";
         /// WhatsApp accepted it.
         Sent = 2, "sent";
-        /// It arrived.
+        /// Delivered.
         Delivered = 3, "delivered";
-        /// It was read.
+        /// Read.
         Read = 4, "read";
-        /// WhatsApp refused it, or it is not known what became of it.
+        /// Refused by WhatsApp, or the outcome is unknown.
         Failed = 5, "failed";
         /// Excluded by the gate.
         Refused = 6, "refused";
@@ -282,13 +284,13 @@ impl RecipientState {
 /// A command to a broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BroadcastCommand {
-    /// Begin to send.
+    /// Start to send.
     Start,
-    /// Send no more for now.
+    /// Hand over no more messages.
     Pause,
-    /// Go on.
+    /// Continue a paused or finished broadcast.
     Resume,
-    /// End it for good.
+    /// End it; it cannot be resumed.
     Stop,
 }
 

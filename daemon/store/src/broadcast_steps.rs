@@ -1,5 +1,4 @@
-//! The steps of broadcasts, as the rest of Beadle asks for them; the work is in
-//! [`crate::broadcasts`].
+//! The steps of broadcasts for other crates. [`crate::broadcasts`] contains their SQL.
 
 use crate::broadcasts::{BroadcastReason, Handover, PlannedRecipient};
 use crate::codec::to_json;
@@ -12,7 +11,7 @@ use rusqlite::params;
 use std::sync::Arc;
 
 impl Store {
-    /// Creates a draft; `None` if the author has a broadcast with this name.
+    /// Creates a draft; `None` if the author already has a broadcast with this name.
     pub async fn create_broadcast(
         &self,
         plugin: PluginNo,
@@ -35,8 +34,8 @@ impl Store {
         self.ask(move |tx| tx.move_broadcast(id, states, reason.as_ref(), now)).await
     }
 
-    /// Begins to plan a broadcast that is not being sent. Until planning has finished it cannot be
-    /// started. Returns whether it could be begun.
+    /// Begins to plan a broadcast. It cannot be started until planning has finished. Returns false if
+    /// it is being sent or has ended.
     pub async fn begin_planning(&self, id: BroadcastId) -> Result<bool, StoreError> {
         self.ask(move |tx| {
             let changed = tx
@@ -51,20 +50,19 @@ impl Store {
         .await
     }
 
-    /// Deletes the recipients to whom nothing was handed over, a part at a time. Returns whether
-    /// there are more.
+    /// Deletes a slice of the recipients whose message was not handed over. Returns whether there are
+    /// more.
     pub async fn unplan_broadcast(&self, id: BroadcastId) -> Result<bool, StoreError> {
         self.ask(move |tx| tx.unplan(id)).await
     }
 
-    /// Adds recipients; those who have a row keep it.
+    /// Adds recipients. Existing rows are unchanged.
     pub async fn plan_recipients(&self, id: BroadcastId, recipients: Vec<PlannedRecipient>) -> Result<(), StoreError> {
         let recipients = Arc::new(recipients);
         self.ask(move |tx| tx.insert_recipients(id, &recipients)).await
     }
 
-    /// Keeps what planning froze and counted, and moves a draft to `planned`. A paused broadcast
-    /// stays so.
+    /// Stores the plan, and moves a draft to `planned`. A paused broadcast stays paused.
     pub async fn finish_planning(&self, id: BroadcastId, plan: String) -> Result<(), StoreError> {
         let now = self.now();
         self.ask(move |tx| {
@@ -80,7 +78,7 @@ impl Store {
         .await
     }
 
-    /// Records why a broadcast could not be planned or started by itself; it waits for an operator.
+    /// Records why a broadcast that a plugin asked to start was not started.
     pub async fn broadcast_not_started(&self, id: BroadcastId, reason: BroadcastReason) -> Result<(), StoreError> {
         self.ask(move |tx| {
             tx.conn
@@ -91,7 +89,7 @@ impl Store {
         .await
     }
 
-    /// Records who approved it.
+    /// Records the approval.
     pub async fn approve_broadcast(&self, id: BroadcastId, by: String) -> Result<(), StoreError> {
         let now = self.now();
         self.ask(move |tx| {
@@ -103,7 +101,7 @@ impl Store {
         .await
     }
 
-    /// Gives recipients to the outbox, holds or excludes them: those that still wait, while the
+    /// Hands recipients over, holds or excludes them, if they are still planned or held and the
     /// broadcast is being sent. Returns the new rows of the outbox.
     pub async fn hand_over(
         &self,
@@ -126,7 +124,7 @@ impl Store {
         .await
     }
 
-    /// Lets those wait again whose message failed, except those of whom it is not known. Returns
+    /// Plans recipients whose message failed again, except those with an unknown outcome. Returns
     /// their number.
     pub async fn retry_failed_recipients(&self, id: BroadcastId) -> Result<u64, StoreError> {
         self.ask(move |tx| tx.retry_failed(id)).await

@@ -1,8 +1,8 @@
 //! Broadcasts and their recipients.
 //!
-//! A recipient has one row per broadcast. It is handed to the outbox in the transaction that
-//! inserts the message, so that a crash leaves both or neither; from then on the row follows the
-//! message by triggers (`schema/0005.sql`). Who may get what is decided by `beadle-broadcast`.
+//! A recipient has one row per broadcast. The transaction that inserts the message also marks the
+//! recipient, so that a crash leaves both or neither. From then on triggers copy the state of the
+//! message to the row (`schema/0007.sql`). `beadle-broadcast` decides about recipients.
 
 use crate::codec::{from_json, to_json};
 use crate::error::StoreError;
@@ -20,14 +20,14 @@ use beadle_model::{
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-/// How long after a broadcast a message or a withdrawal counts as a reaction to it.
+/// The time after a broadcast during which a message or a withdrawal counts as a reaction to it.
 pub const ATTRIBUTION_MS: i64 = 72 * 60 * 60 * 1000;
 
-/// The platform's times are whole seconds of another clock: a reply may seem to be earlier than
-/// what it answers.
+/// The platform's time stamps are whole seconds of another clock, so that a reply can be dated before
+/// the message that it answers.
 const PLATFORM_CLOCK_MS: i64 = 5000;
 
-/// Rows that are deleted at once, so that other work gets its turn.
+/// The maximum number of rows that one transaction deletes, so that other work is not delayed.
 const DELETED_AT_ONCE: i64 = 2000;
 
 /// A broadcast.
@@ -35,7 +35,7 @@ const DELETED_AT_ONCE: i64 = 2000;
 pub struct BroadcastRow {
     /// Its id.
     pub id: BroadcastId,
-    /// Under which plugin's number it is sent.
+    /// Its author: a plugin, or the number of the operators' author.
     pub plugin: PluginNo,
     /// Its name.
     pub name: String,
@@ -43,21 +43,21 @@ pub struct BroadcastRow {
     pub channel: String,
     /// Its state.
     pub state: BroadcastState,
-    /// Why it is paused or stopped, or could not be planned.
+    /// Why it is paused, or was not started.
     pub reason: Option<BroadcastReason>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// By whom.
+    /// Who created it.
     pub created_by: String,
-    /// When it was planned last.
+    /// When it was last planned.
     pub planned_at: Option<Timestamp>,
-    /// When it was approved, and by whom.
+    /// When it was approved, and who approved it.
     pub approved: Option<(Timestamp, String)>,
     /// When it was started.
     pub started_at: Option<Timestamp>,
     /// When it was finished or stopped.
     pub ended_at: Option<Timestamp>,
-    /// Whether it is planned and started by itself.
+    /// Whether a plugin asked to start it: the task plans and starts it.
     pub wants_start: bool,
     /// Recipients who wrote within [`ATTRIBUTION_MS`].
     pub replied: u64,
@@ -70,19 +70,19 @@ pub struct BroadcastRow {
 pub struct BroadcastReason {
     /// A code of `beadle explain`.
     pub code: String,
-    /// One sentence.
+    /// A sentence.
     pub message: String,
 }
 
-/// The number of recipients in a state, with a code if there is one.
+/// The number of recipients with the same state and code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecipientCount {
     /// The state.
     pub state: RecipientState,
-    /// Why.
+    /// The reason, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// How many.
+    /// The number of recipients.
     pub recipients: u64,
 }
 
@@ -93,7 +93,7 @@ pub struct RecipientRow {
     pub contact: ContactId,
     /// Their conversation on the channel.
     pub conversation: Option<ConversationId>,
-    /// What became of it.
+    /// The state of the message.
     pub state: RecipientState,
     /// Why it failed, was refused or is held.
     pub code: Option<String>,
@@ -111,14 +111,14 @@ pub struct RecipientRow {
     pub replied_at: Option<Timestamp>,
 }
 
-/// A recipient that planning decided.
+/// A recipient as planned.
 #[derive(Clone, Debug)]
 pub struct PlannedRecipient {
     /// The person.
     pub contact: ContactId,
     /// Their conversation.
     pub conversation: Option<ConversationId>,
-    /// Why they do not get it.
+    /// The code of the refusal, if they do not get it.
     pub refused: Option<String>,
     /// The language of the template.
     pub language: Option<String>,
@@ -126,23 +126,23 @@ pub struct PlannedRecipient {
     pub parameters: Vec<String>,
 }
 
-/// What follows for a recipient whose turn it is.
+/// The decision about a recipient that is due.
 #[derive(Clone, Debug)]
 pub enum Handover {
     /// The message goes to the outbox.
     Send(Box<NewSend>),
-    /// Not before then.
+    /// Deferred until this time, by the check with this name.
     Held(Timestamp, String),
-    /// Never.
+    /// Excluded, with the code of the refusal.
     Refused(String),
 }
 
 /// Which recipients to list.
 #[derive(Clone, Debug, Default)]
 pub struct RecipientFilter {
-    /// In this state.
+    /// Only in this state.
     pub state: Option<RecipientState>,
-    /// Behind this one.
+    /// Only after this one.
     pub after: Option<ContactId>,
     /// The maximum number.
     pub limit: usize,
@@ -199,7 +199,7 @@ fn recipient_of(row: &Row<'_>) -> Result<RecipientRow, StoreError> {
 }
 
 impl Tx<'_> {
-    /// Creates a draft; `None` if the author has one with this name.
+    /// Creates a draft; `None` if the author already has a broadcast with this name.
     pub(crate) fn create_broadcast(
         &self,
         plugin: PluginNo,
@@ -221,8 +221,7 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Moves a broadcast to another state, if it is still in the expected one. Returns whether it
-    /// was.
+    /// Moves a broadcast from one state to another. Returns whether it was in the first.
     pub(crate) fn move_broadcast(
         &self,
         id: BroadcastId,
@@ -255,8 +254,8 @@ impl Tx<'_> {
         Ok(changed > 0)
     }
 
-    /// Applies a plugin's change of its broadcasts. What is not possible any more is left out: it
-    /// was checked when the plugin asked, and the handling must not fail for it.
+    /// Applies a plugin's change of its broadcasts. A change that has become impossible since the
+    /// plugin's call was checked is ignored, so that the handling does not fail.
     pub(crate) fn write_broadcast(
         &self,
         write: &BroadcastWrite,
@@ -283,7 +282,7 @@ impl Tx<'_> {
         let Some((id, state)) = found else { return Ok(()) };
         let command = match write {
             BroadcastWrite::Create(_) => return Ok(()),
-            // It is planned first, by the task.
+            // The task plans it first.
             BroadcastWrite::Start(_) => {
                 self.conn
                     .prepare_cached("UPDATE broadcasts SET wants_start = 1, reason = NULL WHERE id = ?1 AND state < 2")?
@@ -300,7 +299,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes recipients to whom nothing was handed over. Returns whether there are more.
+    /// Deletes recipients whose message was not handed over. Returns whether there are more.
     pub(crate) fn unplan(&self, id: BroadcastId) -> Result<bool, StoreError> {
         let deleted = self
             .conn
@@ -317,24 +316,25 @@ impl Tx<'_> {
             "INSERT INTO broadcast_recipients (broadcast, contact, conversation, state, code, language, parameters)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
         )?;
-        for it in recipients {
-            let state = if it.refused.is_some() { RecipientState::Refused } else { RecipientState::Planned };
-            let parameters = (!it.parameters.is_empty()).then(|| to_json("parameters", &it.parameters)).transpose()?;
+        for recipient in recipients {
+            let state = if recipient.refused.is_some() { RecipientState::Refused } else { RecipientState::Planned };
+            let parameters = &recipient.parameters;
+            let parameters = (!parameters.is_empty()).then(|| to_json("parameters", parameters)).transpose()?;
             insert.execute(params![
                 id.0,
-                it.contact.0,
-                it.conversation.map(|it| it.0),
+                recipient.contact.0,
+                recipient.conversation.map(|id| id.0),
                 state as i64,
-                it.refused,
-                it.language,
+                recipient.refused,
+                recipient.language,
                 parameters
             ])?;
         }
         Ok(())
     }
 
-    /// Gives recipients to the outbox, holds or excludes them; all that still wait, and only while
-    /// the broadcast is being sent. Returns the new rows of the outbox.
+    /// Hands recipients over, holds or excludes them, if they are still planned or held and the
+    /// broadcast is being sent. Returns the new rows of the outbox.
     pub(crate) fn hand_over(
         &mut self,
         id: BroadcastId,
@@ -378,7 +378,7 @@ impl Tx<'_> {
         Ok(rows)
     }
 
-    /// Replies and withdrawals may be reactions until then. Written once an hour at most.
+    /// Sets until when replies and withdrawals can be reactions. Written at most once an hour.
     fn attribute_until(&mut self, until: Timestamp) -> Result<(), StoreError> {
         if until.since_ms(self.cache.attribute_until) > 0 {
             let until = until.plus_ms(60 * 60 * 1000);
@@ -388,14 +388,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A person wrote: a reply to the latest broadcast that they got.
+    /// Counts a message of a person as a reply to the latest broadcast that they got.
     pub(crate) fn attribute_reply(&self, contact: ContactId, at: Timestamp) -> Result<(), StoreError> {
         self.attribute(contact, at, "replied")
     }
 
-    /// A person withdrew their consent, to marketing only or to everything. The gate asks for
-    /// consent again before a template leaves; of a text it does not know that it is marketing, so
-    /// what is queued is dropped here.
+    /// Counts a withdrawal, of marketing or of all consent, as a reaction to the latest broadcast. If
+    /// it is of marketing, queued texts are dropped here: the gate checks the consent to a template
+    /// again when it is sent, but does not know the purpose of a text.
     pub(crate) fn attribute_withdrawal(
         &self,
         contact: ContactId,
@@ -446,12 +446,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Two contacts become one, who gets each broadcast once.
+    /// Merges the recipients of two contacts that become one, who gets each broadcast once.
     pub(crate) fn merge_recipients(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
         let both = "EXISTS (SELECT 1 FROM broadcast_recipients AS other
                     WHERE other.broadcast = broadcast_recipients.broadcast AND other.contact = ?2";
         for (sql, one, other) in [
-            // Whoever it was handed over for stays; of two, the kept contact's.
+            // The row whose message was handed over stays; of two, that of the kept contact.
             (
                 format!(
                     "DELETE FROM broadcast_recipients WHERE contact = ?1 AND message IS NULL AND {both} AND other.message IS NOT NULL)"
@@ -467,7 +467,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Recipients that failed wait again, except those of whom it is not known whether they got it.
+    /// Plans recipients whose message failed again, except those with an unknown outcome. Returns
+    /// their number.
     pub(crate) fn retry_failed(&self, id: BroadcastId) -> Result<u64, StoreError> {
         let changed = self
             .conn
@@ -479,7 +480,7 @@ impl Tx<'_> {
         Ok(changed as u64)
     }
 
-    /// Deletes what ended long ago, a part at a time. Returns the number of deleted rows.
+    /// Deletes a slice of a broadcast that ended before this time. Returns the number of deleted rows.
     pub(crate) fn delete_old_broadcasts(&self, ended_before: i64) -> Result<usize, StoreError> {
         let find = "SELECT id FROM broadcasts WHERE state >= 4 AND ended_at < ?1 ORDER BY id LIMIT 1";
         let found: Option<i64> =
@@ -545,7 +546,7 @@ impl Reader {
         })
     }
 
-    /// Broadcasts that are being sent, or are to be planned and started by themselves.
+    /// Broadcasts that are being sent, and those that a plugin asked to start.
     pub fn active_broadcasts(&self) -> Result<Vec<BroadcastRow>, StoreError> {
         self.one(|conn| {
             let sql =
@@ -555,8 +556,7 @@ impl Reader {
         })
     }
 
-    /// Broadcasts in this state that something has to be done about, for the status: those that are
-    /// paused, or that wait for an operator with a reason.
+    /// Broadcasts that are paused or were not started, with a reason: they wait for an operator.
     pub fn waiting_broadcasts(&self) -> Result<Vec<BroadcastRow>, StoreError> {
         self.one(|conn| {
             let sql = format!(
@@ -581,7 +581,7 @@ impl Reader {
         })
     }
 
-    /// The number of recipients of all broadcasts that are kept, by state.
+    /// The number of recipients of all stored broadcasts, by state.
     pub fn recipients_by_state(&self) -> Result<Vec<(RecipientState, u64)>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT state, sum(recipients) FROM broadcast_counts GROUP BY state")?;
@@ -595,7 +595,7 @@ impl Reader {
         })
     }
 
-    /// What a broadcast was defined as, and what planning froze and counted (JSON).
+    /// The definition of a broadcast, and its plan as JSON.
     pub fn broadcast_texts(
         &self,
         id: BroadcastId,
@@ -621,7 +621,7 @@ impl Reader {
         self.one(|conn| counts_of(conn, id))
     }
 
-    /// Recipients whose turn it is: those that were held until now first, then those that wait.
+    /// Recipients that are due: first those whose deferral has ended, then planned ones.
     pub fn recipients_due(
         &self,
         id: BroadcastId,
@@ -651,7 +651,7 @@ impl Reader {
         })
     }
 
-    /// How many messages of a broadcast are in the outbox and could leave now.
+    /// The number of messages of a broadcast that are in the outbox and not deferred.
     pub fn broadcast_in_outbox(&self, id: BroadcastId, now: Timestamp) -> Result<u64, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(
@@ -672,7 +672,7 @@ impl Reader {
         })
     }
 
-    /// The broadcast that a message belongs to, with its name.
+    /// The id and name of a message's broadcast.
     pub fn broadcast_of_message(&self, message: MessageId) -> Result<Option<(BroadcastId, String)>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(
@@ -704,7 +704,8 @@ impl Reader {
             );
             let mut read = conn.prepare_cached(&sql)?;
             let after = filter.after.map_or(0, |id| id.0);
-            let mut rows = read.query(params![id.0, after, filter.state.map(|it| it as i64), bounded(filter.limit)])?;
+            let mut rows =
+                read.query(params![id.0, after, filter.state.map(|state| state as i64), bounded(filter.limit)])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
                 found.push(recipient_of(row)?);
@@ -735,7 +736,7 @@ impl Reader {
                 // Segments are evaluated above the store.
                 Audience::Segment(_) => return Ok(Vec::new()),
                 Audience::Contacts(contacts) => {
-                    // The definition holds them; what was merged since then is one person.
+                    // Contacts that were merged since the definition was written are one person.
                     let mut listed: Vec<ContactId> = Vec::new();
                     for contact in contacts {
                         listed.push(crate::merged::current_contact(conn, *contact)?);
@@ -745,7 +746,7 @@ impl Reader {
                     return Ok(listed.into_iter().filter(|id| *id > after).take(limit).collect());
                 }
                 Audience::Broadcast(follow_up) => {
-                    let is = match follow_up.recipients {
+                    let condition = match follow_up.recipients {
                         FollowUpRecipients::Unread => {
                             let since = now.plus_ms(-i64::from(follow_up.after_hours) * 3_600_000).0;
                             format!("state = 3 AND sent_at <= {since}")
@@ -754,7 +755,7 @@ impl Reader {
                         FollowUpRecipients::Replied => "replied_at IS NOT NULL".into(),
                         FollowUpRecipients::NotReplied => "state IN (3, 4) AND replied_at IS NULL".into(),
                     };
-                    (format!("{recipients} AND {is} ORDER BY contact"), earlier.map(|id| id.0).into())
+                    (format!("{recipients} AND {condition} ORDER BY contact"), earlier.map(|id| id.0).into())
                 }
             };
             let mut read = conn.prepare_cached(&format!("{sql} LIMIT ?2"))?;
@@ -778,7 +779,7 @@ impl Reader {
                 let view = match id.map(|id| load_view(conn, id, None)) {
                     None => None,
                     Some(Ok(view)) => view,
-                    // One row that cannot be read stops nothing else.
+                    // An unreadable row must not stop the broadcast.
                     Some(Err(error @ StoreError::Unreadable { .. })) => {
                         tracing::warn!(%contact, %error, "contact left out of a broadcast");
                         None

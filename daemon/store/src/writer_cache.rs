@@ -41,7 +41,7 @@ pub(crate) struct WriterCache {
     pub(crate) timers: FiredTimers,
     /// The last row of the consent ledger.
     pub(crate) consent_head: ConsentHead,
-    /// Until when a reply or a withdrawal may be a reaction to a broadcast.
+    /// Until when a reply or a withdrawal can be a reaction to a broadcast.
     pub(crate) attribute_until: Timestamp,
     /// Whether this transaction forbids messages that were allowed: a withdrawal, a ban.
     pub(crate) is_restricting: bool,

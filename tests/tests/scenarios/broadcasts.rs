@@ -1,5 +1,5 @@
-//! Broadcasts with the real programs: each person gets it once, whatever is killed; nobody gets it
-//! who may not; it pauses when it should.
+//! Broadcasts with the real programs: each person gets one message across kills, excluded people get
+//! none, and rules pause a broadcast.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -28,7 +28,7 @@ struct World {
 }
 
 impl World {
-    /// With so many people who agreed to news, and the template `news`.
+    /// Starts the daemon with people who agreed to news, and the template `news`.
     async fn new(people: usize, toml: &str) -> (Self, Daemon) {
         let address = SimulatorAddress::reserve();
         let setup = Setup::new(&address.url()).toml(UNPACED).toml(CONFIG).toml(toml);
@@ -122,8 +122,8 @@ async fn wait_for_state(daemon: &Daemon, name: &str, state: &str) -> Value {
     .await
 }
 
-fn count(view: &Value, what: &str) -> u64 {
-    view.pointer(&format!("/recipients/{what}")).and_then(Value::as_u64).unwrap_or_default()
+fn count(view: &Value, state: &str) -> u64 {
+    view.pointer(&format!("/recipients/{state}")).and_then(Value::as_u64).unwrap_or_default()
 }
 
 /// How many people are excluded for this reason.
@@ -159,7 +159,7 @@ async fn broadcast_reaches_each_person_once_across_kills() {
         daemon.kill9().await;
         daemon = world.setup.start().await;
     }
-    wait_for_count("the broadcast goes on", CROWD as u64, async || {
+    wait_for_count("the broadcast continues", CROWD as u64, async || {
         let view = show(&daemon, "news").await;
         count(&view, "sent") + count(&view, "failed")
     })
@@ -266,7 +266,7 @@ async fn template_that_changes_after_planning_is_not_sent() {
     world.run(&["broadcasts", "start", "news"]).await;
     let view = wait_for_state(&daemon, "news", "finished").await;
     assert_eq!(count(&view, "sent"), 4, "{view}");
-    // A template that WhatsApp pauses stops it in the middle, and it goes on where it was.
+    // A template that WhatsApp pauses pauses it, and it resumes where it was.
     world.import(4..8).await;
     world
         .create("more", &format!("audience = {{ contacts = [\"con_5\", \"con_6\", \"con_7\", \"con_8\"] }}\n{NEWS}"))
@@ -330,7 +330,6 @@ async fn pause_resume_and_stop() {
     let view = wait_for_state(&daemon, "news", "finished").await;
     assert_eq!(count(&view, "sent"), 60, "{view}");
     assert!(world.received().await.values().all(|times| *times == 1));
-    // Stopped for good.
     world.create("more", &format!("audience = \"everyone\"\n{NEWS}")).await;
     world.run(&["broadcasts", "stop", "more"]).await;
     let error = world.fails(&["broadcasts", "plan", "more"]).await;
@@ -340,7 +339,7 @@ async fn pause_resume_and_stop() {
 
 #[tokio::test]
 async fn failures_pause_it_and_those_who_failed_get_it_later() {
-    let toml = "[broadcasts]\njudge_from = 20\nmax_failed_percent = 30\n[outbox]\nmax_in_flight = 40";
+    let toml = "[broadcasts]\nmin_messages = 20\nmax_failed_percent = 30\n[outbox]\nmax_in_flight = 40";
     let (world, daemon) = World::new(300, toml).await;
     // Slow enough that the rules are applied in the middle.
     let faults = json!({"send_async_failure": {"probability": 1.0, "code": 131_026}, "send_slow": {"probability": 1.0, "ms": 1200}});
@@ -354,7 +353,7 @@ async fn failures_pause_it_and_those_who_failed_get_it_later() {
     let failed = count(&show(&daemon, "news").await, "failed");
     assert!(failed >= 20, "{failed}");
     let resumed = world.run(&["broadcasts", "resume", "news", "--failed"]).await;
-    assert!(resumed.contains("failed messages again"), "{resumed}");
+    assert!(resumed.contains("failed messages sent again"), "{resumed}");
     let view = wait_for_state(&daemon, "news", "finished").await;
     assert_eq!((count(&view, "sent"), count(&view, "failed")), (300, 0), "{view}");
     daemon.stop().await;
@@ -378,7 +377,7 @@ async fn budget_pauses_it() {
     world.import(0..10).await;
     world.create("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
     let plan = world.run(&["broadcasts", "plan", "news"]).await;
-    assert!(plan.contains("1.00 EUR, by estimate"), "{plan}");
+    assert!(plan.contains("1.00 EUR (estimate)"), "{plan}");
     world.run(&["broadcasts", "start", "news"]).await;
     let view = wait_for_state(&daemon, "news", "paused").await;
     assert_eq!(text(&view, "/reason/code"), "over-budget", "{view}");

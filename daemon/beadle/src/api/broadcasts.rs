@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewBroadcast {
-    /// Who creates it; another person approves it.
+    /// Who creates it; another person must approve it.
     pub by: String,
-    /// What to send to whom.
+    /// Its definition.
     pub broadcast: BroadcastDefinition,
 }
 
@@ -27,7 +27,7 @@ pub struct Approval {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BroadcastTest {
-    /// Who gets the message: `con_…`
+    /// The contacts who get the message: `con_…`
     pub contacts: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct BroadcastTest {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BroadcastResume {
-    /// Whether those whose message failed get it again.
+    /// Whether failed messages are sent again.
     #[serde(default)]
     pub failed: bool,
 }
@@ -53,12 +53,12 @@ pub struct BroadcastSummary {
     pub channel: String,
     /// `draft`, `planned`, `sending`, `paused`, `finished` or `stopped`.
     pub state: String,
-    /// Why it is paused, or what prevents it from being planned or started.
+    /// Why it is paused, or was not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Problem>,
     /// Who created it.
     pub created_by: String,
-    /// When.
+    /// When it was created.
     #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
     /// When it was planned.
@@ -80,27 +80,27 @@ pub struct BroadcastSummary {
 /// The number of recipients in each state.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct BroadcastCounts {
-    /// Everyone who gets it or got it.
+    /// All recipients that are not excluded.
     pub total: u64,
-    /// They wait for their turn.
+    /// Not handed over yet.
     pub planned: u64,
     /// Deferred by the gate.
     pub held: u64,
     /// In the outbox.
     pub queued: u64,
-    /// WhatsApp accepted the message, delivered and read ones included.
+    /// Accepted by WhatsApp, including delivered and read.
     pub sent: u64,
-    /// It arrived, read ones included.
+    /// Delivered, including read.
     pub delivered: u64,
-    /// It was read.
+    /// Read.
     pub read: u64,
-    /// It failed.
+    /// Failed.
     pub failed: u64,
-    /// Excluded, when it was planned or later.
+    /// Excluded at planning or later.
     pub refused: u64,
-    /// They wrote within 72 hours.
+    /// Replied within 72 hours.
     pub replied: u64,
-    /// They withdrew their consent within 72 hours.
+    /// Withdrew their consent within 72 hours.
     pub opted_out: u64,
 }
 
@@ -110,95 +110,95 @@ pub struct BroadcastView {
     /// The daemon's time.
     #[serde(with = "super::rfc3339")]
     pub now: Ms,
-    /// As in lists.
+    /// The summary, as in lists.
     #[serde(flatten)]
     pub row: BroadcastSummary,
-    /// What its recipients must have agreed to.
+    /// The purpose that its recipients must have agreed to.
     pub purpose: String,
-    /// Who gets it, in words.
+    /// The audience in words.
     pub audience: String,
     /// The template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// Whether there is a text for open windows.
     pub has_text: bool,
-    /// Why people failed, were refused or are held.
+    /// The reasons of failed, refused and held recipients.
     pub codes: Vec<CodeCount>,
-    /// People that planning has looked at, while it runs.
+    /// The number of people that planning has decided about, while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planning: Option<u64>,
-    /// Why nothing is handed over although it is being sent, and until when.
+    /// The check that defers the whole broadcast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
-    /// Until then.
+    /// When that is checked again.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub waits_until: Option<Ms>,
-    /// Whether a second person has to approve it.
+    /// Whether a second person must approve it.
     pub needs_approval: bool,
-    /// Messages per second that the channel may send.
+    /// The throughput of the channel in messages per second.
     pub messages_per_second: u32,
-    /// People whom the business may still write to first in these 24 hours; none if no limit is
-    /// known.
+    /// How many more people the business may write to first in these 24 hours; none if the limit is
+    /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messaging_limit_left: Option<u64>,
-    /// When everyone may have it, by estimate.
+    /// The estimated end.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub expected_end: Option<Ms>,
-    /// What planning counted.
+    /// The plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanView>,
 }
 
-/// Recipients with the same reason.
+/// Recipients with the same state and reason.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct CodeCount {
     /// `failed`, `refused` or `held`.
     pub state: String,
     /// The reason.
     pub code: String,
-    /// How many.
+    /// The number of recipients.
     pub recipients: u64,
 }
 
-/// What planning counted.
+/// The plan of a broadcast.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct PlanView {
     /// People in the audience.
     pub audience: u64,
-    /// Those of them who get it.
+    /// Those who get the message.
     pub recipients: u64,
-    /// Those who do not, by reason.
+    /// Those who do not get it, by reason.
     pub excluded: Vec<CodeCount>,
-    /// Recipients who would wait if it was sent when it was planned, by reason.
+    /// Recipients whose message would have been deferred at the time of planning, by reason.
     pub deferred: Vec<CodeCount>,
     /// Recipients whose window was open.
     pub open_windows: u64,
-    /// What it would cost.
+    /// The estimated cost, by market and category.
     pub costs: Vec<PlanCostView>,
-    /// All of it; none if a rate is missing.
+    /// The total; none if a rate is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
     /// The currency.
     pub currency: String,
-    /// What some recipients would read.
+    /// The message as some recipients would read it.
     pub samples: Vec<SampleView>,
 }
 
 /// Recipients with the same price.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct PlanCostView {
-    /// ISO 3166; empty if it is not known.
+    /// ISO 3166; empty if unknown.
     pub country: String,
     /// The category.
     pub category: String,
-    /// How many.
+    /// The number of recipients.
     pub recipients: u64,
-    /// What they cost together; none if the rate is missing.
+    /// Their total cost; none if the rate is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<String>,
 }
 
-/// What a recipient would read.
+/// The message as a recipient would read it.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct SampleView {
     /// `template in nl`, `text`, …
@@ -216,7 +216,7 @@ pub struct RecipientView {
     pub contact: String,
     /// `planned`, `queued`, `sent`, `delivered`, `read`, `failed`, `refused` or `held`.
     pub state: String,
-    /// Why.
+    /// The reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The language of the template.

@@ -1049,9 +1049,9 @@ pub enum Broadcasts {
         #[command(flatten)]
         page: Page,
     },
-    /// Create a draft from a file
+    /// Create a draft of a broadcast from a file
     Create {
-        /// TOML file: name, purpose, audience, template, text
+        /// TOML file with name, purpose, audience, template and text
         file: PathBuf,
         /// Who creates it [default: $USER]
         #[arg(long, value_name = "NAME")]
@@ -1059,14 +1059,14 @@ pub enum Broadcasts {
         #[command(flatten)]
         json: Json,
     },
-    /// Decide who gets it, and show numbers, costs and samples; nothing is sent
+    /// Select the recipients of a broadcast, and show numbers, costs and samples
     Plan {
         /// Name or id (bro_…)
         broadcast: String,
         #[command(flatten)]
         json: Json,
     },
-    /// Send it to a few people now; they count for nothing
+    /// Send the message of a broadcast to up to 10 contacts now, without counting them
     Test {
         /// Name or id (bro_…)
         broadcast: String,
@@ -1082,40 +1082,40 @@ pub enum Broadcasts {
         #[arg(long, value_name = "NAME")]
         by: String,
     },
-    /// Start to send a planned broadcast
+    /// Start a planned broadcast
     Start {
         /// Name or id (bro_…)
         broadcast: String,
     },
-    /// Hand over no more messages for now
+    /// Pause a broadcast; messages in the outbox are still sent
     Pause {
         /// Name or id (bro_…)
         broadcast: String,
     },
-    /// Go on with a paused broadcast
+    /// Resume a paused broadcast
     Resume {
         /// Name or id (bro_…)
         broadcast: String,
-        /// Also send again to those whose message failed, also after it has finished
+        /// Send failed messages again, also those of a finished broadcast
         #[arg(long)]
         failed: bool,
     },
-    /// End a broadcast for good
+    /// End a broadcast, which cannot be resumed; messages in the outbox are still sent
     Stop {
         /// Name or id (bro_…)
         broadcast: String,
     },
-    /// Show a broadcast: its plan, or its progress
+    /// Show a broadcast with its plan or its progress
     Show {
         /// Name or id (bro_…)
         broadcast: String,
-        /// Show progress until it is finished, paused or stopped, or until Ctrl-C
+        /// Show progress until the broadcast is finished, paused or stopped
         #[arg(long, short)]
         follow: bool,
         #[command(flatten)]
         json: Json,
     },
-    /// List the recipients of a broadcast and what became of each
+    /// List the recipients of a broadcast and the state of each message
     Recipients {
         /// Name or id (bro_…)
         broadcast: String,

@@ -338,25 +338,24 @@ fn broadcast_query(command: &Broadcasts) -> Option<Query<'_>> {
 
 /// Commands to broadcasts.
 async fn broadcasts(client: &Client, command: &Broadcasts) -> Result<(), End> {
-    let shown = |response: Value, json: &Json| {
+    let print_view = |response: Value, json: &Json| {
         if json.json { Ok(print(&pretty(&response)?)?) } else { write(show::broadcast(response, screen())?) }
     };
     match command {
         Broadcasts::Create { file, by, json } => {
             let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
             let Some(by) = by.clone().or_else(user) else {
-                eprintln!("error: who creates the broadcast? Add `--by NAME`");
+                eprintln!("error: `USER` is not set; name the creator with `--by NAME`");
                 return Err(End::Output(Exit::Usage));
             };
             let broadcast = definition::read(file).map_err(|error| {
                 eprintln!("error[broadcast-invalid]: {error}");
                 End::Output(Exit::Failed)
             })?;
-            shown(client.post_json(&["broadcasts"], &NewBroadcast { by, broadcast }).await?, json)
+            print_view(client.post_json(&["broadcasts"], &NewBroadcast { by, broadcast }).await?, json)
         }
-        // Planning takes longer than other requests.
         Broadcasts::Plan { broadcast, json } => {
-            shown(client.post_json(&["broadcasts", broadcast, "plan"], &Value::Null).await?, json)
+            print_view(client.post_json(&["broadcasts", broadcast, "plan"], &Value::Null).await?, json)
         }
         Broadcasts::Test { broadcast, contacts } => {
             let test = BroadcastTest { contacts: contacts.clone() };
@@ -387,7 +386,7 @@ async fn broadcasts(client: &Client, command: &Broadcasts) -> Result<(), End> {
     }
 }
 
-/// How often progress is requested.
+/// The interval between two requests for progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Shows progress until the broadcast ends or pauses. A terminal has one line that changes;
@@ -398,7 +397,7 @@ async fn follow_broadcast(client: &Client, broadcast: &str, json: Json) -> Resul
     loop {
         let response = client.get(&["broadcasts", broadcast], &[]).await?;
         let view: BroadcastView = serde_json::from_value(response.clone())?;
-        let is_over = !matches!(&*view.row.state, "draft" | "planned" | "sending");
+        let has_ended = !matches!(&*view.row.state, "draft" | "planned" | "sending");
         let line = if json.json { json_line(&response)? } else { format!("{}\n", show::progress_bar(&view, screen())) };
         if is_terminal {
             // Back to the start of the line, and clear it.
@@ -407,7 +406,7 @@ async fn follow_broadcast(client: &Client, broadcast: &str, json: Json) -> Resul
             print(&line)?;
         }
         last = line;
-        if is_over {
+        if has_ended {
             if is_terminal {
                 print("\n\n")?;
             }

@@ -1,7 +1,7 @@
-//! The file that defines a broadcast: TOML.
+//! Reads the file that defines a broadcast: TOML.
 //!
-//! `audience = { contacts_file = "PATH" }` names a file with a contact id on each line, relative to
-//! the definition's; everything after `#` is a comment.
+//! `audience = { contacts_file = "PATH" }` names a file with one contact id per line; `#` begins a
+//! comment. The path is relative to the folder of the definition.
 
 use beadle_model::broadcast::BroadcastDefinition;
 use serde::Deserialize as _;

@@ -336,14 +336,13 @@ fn marketing_caps(mut section: Section<'_>) -> MarketingCaps {
 
 fn broadcasts(mut section: Section<'_>) -> beadle_broadcast::Settings {
     let default = beadle_broadcast::Settings::default();
-    // 0: nobody has to approve.
     let approval_above = section.integer("approval_above", 1000, 0..=1_000_000_000).unsigned_abs();
     let mut percent = |key, default| number(&mut section, key, default, 0..=100);
     let max_failed_percent = percent("max_failed_percent", default.max_failed_percent);
     let max_opt_out_percent = percent("max_opt_out_percent", default.max_opt_out_percent);
-    let judge_from = section.integer("judge_from", 100, 1..=1_000_000).unsigned_abs();
+    let min_messages = section.integer("min_messages", 100, 1..=1_000_000).unsigned_abs();
     section.end();
-    beadle_broadcast::Settings { approval_above, max_failed_percent, max_opt_out_percent, judge_from }
+    beadle_broadcast::Settings { approval_above, max_failed_percent, max_opt_out_percent, min_messages }
 }
 
 /// `[windows] expiring_before`

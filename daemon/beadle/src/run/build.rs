@@ -104,7 +104,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         gatekeeper: gatekeeper.clone(),
         outbox: pipeline.outbox().clone(),
         segments: Arc::new(Audiences(segments.clone())),
-        bell: pipeline.broadcasts_changed(),
+        wake: pipeline.broadcasts_changed(),
     };
     let broadcasts = Broadcasts::new(parts, config.broadcasts.clone(), config.channels.keys().cloned().collect());
     let bell = pipeline.timers_changed();
@@ -129,7 +129,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     })
 }
 
-/// Segments and lists as audiences of broadcasts.
+/// Evaluates segments and lists as audiences of broadcasts.
 struct Audiences(Segments);
 
 impl SegmentReader for Audiences {

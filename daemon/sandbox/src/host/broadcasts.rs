@@ -1,4 +1,5 @@
-//! `broadcasts`: one message to many people, as effects. Planning and sending are the task's.
+//! `broadcasts`: one message to many people, as effects. The task of `beadle-broadcast` plans and
+//! sends them.
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};
@@ -11,7 +12,7 @@ use beadle_model::{ContactId, MediaId, RecipientState, Refusal};
 use beadle_store::BroadcastRow;
 use std::collections::BTreeMap;
 
-/// The most people in a plugin's list: more belong into a tag or a segment.
+/// The maximum number of contacts in a plugin's list; a larger audience needs a tag or a segment.
 const MAX_LISTED: usize = 1000;
 
 impl Host for HostState {
@@ -54,95 +55,99 @@ fn texts(texts: Vec<Localized>) -> Option<Texts> {
     match texts.as_slice() {
         [] => None,
         [one] if one.language.is_empty() => Some(Texts::One(one.text.clone())),
-        _ => Some(Texts::ByLanguage(texts.into_iter().map(|it| (it.language, it.text)).collect())),
+        _ => Some(Texts::ByLanguage(texts.into_iter().map(|localized| (localized.language, localized.text)).collect())),
     }
 }
 
 fn values(variables: Vec<Variable>) -> TemplateValues {
-    let value = |it: Vec<Localized>| texts(it).unwrap_or(Texts::One(String::new()));
-    if variables.iter().all(|it| it.name.is_none()) {
-        return TemplateValues::Positional(variables.into_iter().map(|it| value(it.texts)).collect());
+    let value = |localized: Vec<Localized>| texts(localized).unwrap_or(Texts::One(String::new()));
+    if variables.iter().all(|variable| variable.name.is_none()) {
+        return TemplateValues::Positional(variables.into_iter().map(|variable| value(variable.texts)).collect());
     }
     let named: BTreeMap<String, Texts> =
-        variables.into_iter().map(|it| (it.name.unwrap_or_default(), value(it.texts))).collect();
+        variables.into_iter().map(|variable| (variable.name.unwrap_or_default(), value(variable.texts))).collect();
     TemplateValues::Named(named)
 }
 
 impl HostState {
-    fn create_broadcast(&mut self, given: Definition) -> Result<(), HostError> {
+    fn create_broadcast(&mut self, input: Definition) -> Result<(), HostError> {
         self.event()?;
-        let channel = match given.channel {
+        let channel = match input.channel {
             Some(channel) => channel,
             None => match self.facts.gatekeeper.channels().as_slice() {
                 [only] => only.clone(),
-                _ => return Err(invalid("The broadcast needs a channel, because there are several.").into()),
+                _ => return Err(invalid("The broadcast must name a channel, because there are several.").into()),
             },
         };
         self.check_channel(&channel)?;
-        let audience = match given.audience {
+        let audience = match input.audience {
             Audience::Everyone => beadle_model::Audience::Everyone,
             Audience::Members => beadle_model::Audience::Members,
             Audience::Tag(tag) => beadle_model::Audience::Tag(tag),
             Audience::Segment(name) => beadle_model::Audience::Segment(name),
             Audience::Contacts(ids) if ids.is_empty() || ids.len() > MAX_LISTED => {
-                return Err(invalid(format!("A list must have 1 to {MAX_LISTED} contacts.")).into());
+                return Err(invalid(format!("A list must contain 1 to {MAX_LISTED} contacts.")).into());
             }
             Audience::Contacts(ids) => {
                 let ids: Result<Vec<ContactId>, _> = ids.iter().map(|id| id.parse()).collect();
                 beadle_model::Audience::Contacts(ids.map_err(bad_id)?)
             }
         };
-        let file = given.attachment.map(|it| self.broadcast_file(it)).transpose()?;
-        let template = match given.template {
-            Some(it) => Some(BroadcastTemplate {
-                name: it.name,
-                language: it.language,
-                body: values(it.variables),
-                header_file: it.header.map(|it| self.broadcast_file(it)).transpose()?,
+        let file = input.attachment.map(|file| self.broadcast_file(file)).transpose()?;
+        let template = match input.template {
+            Some(template) => Some(BroadcastTemplate {
+                name: template.name,
+                language: template.language,
+                body: values(template.variables),
+                header_file: template.header.map(|file| self.broadcast_file(file)).transpose()?,
                 ..BroadcastTemplate::default()
             }),
             None => None,
         };
         let definition = BroadcastDefinition {
-            name: given.name,
+            name: input.name,
             channel,
-            purpose: given.purpose.parse().map_err(|error| Refusal::new("unknown-purpose", format!("{error}.")))?,
+            purpose: input.purpose.parse().map_err(|error| Refusal::new("unknown-purpose", format!("{error}.")))?,
             audience,
             template,
-            text: texts(given.texts),
+            text: texts(input.texts),
             file,
         };
         definition.check_name().map_err(invalid)?;
         BroadcastMessage::new(&definition, None).map_err(invalid)?.check_limits()?;
         if self.own_broadcast(&definition.name)?.is_some() || self.creates(&definition.name) {
-            let message = format!("The plugin has a broadcast `{}` already.", definition.name);
+            let message = format!("The plugin already has a broadcast `{}`.", definition.name);
             return Err(Refusal::new("broadcast-exists", message).instead("Choose another name.").into());
         }
-        // It can be written: texts, lists and numbers.
         let bytes = serde_json::to_vec(&definition).map_or(0, |json| json.len());
         self.effect(bytes)?.broadcasts.push(BroadcastWrite::Create(Box::new(definition)));
         Ok(())
     }
 
-    fn broadcast_file(&self, it: Attachment) -> Result<BroadcastFile, HostError> {
-        let kind = match it.kind.as_str() {
+    fn broadcast_file(&self, file: Attachment) -> Result<BroadcastFile, HostError> {
+        let kind = match file.kind.as_str() {
             "image" => MediaKind::Image,
             "video" => MediaKind::Video,
             "audio" => MediaKind::Audio,
             "document" => MediaKind::Document,
-            other => return Err(invalid(format!("`{other}` is not a kind of attachment.")).into()),
+            other => {
+                return Err(invalid(format!(
+                    "The kind of an attachment must be `image`, `video`, `audio` or `document`, not `{other}`."
+                ))
+                .into());
+            }
         };
-        if !it.source.starts_with("https://") {
-            let file: MediaId = it.source.parse().map_err(bad_id)?;
-            self.check_file(file)?;
+        if !file.source.starts_with("https://") {
+            let id: MediaId = file.source.parse().map_err(bad_id)?;
+            self.check_file(id)?;
         }
-        Ok(BroadcastFile { kind, source: it.source, filename: it.filename })
+        Ok(BroadcastFile { kind, source: file.source, filename: file.filename })
     }
 
     /// Whether an earlier effect of this call creates it.
     fn creates(&self, name: &str) -> bool {
-        let is_it = |write: &BroadcastWrite| matches!(write, BroadcastWrite::Create(it) if it.name == name);
-        self.task.effects.broadcasts.iter().any(is_it)
+        let creates = |write: &BroadcastWrite| matches!(write, BroadcastWrite::Create(new) if new.name == name);
+        self.task.effects.broadcasts.iter().any(creates)
     }
 
     fn own_broadcast(&self, name: &str) -> Result<Option<BroadcastRow>, HostError> {
@@ -164,14 +169,14 @@ impl HostState {
         let Some(row) = self.own_broadcast(name)? else { return Ok(None) };
         let counts = self.facts.reader.recipient_counts(row.id)?;
         let sum = |states: &[RecipientState]| {
-            let all: u64 = counts.iter().filter(|it| states.contains(&it.state)).map(|it| it.recipients).sum();
-            u32::try_from(all).unwrap_or(u32::MAX)
+            let total: u64 = counts.iter().filter(|row| states.contains(&row.state)).map(|row| row.recipients).sum();
+            u32::try_from(total).unwrap_or(u32::MAX)
         };
         use RecipientState::{Delivered, Failed, Held, Planned, Queued, Read, Refused, Sent};
         let refused = counts
             .iter()
-            .filter(|it| it.state == Refused)
-            .map(|it| (it.code.clone().unwrap_or_default(), u32::try_from(it.recipients).unwrap_or(u32::MAX)));
+            .filter(|row| row.state == Refused)
+            .map(|row| (row.code.clone().unwrap_or_default(), u32::try_from(row.recipients).unwrap_or(u32::MAX)));
         Ok(Some(Progress {
             state: row.state.name().into(),
             problem: row.reason.map(|reason| reason.code),
@@ -188,6 +193,6 @@ impl HostState {
     fn broadcast_recipient(&self, name: &str, contact: &str) -> Result<Option<String>, HostError> {
         let contact: ContactId = contact.parse().map_err(bad_id)?;
         let Some(row) = self.own_broadcast(name)? else { return Ok(None) };
-        Ok(self.facts.reader.recipient(row.id, contact)?.map(|it| it.state.name().to_owned()))
+        Ok(self.facts.reader.recipient(row.id, contact)?.map(|recipient| recipient.state.name().to_owned()))
     }
 }

@@ -1,5 +1,4 @@
-//! Broadcasts: each person gets one at most once, whatever happens to the messages and whenever the
-//! power fails.
+//! Broadcasts: each person gets one at most once, in every order of events and across crashes.
 
 use crate::env::*;
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUp, FollowUpRecipients, Texts};
@@ -95,7 +94,7 @@ async fn recipient_follows_the_message() {
         (4, Some(SendOutcome::Accepted(Some("w4".into()))), &["read", "delivered"], (RecipientState::Read, None)),
         (5, Some(SendOutcome::Accepted(Some("w5".into()))), &["failed"], (RecipientState::Failed, Some("131026"))),
         (6, Some(SendOutcome::Failed(problem("opted-out"))), &[], (RecipientState::Refused, Some("opted-out"))),
-        // Not the recipient's fault: their turn comes again.
+        // The reason is not the recipient: they are planned again.
         (7, Some(SendOutcome::Failed(problem("window-closed"))), &[], (RecipientState::Planned, None)),
         (
             8,
@@ -116,7 +115,7 @@ async fn recipient_follows_the_message() {
         assert_eq!((state, code.as_deref()), expected, "contact {contact}");
         counts(&env, id);
     }
-    // Those of whom it is not known whether they got it are not repeated.
+    // An unknown outcome is not repeated.
     assert_eq!(env.store.retry_failed_recipients(id).await.unwrap(), 1);
     assert_eq!(state(&env, id, 5).0, RecipientState::Planned);
     assert_eq!(state(&env, id, 8).0, RecipientState::Failed);
@@ -125,12 +124,12 @@ async fn recipient_follows_the_message() {
 }
 
 #[tokio::test]
-async fn name_is_used_once_by_each_author_and_a_pause_holds_at_once() {
+async fn name_is_unique_by_author_and_pause_stops_the_handover() {
     let env = TestEnv::new();
     let id = sending(&env, 3).await;
-    let again = |plugin| env.store.create_broadcast(plugin, "Bram".into(), definition("news", Audience::Everyone));
-    assert_eq!(again(OPERATOR).await.unwrap(), None);
-    assert!(again(PluginNo(2)).await.unwrap().is_some());
+    let create = |plugin| env.store.create_broadcast(plugin, "Bram".into(), definition("news", Audience::Everyone));
+    assert_eq!(create(OPERATOR).await.unwrap(), None);
+    assert!(create(PluginNo(2)).await.unwrap().is_some());
     assert!(hand_over(&env, id, 1).await.is_some());
     assert!(move_to(&env, id, BroadcastCommand::Pause).await);
     assert_eq!(hand_over(&env, id, 2).await, None);
@@ -142,7 +141,7 @@ async fn name_is_used_once_by_each_author_and_a_pause_holds_at_once() {
 }
 
 #[tokio::test]
-async fn held_recipients_come_when_they_are_due() {
+async fn held_recipients_are_due_when_the_deferral_ends() {
     let env = TestEnv::new();
     let id = sending(&env, 2).await;
     let held = vec![(ContactId(1), Handover::Held(NOW.plus_ms(HOUR), "quiet-hours".into()))];
@@ -202,7 +201,7 @@ async fn audiences() {
         (Audience::Everyone, &[1, 2, 3][..]),
         (Audience::Members, &[1, 3]),
         (Audience::Tag("vip".into()), &[3]),
-        // One who was merged is one person.
+        // Merged contacts are one person.
         (listed, &[1, 2]),
     ] {
         let page = |after, limit| env.reader.audience(&audience, None, (ContactId(after), NOW), limit).unwrap();
@@ -213,7 +212,7 @@ async fn audiences() {
 }
 
 #[tokio::test]
-async fn merged_people_get_it_once() {
+async fn merged_people_get_one_message() {
     for handed in [&[][..], &[1], &[2], &[1, 2]] {
         let env = TestEnv::new();
         let id = sending(&env, 2).await;
@@ -221,14 +220,14 @@ async fn merged_people_get_it_once() {
             assert!(hand_over(&env, id, *contact).await.is_some());
         }
         env.store.merge_contacts(ContactId(1), ContactId(2), false).await.unwrap();
-        let again = hand_over(&env, id, 1).await.is_some();
-        assert_eq!(again, handed.is_empty(), "{handed:?}");
+        let is_handed_over = hand_over(&env, id, 1).await.is_some();
+        assert_eq!(is_handed_over, handed.is_empty(), "{handed:?}");
         assert_eq!(counts(&env, id).values().sum::<u64>(), 1, "{handed:?}");
     }
 }
 
 #[derive(Clone, Debug)]
-enum Turn {
+enum Step {
     HandOver(i64),
     Claim,
     Accept,
@@ -240,53 +239,53 @@ enum Turn {
     Crash,
 }
 
-fn turn() -> impl Strategy<Value = Turn> {
+fn step() -> impl Strategy<Value = Step> {
     use BroadcastCommand::{Pause, Resume, Stop};
     prop_oneof![
-        6 => (1..=3i64).prop_map(Turn::HandOver),
-        4 => Just(Turn::Claim),
-        3 => Just(Turn::Accept),
-        1 => prop::sample::select(vec!["window-closed", "opted-out", "131026", "over-budget"]).prop_map(Turn::Fail),
-        1 => Just(Turn::Dead),
-        2 => prop::sample::select(vec!["sent", "delivered", "read", "failed"]).prop_map(Turn::Receipt),
-        1 => prop::sample::select(vec![Pause, Resume, Resume, Stop]).prop_map(Turn::Command),
-        1 => Just(Turn::RetryFailed),
-        1 => Just(Turn::Crash),
+        6 => (1..=3i64).prop_map(Step::HandOver),
+        4 => Just(Step::Claim),
+        3 => Just(Step::Accept),
+        1 => prop::sample::select(vec!["window-closed", "opted-out", "131026", "over-budget"]).prop_map(Step::Fail),
+        1 => Just(Step::Dead),
+        2 => prop::sample::select(vec!["sent", "delivered", "read", "failed"]).prop_map(Step::Receipt),
+        1 => prop::sample::select(vec![Pause, Resume, Resume, Stop]).prop_map(Step::Command),
+        1 => Just(Step::RetryFailed),
+        1 => Just(Step::Crash),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Whatever happens in which order: of the messages of one person, at most one was accepted or
-    /// may have been, and none leaves while the broadcast is paused or has ended.
+    /// In every order of events, at most one of a person's messages was or may have been accepted, and
+    /// none is handed over while the broadcast is paused or has ended.
     #[test]
-    fn no_order_of_events_sends_it_twice(turns in prop::collection::vec(turn(), 1..40)) {
+    fn no_order_of_events_sends_it_twice(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let mut env = TestEnv::new();
             let id = sending(&env, 3).await;
             let mut messages: Vec<(i64, MessageId)> = Vec::new();
-            for turn in turns {
+            for step in steps {
                 let last = messages.last().map(|(_, message)| *message);
-                match (turn, last) {
-                    (Turn::HandOver(contact), _) => {
+                match (step, last) {
+                    (Step::HandOver(contact), _) => {
                         let state = env.reader.broadcast(id).unwrap().unwrap().state;
                         let handed = hand_over(&env, id, contact).await;
                         prop_assert!(handed.is_none() || state == BroadcastState::Sending);
                         messages.extend(handed.map(|message| (contact, message)));
                     }
-                    (Turn::Claim, Some(message)) => _ = env.store.claim_sends(vec![message]).await.unwrap(),
-                    (Turn::Accept, Some(message)) if env.state_of(message) == SendState::Sending => {
+                    (Step::Claim, Some(message)) => _ = env.store.claim_sends(vec![message]).await.unwrap(),
+                    (Step::Accept, Some(message)) if env.state_of(message) == SendState::Sending => {
                         env.settle(message, SendOutcome::Accepted(Some(format!("w{}", message.0)))).await;
                     }
-                    (Turn::Fail(code), Some(message)) => env.settle(message, SendOutcome::Failed(problem(code))).await,
-                    (Turn::Dead, Some(message)) => env.settle(message, SendOutcome::Dead(problem("outcome-unknown"))).await,
-                    (Turn::Receipt(status), Some(message)) if env.state_of(message) != SendState::Queued => {
+                    (Step::Fail(code), Some(message)) => env.settle(message, SendOutcome::Failed(problem(code))).await,
+                    (Step::Dead, Some(message)) => env.settle(message, SendOutcome::Dead(problem("outcome-unknown"))).await,
+                    (Step::Receipt(status), Some(message)) if env.state_of(message) != SendState::Queued => {
                         env.receipt(message, status).await;
                     }
-                    (Turn::Command(command), _) => _ = move_to(&env, id, command).await,
-                    (Turn::RetryFailed, _) => _ = env.store.retry_failed_recipients(id).await.unwrap(),
-                    (Turn::Crash, _) => env = env.crashed(),
+                    (Step::Command(command), _) => _ = move_to(&env, id, command).await,
+                    (Step::RetryFailed, _) => _ = env.store.retry_failed_recipients(id).await.unwrap(),
+                    (Step::Crash, _) => env = env.crashed(),
                     _ => {}
                 }
                 counts(&env, id);

@@ -8,43 +8,45 @@
 //! broadcasts::start("digest-48")?;
 //! ```
 //!
-//! Beadle plans and sends it in the background, after the handler has returned `ok`: the gate
-//! excludes people, live messages go first, and a large one waits for the operator's approval.
+//! Beadle plans and sends it in the background, after the handler has returned `ok`. The gate
+//! excludes people, live messages keep half of the throughput, and a large broadcast waits for the
+//! operator's approval.
 
 use crate::host;
 use crate::types::Refusal;
 
-/// What to send to whom, and how far it is.
+/// The definition of a broadcast, and its progress.
 pub use crate::bindings::imports::broadcasts::{
     Attachment, Audience, Definition, Localized, Progress, TemplateUse, Variable,
 };
 
-/// Creates a draft. Refused with `broadcast-exists` if the plugin has used the name before.
+/// Creates a draft. Refused with `broadcast-exists` if the plugin already has a broadcast with this
+/// name.
 pub fn create(broadcast: &Definition) -> Result<(), Refusal> {
     host::broadcasts::create(broadcast)
 }
 
-/// Plans and sends it.
+/// Plans and sends a broadcast.
 pub fn start(name: &str) -> Result<(), Refusal> {
     host::broadcasts::start(name)
 }
 
-/// Hands over no more messages. Only the operator resumes it.
+/// Pauses a broadcast. Only the operator can resume it.
 pub fn pause(name: &str) -> Result<(), Refusal> {
     host::broadcasts::pause(name)
 }
 
-/// Ends it for good.
+/// Ends a broadcast. It cannot be resumed.
 pub fn stop(name: &str) -> Result<(), Refusal> {
     host::broadcasts::stop(name)
 }
 
-/// How far it is; `None` if the plugin has no broadcast with this name.
+/// The progress of a broadcast; `None` if the plugin has none with this name.
 pub fn status(name: &str) -> Result<Option<Progress>, Refusal> {
     host::broadcasts::status(name)
 }
 
-/// What became of one person's message; `None` if they are not a recipient.
+/// The state of one person's message; `None` if they are not a recipient.
 pub fn recipient(name: &str, contact: &str) -> Result<Option<String>, Refusal> {
     host::broadcasts::recipient(name, contact)
 }

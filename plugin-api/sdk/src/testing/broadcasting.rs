@@ -1,5 +1,5 @@
-//! `broadcasts` in tests: a started broadcast is sent at once, to everyone in the audience whom the
-//! test added as a member or with the tag, and everyone gets it.
+//! `broadcasts` in tests: a started broadcast is delivered at once to everyone in the audience who
+//! has not opted out.
 
 use super::world::{Broadcast, World};
 use crate::bindings::imports::broadcasts::{Audience, Definition, Progress};
@@ -8,16 +8,16 @@ use crate::types::{Contact, Refusal};
 type Refusable<T> = Result<T, Refusal>;
 
 fn change(name: &str, change: impl FnOnce(&mut World, usize)) -> Refusable<()> {
-    World::with(|world| match world.broadcasts.iter().position(|it| it.definition.name == name) {
-        Some(place) => {
-            change(world, place);
+    World::with(|world| match world.broadcasts.iter().position(|broadcast| broadcast.definition.name == name) {
+        Some(index) => {
+            change(world, index);
             Ok(())
         }
         None => Err(Refusal::new("broadcast-unknown", format!("The plugin has no broadcast `{name}`."))),
     })
 }
 
-fn is_meant(audience: &Audience, contact: &Contact) -> bool {
+fn is_in_audience(audience: &Audience, contact: &Contact) -> bool {
     match audience {
         Audience::Everyone => true,
         Audience::Members => contact.member,
@@ -32,31 +32,34 @@ pub(crate) mod broadcasts {
 
     pub(crate) fn create(definition: &Definition) -> Refusable<()> {
         World::with(|world| {
-            if world.broadcasts.iter().any(|it| it.definition.name == definition.name) {
-                let message = format!("The plugin has a broadcast `{}` already.", definition.name);
+            if world.broadcasts.iter().any(|broadcast| broadcast.definition.name == definition.name) {
+                let message = format!("The plugin already has a broadcast `{}`.", definition.name);
                 return Err(Refusal::new("broadcast-exists", message));
             }
             if definition.texts.is_empty() && definition.template.is_none() {
-                return Err(Refusal::new("broadcast-invalid", "A broadcast needs a text or a template."));
+                return Err(Refusal::new("broadcast-invalid", "`template` or `text` must be set"));
             }
             world.broadcasts.push(Broadcast { definition: definition.clone(), state: "draft", recipients: Vec::new() });
             Ok(())
         })
     }
     pub(crate) fn start(name: &str) -> Refusable<()> {
-        change(name, |world, place| {
+        change(name, |world, index| {
             let World { broadcasts, people, .. } = world;
-            let Some(it) = broadcasts.get_mut(place).filter(|it| it.state == "draft") else { return };
-            let meant =
-                people.values().filter(|contact| !contact.opted_out && is_meant(&it.definition.audience, contact));
-            it.recipients = meant.map(|contact| contact.id.clone()).collect();
-            it.state = "finished";
+            let broadcast = broadcasts.get_mut(index).filter(|broadcast| broadcast.state == "draft");
+            let Some(Broadcast { definition, state, recipients }) = broadcast else { return };
+            let audience = people
+                .values()
+                .filter(|contact| !contact.opted_out && is_in_audience(&definition.audience, contact));
+            *recipients = audience.map(|contact| contact.id.clone()).collect();
+            *state = "finished";
         })
     }
     fn end(name: &str, state: &'static str) -> Refusable<()> {
-        change(name, |world, place| {
-            if let Some(it) = world.broadcasts.get_mut(place).filter(|it| it.state != "finished") {
-                it.state = state;
+        change(name, |world, index| {
+            let broadcast = world.broadcasts.get_mut(index);
+            if let Some(broadcast) = broadcast.filter(|broadcast| broadcast.state != "finished") {
+                broadcast.state = state;
             }
         })
     }
@@ -68,11 +71,11 @@ pub(crate) mod broadcasts {
     }
     pub(crate) fn status(name: &str) -> Refusable<Option<Progress>> {
         World::with(|world| {
-            let found = world.broadcasts.iter().find(|it| it.definition.name == name);
-            Ok(found.map(|it| {
-                let count = u32::try_from(it.recipients.len()).unwrap_or(u32::MAX);
+            let found = world.broadcasts.iter().find(|broadcast| broadcast.definition.name == name);
+            Ok(found.map(|broadcast| {
+                let count = u32::try_from(broadcast.recipients.len()).unwrap_or(u32::MAX);
                 Progress {
-                    state: it.state.to_owned(),
+                    state: broadcast.state.to_owned(),
                     problem: None,
                     recipients: count,
                     waiting: 0,
@@ -87,8 +90,8 @@ pub(crate) mod broadcasts {
     }
     pub(crate) fn recipient(name: &str, contact: &str) -> Refusable<Option<String>> {
         World::with(|world| {
-            let found = world.broadcasts.iter().find(|it| it.definition.name == name);
-            let is_recipient = found.is_some_and(|it| it.recipients.iter().any(|id| id == contact));
+            let found = world.broadcasts.iter().find(|broadcast| broadcast.definition.name == name);
+            let is_recipient = found.is_some_and(|broadcast| broadcast.recipients.iter().any(|id| id == contact));
             Ok(is_recipient.then(|| "delivered".to_owned()))
         })
     }

@@ -30,7 +30,7 @@ pub fn broadcasts(response: Value, screen: Screen) -> Result {
     Ok(print_list(&table, list.items.len(), "No broadcasts.", next, screen))
 }
 
-/// In percent.
+/// A share in percent; `None` of nothing.
 fn share(part: u64, whole: u64) -> Option<u64> {
     (part * 100).checked_div(whole)
 }
@@ -43,7 +43,7 @@ fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// `beadle broadcasts show`, and the answers of `create` and `plan`.
+/// `beadle broadcasts show`, and the responses of `create` and `plan`.
 pub fn broadcast(response: Value, screen: Screen) -> Result {
     let view: BroadcastView = from_value(response)?;
     let mut text = head(&view).print();
@@ -57,7 +57,7 @@ pub fn broadcast(response: Value, screen: Screen) -> Result {
     match &view.plan {
         Some(plan) if view.row.started_at.is_none() => text.push_str(&planned(plan, &view, screen)),
         Some(_) => {}
-        None => hints.push(format!("`beadle broadcasts plan {}` shows who would get it", view.row.name)),
+        None => hints.push(format!("run `beadle broadcasts plan {}` to select the recipients", view.row.name)),
     }
     hints.extend(next_steps(&view));
     Ok(Output::new(&text, &hints))
@@ -66,12 +66,12 @@ pub fn broadcast(response: Value, screen: Screen) -> Result {
 fn head(view: &BroadcastView) -> Lines {
     let row = &view.row;
     let message = match (&view.template, view.has_text) {
-        (Some(template), true) => format!("text in open windows, else template {template}"),
+        (Some(template), true) => format!("text in open windows, otherwise template {template}"),
         (Some(template), false) => format!("template {template}"),
         (None, _) => "text, in open windows only".into(),
     };
     let state = match (&row.reason, view.planning) {
-        (_, Some(people)) => format!("{}; {} looked at", row.state, counted(people, "person", "people")),
+        (_, Some(people)) => format!("{}; planning, {} so far", row.state, counted(people, "person", "people")),
         (Some(reason), None) => format!("{}: {}", row.state, problem(reason)),
         (None, None) => row.state.clone(),
     };
@@ -96,7 +96,7 @@ fn head(view: &BroadcastView) -> Lines {
     Lines(lines)
 }
 
-/// How far it is: a bar, and a line for each state.
+/// The progress: a bar, and a line for each state.
 fn progress(view: &BroadcastView, screen: Screen) -> String {
     let counts = &view.row.recipients;
     let mut text = format!("{}\n", bar(view, screen));
@@ -110,7 +110,7 @@ fn progress(view: &BroadcastView, screen: Screen) -> String {
         ("in the outbox", counts.queued),
         ("held", counts.held),
         ("failed", counts.failed),
-        ("waiting", counts.planned),
+        ("planned", counts.planned),
     ];
     for (name, count) in rows {
         let share = share(count, counts.total).map(|share| format!("{share} %")).unwrap_or_default();
@@ -120,10 +120,10 @@ fn progress(view: &BroadcastView, screen: Screen) -> String {
     text
 }
 
-/// Cells of the bar.
+/// The number of cells of the bar.
 const BAR: u64 = 30;
 
-/// `[#########.....]  12,000 of 20,000, 60 %, 80/s, 2 min left`
+/// `[##################............]  60 %  12,000 of 20,000  about 2 min left`
 pub fn bar(view: &BroadcastView, screen: Screen) -> String {
     let BroadcastCounts { total, sent, failed, .. } = view.row.recipients;
     let done = sent + failed;
@@ -137,7 +137,8 @@ pub fn bar(view: &BroadcastView, screen: Screen) -> String {
     }
     match (&*view.row.state, view.expected_end, &view.waits_for) {
         ("sending", _, Some(check)) => {
-            let until = view.waits_until.map(|at| format!(", next look {}", when(at, view.now))).unwrap_or_default();
+            let until =
+                view.waits_until.map(|at| format!(", checked again {}", when(at, view.now))).unwrap_or_default();
             let _ = write!(line, "  waits for {check}{until}");
         }
         ("sending", Some(end), None) => {
@@ -165,15 +166,15 @@ fn grouped(number: u64) -> String {
 
 fn codes(codes: &[CodeCount], screen: Screen) -> String {
     let mut table = Table::new(&["STATE", "REASON", "PEOPLE"]);
-    for it in codes {
-        table.row([it.state.clone(), it.code.clone(), grouped(it.recipients)]);
+    for row in codes {
+        table.row([row.state.clone(), row.code.clone(), grouped(row.recipients)]);
     }
     table.print(screen.width)
 }
 
-/// The dry run.
+/// The plan.
 fn planned(plan: &PlanView, view: &BroadcastView, screen: Screen) -> String {
-    let excluded: u64 = plan.excluded.iter().map(|it| it.recipients).sum();
+    let excluded: u64 = plan.excluded.iter().map(|row| row.recipients).sum();
     let mut lines = vec![
         (
             "recipients",
@@ -189,65 +190,66 @@ fn planned(plan: &PlanView, view: &BroadcastView, screen: Screen) -> String {
     ];
     if let Some(left) = view.messaging_limit_left {
         let beyond = plan.recipients.saturating_sub(plan.open_windows).saturating_sub(left);
-        let more =
-            if beyond > 0 { format!("; {} have to wait for the next days", grouped(beyond)) } else { String::new() };
-        lines.push(("messaging limit", format!("{} left in 24 hours{more}", grouped(left))));
+        let more = if beyond > 0 { format!("; {} recipients beyond it wait", grouped(beyond)) } else { String::new() };
+        lines.push(("messaging limit", format!("{} people left in 24 hours{more}", grouped(left))));
     }
     if let Some(end) = view.expected_end {
         let takes = duration((end - view.now).max(0));
         lines.push(("takes about", format!("{takes}, at {} messages per second", view.messages_per_second)));
     }
-    for it in &plan.deferred {
-        lines.push(("would wait now", format!("{} because of {}", grouped(it.recipients), it.code)));
+    for row in &plan.deferred {
+        lines.push(("deferred now", format!("{} by {}", grouped(row.recipients), row.code)));
     }
     let mut text = format!("\n{}", Lines(lines).print());
     if plan.costs.len() > 1 || plan.cost.is_none() {
         let mut table = Table::new(&["MARKET", "CATEGORY", "PEOPLE", "COST"]);
-        for it in &plan.costs {
-            let amount = it.amount.as_ref().map(|amount| format!("{amount} {}", plan.currency));
-            let country = if it.category == "service" { "any".into() } else { or_dash(Some(&it.country)) };
+        for row in &plan.costs {
+            let amount = row.amount.as_ref().map(|amount| format!("{amount} {}", plan.currency));
+            let country = if row.category == "service" { "any".into() } else { or_dash(Some(&row.country)) };
             let amount =
-                if it.category == "service" { "free".into() } else { amount.unwrap_or_else(|| "rate unknown".into()) };
-            table.row([country, it.category.clone(), grouped(it.recipients), amount.trim().to_owned()]);
+                if row.category == "service" { "free".into() } else { amount.unwrap_or_else(|| "rate unknown".into()) };
+            table.row([country, row.category.clone(), grouped(row.recipients), amount.trim().to_owned()]);
         }
         let _ = write!(text, "\n{}", table.print(screen.width));
     }
     let mut last: Option<&str> = None;
-    for it in &plan.samples {
-        if last != Some(&it.kind) {
-            let _ = write!(text, "\n{}\n", it.kind);
-            last = Some(&it.kind);
+    for sample in &plan.samples {
+        if last != Some(&sample.kind) {
+            let _ = write!(text, "\n{}\n", sample.kind);
+            last = Some(&sample.kind);
         }
-        for (nth, line) in it.lines.iter().enumerate() {
-            let who = if nth == 0 { &*it.contact } else { "" };
-            let _ = writeln!(text, "  {who:10}  {line}");
+        for (index, line) in sample.lines.iter().enumerate() {
+            let contact = if index == 0 { &*sample.contact } else { "" };
+            let _ = writeln!(text, "  {contact:10}  {line}");
         }
     }
     text
 }
 
 fn cost(plan: &PlanView) -> String {
-    let paid = plan.costs.iter().any(|it| it.category != "service");
-    match (&plan.cost, paid) {
+    let is_paid = plan.costs.iter().any(|row| row.category != "service");
+    match (&plan.cost, is_paid) {
         (_, false) => "free".into(),
-        (Some(cost), true) => format!("{cost} {}, by estimate", plan.currency),
-        (None, true) => "not known: rates are missing (`[costs] rates`)".into(),
+        (Some(cost), true) => format!("{cost} {} (estimate)", plan.currency),
+        (None, true) => "unknown: rates are missing (`[costs] rates`)".into(),
     }
 }
 
-/// What the operator may do next.
+/// The commands that are possible next.
 fn next_steps(view: &BroadcastView) -> Option<String> {
     let name = &view.row.name;
     match &*view.row.state {
         _ if view.needs_approval => {
-            Some(format!("a second person must approve it: `beadle broadcasts approve {name} --by NAME`"))
+            Some(format!("a second person must approve the broadcast: `beadle broadcasts approve {name} --by NAME`"))
         }
         "planned" => Some(format!(
-            "`beadle broadcasts test {name} con_…` sends it to one person, `beadle broadcasts start {name}` to all"
+            "`beadle broadcasts test {name} con_…` sends it to one contact, `beadle broadcasts start {name}` to all"
         )),
-        "paused" => Some(format!("`beadle broadcasts resume {name}` goes on, `beadle broadcasts stop {name}` ends it")),
+        "paused" => {
+            Some(format!("`beadle broadcasts resume {name}` resumes it, `beadle broadcasts stop {name}` ends it"))
+        }
         "finished" if view.row.recipients.failed > 0 => {
-            Some(format!("`beadle broadcasts resume {name} --failed` sends the failed ones again"))
+            Some(format!("`beadle broadcasts resume {name} --failed` sends failed messages again"))
         }
         _ => None,
     }
@@ -257,20 +259,20 @@ fn next_steps(view: &BroadcastView) -> Option<String> {
 pub fn recipients(response: Value, screen: Screen) -> Result {
     let list: List<RecipientView> = from_value(response)?;
     let mut table = Table::new(&["CONTACT", "STATE", "REASON", "LANGUAGE", "MESSAGE", "SENT", "REPLIED"]);
-    for it in &list.items {
+    for row in &list.items {
         let time = |at: Option<i64>| at.map_or_else(|| "-".into(), |at| when(at, list.now));
-        let reason = match (&it.code, it.due_at) {
+        let reason = match (&row.code, row.due_at) {
             (Some(code), Some(at)) => format!("{code}, {}", when(at, list.now)),
             (code, _) => or_dash(code.as_deref()),
         };
         table.row([
-            it.contact.clone(),
-            it.state.clone(),
+            row.contact.clone(),
+            row.state.clone(),
             reason,
-            or_dash(it.language.as_deref()),
-            or_dash(it.message.as_deref()),
-            time(it.sent_at),
-            time(it.replied_at),
+            or_dash(row.language.as_deref()),
+            or_dash(row.message.as_deref()),
+            time(row.sent_at),
+            time(row.replied_at),
         ]);
     }
     let next = list.next.map(|id| format!("--after {id}"));

@@ -19,18 +19,18 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a second person is asked for.
+/// The maximum length of the name of a person who creates or approves.
 const MAX_PERSON_CHARS: usize = 64;
 
 fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
     body.map(|Json(body)| body).map_err(|error| ApiError::bad_request(error.body_text()))
 }
 
-/// The name of a person who creates or approves.
+/// Checks the name of a person who creates or approves.
 fn person(by: &str) -> Result<&str, ApiError> {
     let by = by.trim();
     let is_valid = (1..=MAX_PERSON_CHARS).contains(&by.chars().count()) && !by.chars().any(char::is_control);
-    is_valid.then_some(by).ok_or_else(|| ApiError::bad_request("`by` must be the name of a person"))
+    is_valid.then_some(by).ok_or_else(|| ApiError::bad_request("`by` must be a name of 1 to 64 characters"))
 }
 
 async fn find(admin: &Admin, text: &str) -> Result<BroadcastRow, ApiError> {
@@ -49,11 +49,11 @@ pub async fn create_broadcast(
     view(&admin, id).await
 }
 
-/// `POST /broadcasts/{id}/plan`: freezes who gets it, and sends nothing.
+/// `POST /broadcasts/{id}/plan`: freezes the recipients, and sends nothing.
 pub async fn plan_broadcast(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<BroadcastView> {
     let id = find(&admin, &text).await?.id;
     let broadcasts = admin.broadcasts.clone();
-    // It goes on although the client may leave.
+    // Planning continues if the client disconnects.
     let planned = tokio::spawn(async move { broadcasts.plan(id).await });
     planned.await.map_err(ApiError::internal)??;
     view(&admin, id).await
@@ -106,23 +106,25 @@ pub async fn resume_broadcast(
 ) -> Answer<Done> {
     let row = find(&admin, &text).await?;
     let failed = body(resume)?.failed;
-    let again = admin.broadcasts.resume(row.id, failed).await?;
-    let again =
-        if failed { format!("; {} again", counted(again, "failed message", "failed messages")) } else { String::new() };
-    Ok(Json(Done { message: format!("{} resumed{again}", row.name), warning: None }))
+    let count = admin.broadcasts.resume(row.id, failed).await?;
+    let retried = match failed {
+        true => format!("; {} sent again", counted(count, "failed message", "failed messages")),
+        false => String::new(),
+    };
+    Ok(Json(Done { message: format!("{} resumed{retried}", row.name), warning: None }))
 }
 
 /// `POST /broadcasts/{id}/stop`
 pub async fn stop_broadcast(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let row = admin.broadcasts.stop(find(&admin, &text).await?.id).await?;
-    Ok(Json(Done { message: format!("{} stopped for good", row.name), warning: in_outbox(&admin, row.id).await? }))
+    Ok(Json(Done { message: format!("{} stopped", row.name), warning: in_outbox(&admin, row.id).await? }))
 }
 
-/// What still leaves.
+/// A warning about messages that are still sent.
 async fn in_outbox(admin: &Admin, id: BroadcastId) -> Result<Option<String>, ApiError> {
     let counts = admin.broadcasts.progress(id).await?.counts;
-    let queued: u64 = counts.iter().filter(|it| it.state == RecipientState::Queued).map(|it| it.recipients).sum();
-    Ok((queued > 0).then(|| format!("{} in the outbox still leave", counted(queued, "message", "messages"))))
+    let queued: u64 = counts.iter().filter(|row| row.state == RecipientState::Queued).map(|row| row.recipients).sum();
+    Ok((queued > 0).then(|| format!("{} in the outbox will still be sent", counted(queued, "message", "messages"))))
 }
 
 /// The length of a list.
@@ -185,16 +187,16 @@ pub async fn recipients(
     Ok(Json(list.await?))
 }
 
-fn recipient(it: RecipientRow) -> RecipientView {
+fn recipient(row: RecipientRow) -> RecipientView {
     RecipientView {
-        contact: it.contact.to_string(),
-        state: it.state.name().into(),
-        code: it.code,
-        language: it.language,
-        due_at: it.due_at.filter(|_| it.state == RecipientState::Held).map(|at| at.as_ms()),
-        message: it.message.map(|id| id.to_string()),
-        sent_at: it.sent_at.map(|at| at.as_ms()),
-        replied_at: it.replied_at.map(|at| at.as_ms()),
+        contact: row.contact.to_string(),
+        state: row.state.name().into(),
+        code: row.code,
+        language: row.language,
+        due_at: row.due_at.filter(|_| row.state == RecipientState::Held).map(|at| at.as_ms()),
+        message: row.message.map(|id| id.to_string()),
+        sent_at: row.sent_at.map(|at| at.as_ms()),
+        replied_at: row.replied_at.map(|at| at.as_ms()),
     }
 }
 
@@ -204,7 +206,7 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
     let approval_above = admin.broadcasts.settings().approval_above;
     let view = read(admin, move |reader, names| {
         let (definition, _) = reader.broadcast_texts(id)?.ok_or_else(|| ApiError::from(BroadcastError::unknown(id)))?;
-        let Progress { row, counts, plan, planned_so_far, wait, per_second } = progress;
+        let Progress { row, counts, plan, planning, wait, per_second } = progress;
         let limit = gatekeeper.messaging_limit(&row.channel, now)?;
         let left = limit.map(|(used, limit)| limit.saturating_sub(used));
         let recipients = plan.as_ref().map_or(0, |plan| plan.recipients);
@@ -224,7 +226,7 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
             template: definition.template.map(|template| template.name),
             has_text: definition.text.is_some(),
             codes: codes(&counts),
-            planning: planned_so_far,
+            planning,
             waits_for: wait.as_ref().map(|(code, _)| code.clone()),
             waits_until: wait.map(|(_, until)| until.as_ms()),
             needs_approval,
@@ -240,7 +242,7 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// By the throughput; and by the messaging limit, as if all of it was free again every 24 hours.
+/// The end by the throughput, or by the messaging limit as if all of it became free every 24 hours.
 fn expected_end(now_ms: i64, open: u64, per_second: u32, limit: Option<(u64, u64)>) -> i64 {
     let sending_ms = i64::try_from(open.saturating_mul(1000) / u64::from(per_second.max(1))).unwrap_or(i64::MAX / 2);
     let days = limit.map_or(0, |(used, limit)| {
@@ -269,13 +271,13 @@ fn summary(row: BroadcastRow, counts: &[RecipientCount], names: &Names) -> Broad
     }
 }
 
-fn problem(it: BroadcastReason) -> Problem {
-    Problem { code: it.code, message: it.message }
+fn problem(reason: BroadcastReason) -> Problem {
+    Problem { code: reason.code, message: reason.message }
 }
 
 fn sums(counts: &[RecipientCount]) -> BroadcastCounts {
     let sum = |states: &[RecipientState]| -> u64 {
-        counts.iter().filter(|it| states.contains(&it.state)).map(|it| it.recipients).sum()
+        counts.iter().filter(|row| states.contains(&row.state)).map(|row| row.recipients).sum()
     };
     use RecipientState::{Delivered, Failed, Held, Planned, Queued, Read, Refused, Sent};
     BroadcastCounts {
@@ -294,15 +296,15 @@ fn sums(counts: &[RecipientCount]) -> BroadcastCounts {
 }
 
 fn codes(counts: &[RecipientCount]) -> Vec<CodeCount> {
-    let code = |it: &RecipientCount| {
-        Some(CodeCount { state: it.state.name().into(), code: it.code.clone()?, recipients: it.recipients })
+    let code = |row: &RecipientCount| {
+        Some(CodeCount { state: row.state.name().into(), code: row.code.clone()?, recipients: row.recipients })
     };
     let mut codes: Vec<CodeCount> = counts.iter().filter_map(code).collect();
     codes.sort_by(|one, other| other.recipients.cmp(&one.recipients).then_with(|| one.code.cmp(&other.code)));
     codes
 }
 
-fn plan_view(it: Plan) -> PlanView {
+fn plan_view(plan: Plan) -> PlanView {
     let by_code = |state: &str, codes: BTreeMap<String, u64>| {
         let mut rows: Vec<CodeCount> =
             codes.into_iter().map(|(code, recipients)| CodeCount { state: state.into(), code, recipients }).collect();
@@ -310,14 +312,14 @@ fn plan_view(it: Plan) -> PlanView {
         rows
     };
     let amount = |amount: u64| Money(amount).to_string();
-    let all: Option<u64> = it.costs.iter().map(|cost| cost.amount).sum();
+    let total: Option<u64> = plan.costs.iter().map(|cost| cost.amount).sum();
     PlanView {
-        audience: it.audience,
-        recipients: it.recipients,
-        excluded: by_code("refused", it.excluded),
-        deferred: by_code("held", it.deferred),
-        open_windows: it.open_windows,
-        costs: it
+        audience: plan.audience,
+        recipients: plan.recipients,
+        excluded: by_code("refused", plan.excluded),
+        deferred: by_code("held", plan.deferred),
+        open_windows: plan.open_windows,
+        costs: plan
             .costs
             .into_iter()
             .map(|cost| PlanCostView {
@@ -327,9 +329,9 @@ fn plan_view(it: Plan) -> PlanView {
                 amount: cost.amount.map(amount),
             })
             .collect(),
-        cost: all.filter(|_| !it.currency.is_empty()).map(amount),
-        currency: it.currency,
-        samples: it
+        cost: total.filter(|_| !plan.currency.is_empty()).map(amount),
+        currency: plan.currency,
+        samples: plan
             .samples
             .into_iter()
             .map(|sample| SampleView { kind: sample.kind, contact: sample.contact.to_string(), lines: sample.lines })
@@ -337,14 +339,14 @@ fn plan_view(it: Plan) -> PlanView {
     }
 }
 
-/// What an operator should know about broadcasts.
+/// Broadcasts that wait for an operator.
 pub async fn broadcast_problems(admin: &Admin) -> Vec<Problem> {
     let found = read(admin, |reader, _| {
         let problem = |row: BroadcastRow| {
             let BroadcastReason { code, message } = row.reason?;
             let is_paused = row.state == BroadcastState::Paused;
-            let what = if is_paused { "is paused" } else { "was not started" };
-            Some(Problem { code, message: format!("broadcast `{}` {what}: {message}", row.name) })
+            let state = if is_paused { "is paused" } else { "was not started" };
+            Some(Problem { code, message: format!("broadcast `{}` {state}: {message}", row.name) })
         };
         Ok(reader.waiting_broadcasts()?.into_iter().filter_map(problem).collect())
     });
@@ -368,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn end_is_expected_by_throughput_or_by_the_messaging_limit() {
+    fn expected_end_by_throughput_or_messaging_limit() {
         let hour_ms = 3_600_000;
         for (open, per_second, limit, after_ms) in [
             (80, 80, None, 1000),
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_include_what_follows() {
+    fn sums_include_later_states() {
         let count = |state, recipients| RecipientCount { state, code: None, recipients };
         let sums = sums(&[
             count(RecipientState::Sent, 1),
