@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::BroadcastError;
 use crate::plan::Plan;
-use crate::templates::{Templates, changed_template};
+use crate::templates::{Templates, changed_template, declared_purpose};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{Draft, GateVerdict};
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition};
@@ -63,6 +63,9 @@ pub(crate) fn check(context: &Context, definition: &mut BroadcastDefinition) -> 
         Audience::Tag(tag) if tag.trim().is_empty() => return invalid("`audience.tag` must not be empty".into()),
         _ => {}
     }
+    if definition.expires.is_some_and(|expires| expires <= context.clock.now()) {
+        return invalid("`expires` must be in the future".into());
+    }
     let message = BroadcastMessage::new(definition, None).map_err(BroadcastError::Invalid)?;
     message.check_limits()?;
     Ok(())
@@ -104,7 +107,8 @@ pub(crate) async fn test(
                 }
             };
             let draft = Draft { body: &body, host: false, reply: false, message: None };
-            let decision = gatekeeper.ask(&draft, author, &view, now)?;
+            let declared = declared_purpose(&body, &purpose);
+            let decision = gatekeeper.ask_for(&draft, declared, author, &view, now)?;
             match decision.verdict {
                 GateVerdict::Send => {}
                 GateVerdict::Later { until, check } => {
@@ -197,7 +201,8 @@ async fn send(
     if limit > 0 && plan.recipients > limit && row.approved.is_none() {
         return Err(BroadcastError::NeedsApproval { name: row.name, recipients: plan.recipients, limit });
     }
-    let (_, _, message) = context.load(row.id).await?;
+    let (_, definition, message) = context.load(row.id).await?;
+    context.check_expiry(&row, &definition)?;
     if let Some(error) = template_problem(context, &row, &plan, &message).await? {
         return Err(error);
     }

@@ -108,6 +108,20 @@ impl Context {
         Ok((row, definition, message))
     }
 
+    /// Refuses an expired broadcast.
+    pub(crate) fn check_expiry(
+        &self,
+        row: &BroadcastRow,
+        definition: &BroadcastDefinition,
+    ) -> Result<(), BroadcastError> {
+        match definition.expires {
+            Some(expires) if expires <= self.clock.now() => {
+                Err(BroadcastError::Expired { name: row.name.clone(), expires })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Pauses a broadcast and reports the reason.
     pub(crate) async fn pause_for(&self, row: &BroadcastRow, reason: BroadcastReason) -> Result<(), BroadcastError> {
         let states = (BroadcastState::Sending, BroadcastState::Paused);

@@ -1,11 +1,11 @@
 //! The errors of commands to a broadcast.
 
-use beadle_model::{Blame, BroadcastId, BroadcastState, Coded};
+use beadle_model::{Blame, BroadcastId, BroadcastState, Coded, Timestamp};
 use beadle_store::StoreError;
 
 /// The codes of this crate: of errors, of reasons why a broadcast pauses, and of recipients. Those of
 /// the store are not included.
-pub const CODES: [&str; 13] = [
+pub const CODES: [&str; 15] = [
     "broadcast-invalid",
     "broadcast-exists",
     "broadcast-unknown",
@@ -16,6 +16,8 @@ pub const CODES: [&str; 13] = [
     "broadcast-template",
     "broadcast-template-changed",
     "broadcast-quality",
+    "broadcast-number-quality",
+    "broadcast-expired",
     "broadcast-failures",
     "broadcast-opt-outs",
     "broadcast-dropped",
@@ -82,6 +84,14 @@ pub enum BroadcastError {
     /// The quality of a template fell since planning.
     #[error("{0}")]
     Quality(String),
+    /// It has expired.
+    #[error("broadcast `{name}` expired at {}; `beadle broadcasts stop {name}` ends it", expires.utc())]
+    Expired {
+        /// Its name.
+        name: String,
+        /// When.
+        expires: Timestamp,
+    },
     /// The gate refuses a test message.
     #[error(transparent)]
     Refused(#[from] beadle_model::Refusal),
@@ -118,6 +128,7 @@ impl Coded for BroadcastError {
             Self::Template { .. } | Self::Refused(_) => "broadcast-template",
             Self::TemplateChanged(_) => "broadcast-template-changed",
             Self::Quality(_) => "broadcast-quality",
+            Self::Expired { .. } => "broadcast-expired",
             Self::Store(error) => error.code(),
         }
     }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::BroadcastError;
 use crate::plan::{Plan, PlanCost, Sample};
 use crate::segments::{SegmentProblem, SegmentReader};
-use crate::templates::Templates;
+use crate::templates::{Templates, declared_purpose};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{GateVerdict, TemplateFacts, WINDOW_MARGIN_MS, templates};
 use beadle_gatekeeper::Gatekeeper;
@@ -101,7 +101,8 @@ impl Planner {
             TemplateFacts::Defined(definition) => Some(definition.clone()),
             _ => None,
         };
-        let (verdict, price) = self.gatekeeper.plan(&body, facts, view, self.now)?;
+        let declared = declared_purpose(&body, &self.definition.purpose);
+        let (verdict, price) = self.gatekeeper.plan(&body, (facts, declared), view, self.now)?;
         match verdict {
             GateVerdict::Send => {}
             GateVerdict::Later { check, .. } => *tally.plan.deferred.entry(check.name().to_owned()).or_default() += 1,
@@ -195,6 +196,7 @@ pub(crate) async fn plan(context: &Context, id: BroadcastId) -> Result<Plan, Bro
 
 async fn plan_now(context: &Context, id: BroadcastId) -> Result<Plan, BroadcastError> {
     let (row, definition, message) = context.load(id).await?;
+    context.check_expiry(&row, &definition)?;
     let earlier = match &definition.audience {
         Audience::Broadcast(follow_up) => Some(context.find(&follow_up.of).await?.id),
         _ => None,

@@ -3,7 +3,6 @@
 use crate::settings::Settings;
 use beadle_model::RecipientState;
 use beadle_store::{BroadcastReason, RecipientCount};
-use serde::{Deserialize, Serialize};
 
 /// The outcomes of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,15 +12,6 @@ pub struct Tally {
     /// Failed.
     pub failed: u64,
     /// Recipients who withdrew their consent.
-    pub opted_out: u64,
-}
-
-/// The counts at the last start or resume.
-#[derive(Debug, Default, Deserialize, Serialize)]
-pub struct Baseline {
-    /// The recipients.
-    pub counts: Vec<RecipientCount>,
-    /// Recipients who had withdrawn their consent.
     pub opted_out: u64,
 }
 
@@ -69,6 +59,15 @@ pub fn pause(settings: &Settings, since: Tally) -> Option<BroadcastReason> {
         return Some(BroadcastReason { code: "broadcast-opt-outs".into(), message });
     }
     None
+}
+
+/// Why the quality of the channel's number pauses a broadcast: it has fallen to red since the
+/// broadcast was started or resumed.
+pub fn pause_for_quality(before: Option<&str>, now: Option<&str>) -> Option<BroadcastReason> {
+    (now == Some("red") && before != Some("red")).then(|| BroadcastReason {
+        code: "broadcast-number-quality".into(),
+        message: "the quality of the number has fallen to red; `beadle broadcasts resume NAME` accepts it".into(),
+    })
 }
 
 /// Messages for this time are handed to the outbox in advance: the longest time for which they delay
@@ -142,6 +141,19 @@ mod tests {
             (tally(50, 0, 50), None),
         ] {
             assert_eq!(pause(&settings, since).map(|reason| reason.code).as_deref(), code, "{since:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_fall_to_red_pauses() {
+        for (before, now, pauses) in [
+            (Some("green"), Some("red"), true),
+            (None, Some("red"), true),
+            (Some("red"), Some("red"), false),
+            (Some("green"), Some("yellow"), false),
+            (Some("green"), None, false),
+        ] {
+            assert_eq!(pause_for_quality(before, now).is_some(), pauses, "{before:?} {now:?}");
         }
     }
 

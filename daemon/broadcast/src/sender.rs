@@ -6,8 +6,8 @@ use crate::context::{Context, Loaded, Wait, reason_of};
 use crate::error::BroadcastError;
 use crate::plan::Plan;
 use crate::planner;
-use crate::rules::{self, Baseline, Load, Tally};
-use crate::templates::{Templates, changed_template};
+use crate::rules::{self, Load, Tally};
+use crate::templates::{Templates, changed_template, declared_purpose};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{Check, Draft, GateVerdict};
 use beadle_model::{BroadcastId, BroadcastState, ContactId, RecipientState, Timestamp};
@@ -101,6 +101,10 @@ async fn hand_over_batch(context: &Arc<Context>, row: &BroadcastRow) -> Result<O
     let now = context.clock.now();
     let soon = Some(now.plus_ms(TICK_MS));
     let loaded = load_active(context, row).await?;
+    if loaded.definition.expires.is_some_and(|expires| expires <= now) {
+        while context.store.expire_recipients(row.id).await? {}
+        return finish_or_wait(context, row, &loaded).await;
+    }
     if apply_rules(context, row, &loaded, now).await? {
         return Ok(None);
     }
@@ -114,7 +118,7 @@ async fn hand_over_batch(context: &Arc<Context>, row: &BroadcastRow) -> Result<O
     }
     let batch = decide(context, row, &loaded, now, count).await?;
     if batch.decided.is_empty() && batch.wait.is_none() && batch.pause.is_none() {
-        return finish_or_wait(context, row).await;
+        return finish_or_wait(context, row, &loaded).await;
     }
     if !batch.decided.is_empty() {
         let rows = context.store.hand_over(row.id, row.plugin, batch.decided).await?;
@@ -162,7 +166,11 @@ async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -
 }
 
 /// No recipient is due: finishes the broadcast, or returns when to check it again.
-async fn finish_or_wait(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
+async fn finish_or_wait(
+    context: &Arc<Context>,
+    row: &BroadcastRow,
+    loaded: &Loaded,
+) -> Result<Option<Timestamp>, BroadcastError> {
     let id = row.id;
     let read = move |reader: &Reader| Ok((reader.recipient_counts(id)?, reader.recipients_next_due(id)?));
     let (counts, next_due) = context.store.read(read).await?;
@@ -171,7 +179,7 @@ async fn finish_or_wait(context: &Arc<Context>, row: &BroadcastRow) -> Result<Op
         return Ok(Some(context.clock.now().plus_ms(TICK_MS)));
     }
     if let Some(due_at) = next_due {
-        return Ok(Some(due_at));
+        return Ok(loaded.definition.expires.map_or(Some(due_at), |expires| Some(due_at.min(expires))));
     }
     let states = (BroadcastState::Sending, BroadcastState::Finished);
     if context.store.move_broadcast(id, states, None).await? {
@@ -208,15 +216,18 @@ async fn apply_rules(
         return Ok(false);
     }
     context.sending.lock().rules_applied_at.insert(id, now);
+    let channel = row.channel.clone();
     let read = move |reader: &Reader| {
         let baseline = reader.broadcast_baseline(id)?;
-        Ok((reader.recipient_counts(id)?, baseline, reader.broadcast(id)?.map_or(0, |row| row.opted_out)))
+        let opted_out = reader.broadcast(id)?.map_or(0, |row| row.opted_out);
+        Ok((reader.recipient_counts(id)?, opted_out, baseline, reader.channel_quality(&channel)?))
     };
-    let (counts, baseline, opted_out) = context.store.read(read).await?;
-    let baseline: Baseline = baseline.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let (counts, opted_out, baseline, quality) = context.store.read(read).await?;
     let since = Tally::of(&counts, opted_out).since(Tally::of(&baseline.counts, baseline.opted_out));
     let settings = Arc::clone(&context.settings.read());
-    if let Some(mut reason) = rules::pause(&settings, since) {
+    let reason = rules::pause(&settings, since)
+        .or_else(|| rules::pause_for_quality(baseline.quality.as_deref(), quality.as_deref()));
+    if let Some(mut reason) = reason {
         reason.message = reason.message.replace("NAME", &row.name);
         context.pause_for(row, reason).await?;
         return Ok(true);
@@ -280,7 +291,8 @@ fn decide_batch(
             }
         };
         let draft = Draft { body: &body, host: false, reply: false, message: None };
-        let decision = context.gatekeeper.ask(&draft, row.plugin, &view, now)?;
+        let declared = declared_purpose(&body, purpose);
+        let decision = context.gatekeeper.ask_for(&draft, declared, row.plugin, &view, now)?;
         match &decision.verdict {
             GateVerdict::Send => {
                 let send = new_send(context.store.reserve_message(), view.id, body, &decision);

@@ -118,6 +118,11 @@ fn fingerprint(definition: &TemplateDefinition) -> String {
     beadle_model::text::hex(&hash.finalize()[..]).chars().take(32).collect()
 }
 
+/// The purpose to declare to the gate: that of a text. The category of a template shows its own.
+pub(crate) fn declared_purpose<'a>(body: &Outgoing, purpose: &'a Purpose) -> Option<&'a Purpose> {
+    (!body.is_outreach()).then_some(purpose)
+}
+
 /// Why the template differs from the plan; `None` if it does not.
 pub(crate) fn changed_template(now: &Templates, plan: &Plan, name: &str) -> Option<BroadcastError> {
     let (fingerprints, quality) = (now.fingerprints(), now.quality());

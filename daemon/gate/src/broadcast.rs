@@ -162,7 +162,7 @@ struct TemplatePattern {
     name: String,
     language: Option<String>,
     body: Vec<(Option<String>, Patterns)>,
-    header_text: Option<Patterns>,
+    header: Option<(Option<String>, Patterns)>,
     header_file: Option<(MediaKind, Source, Option<String>)>,
     buttons: Vec<(u32, ButtonKind, Pattern)>,
 }
@@ -254,10 +254,7 @@ impl BroadcastMessage {
         let text = |patterns: &Patterns| ParameterValue::Text(one_line_text(&patterns.fill(language, values)));
         let parameter =
             |(name, patterns): &(Option<String>, Patterns)| Parameter { name: name.clone(), value: text(patterns) };
-        let header_text = pattern
-            .header_text
-            .as_ref()
-            .map(|patterns| TemplateHeader::Text(Parameter { name: None, value: text(patterns) }));
+        let header = pattern.header.as_ref().map(|header| TemplateHeader::Text(parameter(header)));
         let header_file = pattern.header_file.as_ref().map(|(kind, source, filename)| TemplateHeader::File {
             kind: *kind,
             source: source.clone(),
@@ -277,7 +274,7 @@ impl BroadcastMessage {
             language: language.to_owned(),
             category: None,
             topic: self.topic.clone(),
-            header: header_text.or(header_file),
+            header: header.or(header_file),
             body: pattern.body.iter().map(parameter).collect(),
             buttons: pattern.buttons.iter().map(button).collect(),
             cards: Vec::new(),
@@ -301,19 +298,14 @@ fn template(
     default: Option<&str>,
     placeholders: &mut Vec<Placeholder>,
 ) -> Result<TemplatePattern, String> {
-    let mut read = |value: &Texts| Patterns::new(value, default, placeholders);
-    let body = match &definition.body {
-        TemplateValues::Positional(values) => {
-            values.iter().map(|value| Ok((None, read(value)?))).collect::<Result<_, String>>()?
-        }
-        TemplateValues::Named(values) => {
-            values.iter().map(|(name, value)| Ok((Some(name.clone()), read(value)?))).collect::<Result<_, String>>()?
-        }
-    };
-    if definition.header_text.is_some() && definition.header_file.is_some() {
-        return Err("only one of `header_text` and `header_file` can be set".into());
+    let body = named_patterns(&definition.body, default, placeholders)?;
+    let mut header = named_patterns(&definition.header, default, placeholders)?;
+    if header.len() > 1 {
+        return Err("`header` must have one value".into());
     }
-    let header_text = definition.header_text.as_ref().map(read).transpose()?;
+    if !header.is_empty() && definition.header_file.is_some() {
+        return Err("only one of `header` and `header_file` can be set".into());
+    }
     let mut buttons = Vec::new();
     for button in &definition.buttons {
         let values =
@@ -328,10 +320,25 @@ fn template(
         name: definition.name.clone(),
         language: definition.language.clone(),
         body,
-        header_text,
+        header: header.pop(),
         header_file: definition.header_file.as_ref().map(file).transpose()?,
         buttons,
     })
+}
+
+/// The patterns of values, with their names if they have some.
+fn named_patterns(
+    values: &TemplateValues,
+    default: Option<&str>,
+    placeholders: &mut Vec<Placeholder>,
+) -> Result<Vec<(Option<String>, Patterns)>, String> {
+    let mut read = |texts: &Texts| Patterns::new(texts, default, placeholders);
+    match values {
+        TemplateValues::Positional(values) => values.iter().map(|texts| Ok((None, read(texts)?))).collect(),
+        TemplateValues::Named(values) => {
+            values.iter().map(|(name, texts)| Ok((Some(name.clone()), read(texts)?))).collect()
+        }
+    }
 }
 
 fn file(definition: &BroadcastFile) -> Result<(MediaKind, Source, Option<String>), String> {
@@ -416,6 +423,7 @@ mod tests {
             template: None,
             text: Some(Texts::One(text.into())),
             file: None,
+            expires: None,
         }
     }
 
@@ -482,6 +490,38 @@ mod tests {
         assert_eq!(message.text("en", &[]), None);
         let Some(Outgoing::Template(dutch)) = message.template("nl_NL", &[]) else { panic!("no template") };
         assert_eq!(dutch.body[1].value, ParameterValue::Text("vrijdag".into()));
+    }
+
+    #[test]
+    fn header_has_one_value_which_can_be_named() {
+        let mut definition = definition("x");
+        let one = |text: &str| Texts::One(text.into());
+        let named = |names: &[&str]| {
+            TemplateValues::Named(names.iter().map(|name| ((*name).to_owned(), one("{first_name|there}"))).collect())
+        };
+        for (header, expected) in [
+            (TemplateValues::Positional(vec![one("{first_name|there}")]), Ok(None)),
+            (named(&["reader"]), Ok(Some("reader"))),
+            (named(&["reader", "writer"]), Err("one value")),
+        ] {
+            let template = BroadcastTemplate { name: "news".into(), header, ..BroadcastTemplate::default() };
+            definition.template = Some(template);
+            let message = match (BroadcastMessage::new(&definition, None), expected) {
+                (Ok(message), Ok(_)) => message,
+                (Err(error), Err(expected)) if error.contains(expected) => continue,
+                (result, expected) => panic!("{result:?} {expected:?}"),
+            };
+            let filled = message.template("en", &message.values(&contact(Some("Ana B"))));
+            let Some(Outgoing::Template(template)) = filled else { panic!("no template") };
+            let Some(TemplateHeader::Text(parameter)) = template.header else { panic!("no header") };
+            assert_eq!(Ok(parameter.name.as_deref()), expected);
+            assert_eq!(parameter.value, ParameterValue::Text("Ana".into()));
+        }
+        let file = BroadcastFile { kind: MediaKind::Image, source: "https://example.org/a.png".into(), filename: None };
+        let header = named(&["reader"]);
+        let template = BroadcastTemplate { header, header_file: Some(file), ..BroadcastTemplate::default() };
+        definition.template = Some(template);
+        assert!(BroadcastMessage::new(&definition, None).unwrap_err().contains("`header_file`"));
     }
 
     #[test]

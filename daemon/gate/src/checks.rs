@@ -180,7 +180,7 @@ fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         },
         _ if draft.is_own_reply() => CheckResult::Pass("Beadle's own reply is sent although sending is stopped", None),
         StopSwitch::All => CheckResult::Later(until, "the operator has stopped sending; checked again at"),
-        StopSwitch::Marketing if facts.category(draft).may_be_marketing() => {
+        StopSwitch::Marketing if facts.is_marketing(draft) => {
             CheckResult::Later(until, "the operator has stopped marketing; checked again at")
         }
         StopSwitch::Marketing => CheckResult::Nothing,
@@ -276,7 +276,7 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     // template; each with a better reason.
     let has_own_refusal =
         contact.marketing_stopped_since.is_some() || matches!(facts.template, TemplateFacts::Missing { .. });
-    if has_own_refusal || !facts.category(draft).may_be_marketing() {
+    if has_own_refusal || !facts.is_marketing(draft) {
         return CheckResult::Nothing;
     }
     let purpose = facts.purpose(draft);
@@ -297,7 +297,7 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 /// (`docs/whatsapp.md#templates`).
 fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let category = facts.category(draft);
-    if !category.may_be_marketing() {
+    if !facts.is_marketing(draft) {
         return CheckResult::Nothing;
     }
     let unknown = if category == Category::Unknown { " The category of the message is unknown." } else { "" };

@@ -37,6 +37,9 @@ pub struct Facts<'a> {
     pub now: Timestamp,
     /// The template, for a message that uses one.
     pub template: TemplateFacts,
+    /// The purpose that the sender declares, of a message whose category does not show it: a text of a
+    /// broadcast.
+    pub declared_purpose: Option<Purpose>,
     /// What else restricts it.
     pub circumstances: Circumstances,
 }
@@ -177,7 +180,13 @@ impl Category {
 impl<'a> Facts<'a> {
     /// The facts about a destination that nothing restricts.
     pub fn new(conversation: &'a ConversationView, now: Timestamp) -> Self {
-        Self { conversation, now, template: TemplateFacts::Unknown, circumstances: Circumstances::default() }
+        Self {
+            conversation,
+            now,
+            template: TemplateFacts::Unknown,
+            declared_purpose: None,
+            circumstances: Circumstances::default(),
+        }
     }
 
     /// The category of a draft: the registry's, which the platform decides, before what the sender
@@ -193,8 +202,16 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// Whether rules about marketing apply: because of the category, or because the sender declares it.
+    pub fn is_marketing(&self, draft: &Draft<'_>) -> bool {
+        self.category(draft).may_be_marketing() || self.declared_purpose.as_ref().is_some_and(Purpose::is_marketing)
+    }
+
     /// What the recipient must have agreed to.
     pub fn purpose(&self, draft: &Draft<'_>) -> Purpose {
+        if let Some(purpose) = &self.declared_purpose {
+            return purpose.clone();
+        }
         if !self.category(draft).may_be_marketing() {
             return Purpose::Service;
         }

@@ -19,7 +19,9 @@ use beadle_model::effect::{Outreach, PriceKey};
 use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
 use beadle_model::time::{DAY_MS, HOUR_MS};
-use beadle_model::{ContactId, ConversationView, GateTrace, Outgoing, PluginNo, TemplateDefinition, Timestamp};
+use beadle_model::{
+    ContactId, ConversationView, GateTrace, MessageId, Outgoing, PluginNo, Purpose, TemplateDefinition, Timestamp,
+};
 use beadle_store::{KnownTemplates, MarketingSends, OutreachHold, Reader, StoreError, TemplateFilter};
 use budgets::Budgets;
 use messaging_limit::MessagingLimits;
@@ -160,13 +162,32 @@ impl Gatekeeper {
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<Decision, StoreError> {
-        let mut facts = self.facts(draft, by, to, now)?;
+        self.ask_for(draft, None, by, to, now)
+    }
+
+    /// The same for a message whose purpose its sender declares, because its category does not show it:
+    /// a text of a broadcast. For marketing, the rules about marketing apply, and it counts for the caps.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn ask_for(
+        &self,
+        draft: &Draft<'_>,
+        purpose: Option<&Purpose>,
+        by: PluginNo,
+        to: &ConversationView,
+        now: Timestamp,
+    ) -> Result<Decision, StoreError> {
+        let mut facts = self.facts(draft, purpose, by, to, now)?;
         let (policy, price) = (self.policy(), budgets::price_key(draft, &facts));
         let is_budgeted = price.as_ref().map_or(Ok(false), |price| self.0.budgets.limits(&policy, by, to, price))?;
-        let outreach = draft.body.is_outreach().then(|| Outreach {
-            is_marketing: facts.category(draft).may_be_marketing(),
-            topic: topic(draft.body).map(str::to_owned),
+        let is_free_form = !draft.body.is_outreach();
+        let is_counted = !is_free_form || (facts.is_marketing(draft) && to.group.is_none());
+        let outreach = is_counted.then(|| Outreach {
+            is_marketing: facts.is_marketing(draft),
+            topic: topic(draft.body, purpose).map(str::to_owned),
             is_outside_window: !facts.has_open_window(),
+            is_free_form,
             price: price.clone(),
         });
         let (mut verdict, mut trace) = beadle_gate::decide(draft, &facts);
@@ -197,24 +218,24 @@ impl Gatekeeper {
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<GateTrace, StoreError> {
-        Ok(beadle_gate::decide(draft, &self.facts(draft, by, to, now)?).1)
+        Ok(beadle_gate::decide(draft, &self.facts(draft, None, by, to, now)?).1)
     }
 
     /// What the gate says about one of many messages that are planned, and what its price depends
-    /// on. `template`: its definition, which is the same for many. What is limited for all of them
-    /// together is not asked: budgets and the messaging limit.
+    /// on. `template`: its definition, which is the same for many. `purpose`: that of a text. Budgets and
+    /// the messaging limit are not asked, because they limit all of them together.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn plan(
         &self,
         body: &Outgoing,
-        template: TemplateFacts,
+        (template, purpose): (TemplateFacts, Option<&Purpose>),
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<(GateVerdict, Option<PriceKey>), StoreError> {
         let draft = Draft { body, host: false, reply: false, message: None };
-        let facts = Facts { template, ..Facts::new(to, now) };
+        let facts = Facts { template, declared_purpose: purpose.cloned(), ..Facts::new(to, now) };
         let facts = self.personal_facts(facts, &self.policy(), &draft)?;
         Ok((beadle_gate::decide(&draft, &facts).0, budgets::price_key(&draft, &facts)))
     }
@@ -242,12 +263,13 @@ impl Gatekeeper {
     fn facts<'a>(
         &self,
         draft: &Draft<'_>,
+        purpose: Option<&Purpose>,
         by: PluginNo,
         to: &'a ConversationView,
         now: Timestamp,
     ) -> Result<Facts<'a>, StoreError> {
         let policy = self.policy();
-        let mut facts = Facts::new(to, now);
+        let mut facts = Facts { declared_purpose: purpose.cloned(), ..Facts::new(to, now) };
         if let Outgoing::Template(message) = draft.body {
             facts.template = self.template(message, to)?;
         }
@@ -275,7 +297,7 @@ impl Gatekeeper {
             erased_at: to.contact.profile().erased_since.filter(|_| to.group.is_none()),
             ..Circumstances::default()
         };
-        let is_marketing = facts.category(draft).may_be_marketing();
+        let is_marketing = facts.is_marketing(draft);
         if let Some(quiet) = &policy.quiet_hours
             && to.group.is_none()
             && (is_marketing || (policy.quiet_for == QuietFor::Outreach && !draft.reply))
@@ -284,8 +306,12 @@ impl Gatekeeper {
                 quiet.end(now, to.contact.timezone.as_deref().unwrap_or(&policy.timezone));
         }
         if is_marketing && to.group.is_none() {
-            facts.circumstances.marketing_refused = self.0.reader.marketing_refused(to.contact.id, now)?;
-            facts.circumstances.capped = self.capped(draft, &policy.caps, to, now)?;
+            // WhatsApp refuses no texts in an open window.
+            if facts.category(draft).may_be_marketing() {
+                facts.circumstances.marketing_refused = self.0.reader.marketing_refused(to.contact.id, now)?;
+            }
+            let topic = topic(draft.body, facts.declared_purpose.as_ref());
+            facts.circumstances.capped = self.capped((draft.message, topic), &policy.caps, to, now)?;
         }
         Ok(facts)
     }
@@ -305,12 +331,11 @@ impl Gatekeeper {
     /// The cap that another marketing message would exceed.
     fn capped(
         &self,
-        draft: &Draft<'_>,
+        (message, topic): (Option<MessageId>, Option<&str>),
         caps: &MarketingCaps,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<Option<ReachedCap>, StoreError> {
-        let topic = topic(draft.body);
         let limits = [
             ("per_day", caps.per_day, DAY_MS, None),
             ("per_week", caps.per_week, 7 * DAY_MS, None),
@@ -319,7 +344,7 @@ impl Gatekeeper {
         for (name, limit, period_ms, topic) in limits {
             let Some(limit) = limit else { continue };
             let sends =
-                MarketingSends { contact: to.contact.id, topic, since: now.plus_ms(-period_ms), before: draft.message };
+                MarketingSends { contact: to.contact.id, topic, since: now.plus_ms(-period_ms), before: message };
             let sent = self.0.reader.marketing_sent(&sends)?;
             let over = sent.len().saturating_sub(usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX));
             if let Some(oldest) = over.checked_sub(1).and_then(|over| sent.get(over)) {
@@ -391,7 +416,7 @@ impl Gatekeeper {
     ) -> Result<Result<Allowed, beadle_model::Refusal>, StoreError> {
         let text = Outgoing::Text { body: "…".into(), preview_url: false, quote: None };
         let draft = Draft { body: &text, host: false, reply: false, message: None };
-        let facts = self.facts(&draft, by, to, now)?;
+        let facts = self.facts(&draft, None, by, to, now)?;
         let any_until = match beadle_gate::decide(&draft, &facts).0 {
             GateVerdict::Refused(refusal) => return Ok(Err(refusal)),
             GateVerdict::TemplateNeeded(_) => None,
@@ -461,7 +486,7 @@ impl Gatekeeper {
         let template = Template { category: Some(category.to_owned()), ..Template::new("", "") };
         let body = Outgoing::Template(Box::new(template));
         let draft = Draft { body: &body, host: false, reply: false, message: None };
-        let mut facts = self.facts(&draft, by, to, now)?;
+        let mut facts = self.facts(&draft, None, by, to, now)?;
         // Its parameters are not known yet.
         facts.template = TemplateFacts::Unknown;
         Ok(matches!(beadle_gate::decide(&draft, &facts).0, GateVerdict::Send | GateVerdict::Later { .. }))
@@ -480,9 +505,10 @@ impl Gatekeeper {
     }
 }
 
-fn topic(body: &Outgoing) -> Option<&str> {
-    match body {
-        Outgoing::Template(template) => template.topic.as_deref(),
+fn topic<'a>(body: &'a Outgoing, purpose: Option<&'a Purpose>) -> Option<&'a str> {
+    match (body, purpose) {
+        (Outgoing::Template(template), _) => template.topic.as_deref(),
+        (_, Some(Purpose::MarketingTopic(topic))) => Some(topic),
         _ => None,
     }
 }

@@ -241,6 +241,33 @@ fn budget(name: &str, hundredths: u64) -> beadle_gate::costs::Budget {
     }
 }
 
+#[tokio::test]
+async fn text_for_marketing_follows_the_rules_about_marketing() {
+    let caps = MarketingCaps { per_day: Some(1), ..MarketingCaps::default() };
+    let env = TestEnv::new(Policy { caps, ..Policy::default() }).await;
+    let text = Outgoing::Text { body: "x".into(), preview_url: false, quote: None };
+    let draft = Draft { body: &text, host: false, reply: false, message: None };
+    let mut to = conversation(None);
+    to.window_until = Some(NOW.plus_ms(HOUR_MS));
+    let purpose = Purpose::MarketingTopic("cats".into());
+    let ask = |purpose: Option<&Purpose>, to: &ConversationView| {
+        env.gatekeeper.ask_for(&draft, purpose, PluginNo(1), to, NOW).unwrap()
+    };
+    let decision = ask(Some(&purpose), &to);
+    assert_eq!(decision.verdict, GateVerdict::Send);
+    let outreach = decision.outreach.unwrap();
+    assert_eq!((outreach.is_marketing, outreach.is_free_form, outreach.price), (true, true, None));
+    assert_eq!(outreach.topic.as_deref(), Some("cats"));
+    assert_eq!(ask(None, &to).outreach, None);
+    assert_eq!(ask(Some(&Purpose::Service), &to).outreach, None);
+    env.gatekeeper.configure(Policy { stop: StopSwitch::Marketing, ..Policy::default() });
+    assert_eq!(code_of(&ask(Some(&purpose), &to).verdict), "stop-switch");
+    assert_eq!(ask(None, &to).verdict, GateVerdict::Send);
+    env.gatekeeper.configure(Policy::default());
+    to.contact.profile = None;
+    assert_eq!(code_of(&ask(Some(&purpose), &to).verdict), "not-opted-in");
+}
+
 fn code_of(verdict: &GateVerdict) -> &str {
     match verdict {
         GateVerdict::Refused(refusal) => &refusal.code,

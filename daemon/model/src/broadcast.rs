@@ -7,6 +7,7 @@
 use crate::consent::Purpose;
 use crate::id::{BroadcastId, ContactId};
 use crate::outgoing::MediaKind;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,6 +33,29 @@ pub struct BroadcastDefinition {
     /// A file that is sent with the text as its caption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<BroadcastFile>,
+    /// When the message loses its meaning: nothing is handed over from then on. RFC 3339 in files.
+    #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A time as RFC 3339 text.
+mod rfc3339 {
+    use super::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => to.collect_str(time),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+        let time = text.parse::<jiff::Timestamp>();
+        let invalid = |_| D::Error::custom(format!("`{text}` must be a time such as `2026-11-29T18:00:00+01:00`"));
+        time.map(|time| Some(Timestamp(time.as_millisecond()))).map_err(invalid)
+    }
 }
 
 /// The maximum length of a broadcast's name.
@@ -68,9 +92,9 @@ pub struct BroadcastTemplate {
     /// The values of the variables of its text.
     #[serde(default, skip_serializing_if = "TemplateValues::is_empty")]
     pub body: TemplateValues,
-    /// The value of the variable of a text header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub header_text: Option<Texts>,
+    /// The value of the variable of a text header: at most one.
+    #[serde(default, skip_serializing_if = "TemplateValues::is_empty")]
+    pub header: TemplateValues,
     /// The file of a file header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_file: Option<BroadcastFile>,

@@ -193,7 +193,8 @@ pub struct SendEffect {
     pub outreach: Option<Outreach>,
 }
 
-/// How a message counts that the business sends first: a template or Direct Send.
+/// How a message counts that the business sends first: a template, Direct Send, or a text of a
+/// broadcast for marketing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outreach {
     /// Whether it is marketing, or may be.
@@ -202,6 +203,8 @@ pub struct Outreach {
     pub topic: Option<String>,
     /// Whether no window was open.
     pub is_outside_window: bool,
+    /// Whether it is a text or file, which needs an open window and is free of charge.
+    pub is_free_form: bool,
     /// What its price depends on. `None` if it costs nothing, or if it goes to a group, where the
     /// price is one for each member and known only afterwards.
     pub price: Option<PriceKey>,

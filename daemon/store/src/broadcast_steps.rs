@@ -114,6 +114,12 @@ impl Store {
         self.ask(move |tx| tx.hand_over(id, plugin, &decided, now)).await
     }
 
+    /// Excludes a slice of the recipients of an expired broadcast whose message was not handed over.
+    /// Returns whether there are more.
+    pub async fn expire_recipients(&self, id: BroadcastId) -> Result<bool, StoreError> {
+        self.ask(move |tx| tx.expire_recipients(id)).await
+    }
+
     /// Queues a test message of a broadcast, which counts for no recipient.
     pub async fn queue_test(&self, plugin: PluginNo, send: NewSend) -> Result<OutboxRow, StoreError> {
         let now = self.now();

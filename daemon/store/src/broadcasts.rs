@@ -10,6 +10,7 @@ use crate::meta::{REACTIONS_UNTIL_KEY, set_meta};
 use crate::people::load_view;
 use crate::read::{Reader, bounded};
 use crate::step::{NewSend, OutboxRow};
+use crate::templates::channel_quality;
 use crate::tx::Tx;
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUpRecipients};
 use beadle_model::effect::BroadcastWrite;
@@ -29,6 +30,9 @@ const PLATFORM_CLOCK_MS: i64 = 5000;
 
 /// The maximum number of rows that one transaction deletes, so that other work is not delayed.
 const DELETED_AT_ONCE: i64 = 2000;
+
+/// The code of recipients who did not get a message before it expired.
+const EXPIRED: &str = "broadcast-expired";
 
 /// A broadcast.
 #[derive(Clone, Debug)]
@@ -84,6 +88,18 @@ pub struct RecipientCount {
     pub code: Option<String>,
     /// The number of recipients.
     pub recipients: u64,
+}
+
+/// The state of a broadcast when it was last started or resumed, from which the rules count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BroadcastBaseline {
+    /// The recipients.
+    pub counts: Vec<RecipientCount>,
+    /// Recipients who had withdrawn their consent.
+    pub opted_out: u64,
+    /// The quality of the channel's number.
+    #[serde(default)]
+    pub quality: Option<String>,
 }
 
 /// A recipient.
@@ -242,12 +258,16 @@ impl Tx<'_> {
             )?
             .execute(params![id.0, from as i64, to as i64, reason, is_start, is_end, now.0])?;
         if changed > 0 && is_start {
-            let counts = to_json("counts", &counts_of(self.conn, id)?)?;
-            let opted_out: i64 = self
+            let (channel, opted_out): (String, i64) = self
                 .conn
-                .prepare_cached("SELECT opted_out FROM broadcasts WHERE id = ?1")?
-                .query_row([id.0], |row| row.get(0))?;
-            let baseline = format!("{{\"counts\":{counts},\"opted_out\":{opted_out}}}");
+                .prepare_cached("SELECT channel, opted_out FROM broadcasts WHERE id = ?1")?
+                .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let baseline = BroadcastBaseline {
+                counts: counts_of(self.conn, id)?,
+                opted_out: opted_out.unsigned_abs(),
+                quality: channel_quality(self.conn, &channel)?,
+            };
+            let baseline = to_json("counts", &baseline)?;
             let set = "UPDATE broadcasts SET baseline = ?2 WHERE id = ?1";
             self.conn.prepare_cached(set)?.execute(params![id.0, baseline])?;
         }
@@ -403,9 +423,8 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         if is_marketing && at <= self.cache.attribute_until {
-            let texts = "state = 1 AND contact = ?1 AND NOT EXISTS
-                 (SELECT 1 FROM outreach WHERE outreach.message = broadcast_recipients.message)
-                 AND (SELECT json_extract(definition, '$.purpose') FROM broadcasts WHERE id = broadcast) LIKE 'marketing%'";
+            let texts = "state = 1 AND contact = ?1 AND EXISTS
+                 (SELECT 1 FROM outreach WHERE outreach.message = broadcast_recipients.message AND free_form = 1)";
             self.conn
                 .prepare_cached(&format!("UPDATE broadcast_recipients SET code = 'not-opted-in' WHERE {texts}"))?
                 .execute([contact.0])?;
@@ -415,6 +434,10 @@ impl Tx<'_> {
                      AND id IN (SELECT message FROM broadcast_recipients WHERE {texts})"
                 ))?
                 .execute([contact.0])?;
+            // Those that were dropped do not count for the caps.
+            let dropped = "DELETE FROM outreach WHERE contact = ?1 AND free_form = 1
+                           AND (SELECT state FROM outbox WHERE id = message) = 5";
+            self.conn.prepare_cached(dropped)?.execute([contact.0])?;
         }
         self.attribute(contact, at, "opted_out")
     }
@@ -444,6 +467,56 @@ impl Tx<'_> {
                 .execute([broadcast])?;
         }
         Ok(())
+    }
+
+    /// Takes back the messages of a broadcast that are in the outbox and were never tried. Their
+    /// recipients are planned again. A message that was tried may have arrived, and stays.
+    fn take_back_queued(&self, id: BroadcastId) -> Result<(), StoreError> {
+        let queued: Vec<i64> = self
+            .conn
+            .prepare_cached(
+                "SELECT outbox.id FROM broadcast_recipients JOIN outbox ON outbox.id = message
+                 WHERE broadcast_recipients.broadcast = ?1 AND broadcast_recipients.state = 1 AND outbox.state = 0
+                   AND attempts = 0 AND NOT possibly_duplicate",
+            )?
+            .query_map([id.0], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for message in queued {
+            // First, so that the trigger does not follow the message.
+            self.conn
+                .prepare_cached(
+                    "UPDATE broadcast_recipients SET state = 0, code = NULL, message = NULL WHERE message = ?1",
+                )?
+                .execute([message])?;
+            self.conn.prepare_cached("UPDATE outbox SET state = 5 WHERE id = ?1")?.execute([message])?;
+            self.conn.prepare_cached("DELETE FROM outreach WHERE message = ?1")?.execute([message])?;
+            self.delete_pending_charge(MessageId(message))?;
+        }
+        Ok(())
+    }
+
+    /// Excludes a slice of the recipients of an expired broadcast whose message was not handed over,
+    /// if it is being sent. Returns whether there are more.
+    pub(crate) fn expire_recipients(&self, id: BroadcastId) -> Result<bool, StoreError> {
+        let is_sending =
+            self.conn.prepare_cached("SELECT 1 FROM broadcasts WHERE id = ?1 AND state = 2")?.exists([id.0])?;
+        if !is_sending {
+            return Ok(false);
+        }
+        self.take_back_queued(id)?;
+        let mut has_more = false;
+        for state in [RecipientState::Planned, RecipientState::Held] {
+            let state = state as i64;
+            let changed = self
+                .conn
+                .prepare_cached(&format!(
+                    "UPDATE broadcast_recipients SET state = 6, code = '{EXPIRED}' WHERE broadcast = ?1 AND contact IN
+                         (SELECT contact FROM broadcast_recipients WHERE broadcast = ?1 AND state = {state} LIMIT ?2)"
+                ))?
+                .execute([id.0, DELETED_AT_ONCE])?;
+            has_more |= changed as i64 == DELETED_AT_ONCE;
+        }
+        Ok(has_more)
     }
 
     /// Merges the recipients of two contacts that become one, who gets each broadcast once.
@@ -608,11 +681,12 @@ impl Reader {
         })
     }
 
-    /// The counts at the last start or resume, as JSON.
-    pub fn broadcast_baseline(&self, id: BroadcastId) -> Result<Option<String>, StoreError> {
+    /// The state at the last start or resume.
+    pub fn broadcast_baseline(&self, id: BroadcastId) -> Result<BroadcastBaseline, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT baseline FROM broadcasts WHERE id = ?1")?;
-            Ok(read.query_row([id.0], |row| row.get(0)).optional()?.flatten())
+            let json: Option<String> = read.query_row([id.0], |row| row.get(0)).optional()?.flatten();
+            json.map_or(Ok(BroadcastBaseline::default()), |json| from_json("broadcast", id.0, &json))
         })
     }
 

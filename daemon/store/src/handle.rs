@@ -373,6 +373,11 @@ impl Store {
         self.ask(move |tx| tx.set_messaging_limit(&account, people)).await
     }
 
+    /// Sets the quality of a channel's number: `green`, `yellow` or `red`.
+    pub async fn set_channel_quality(&self, channel: String, quality: String) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.set_channel_quality(&channel, &quality)).await
+    }
+
     /// Keeps, for the next start, that a channel may not write first for a while.
     pub async fn keep_outreach_hold(&self, channel: String, hold: OutreachHold) -> Result<(), StoreError> {
         self.ask(move |tx| tx.keep_outreach_hold(&channel, &hold)).await

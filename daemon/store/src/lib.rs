@@ -75,8 +75,8 @@ mod writer;
 mod writer_cache;
 
 pub use broadcasts::{
-    ATTRIBUTION_MS, BroadcastReason, BroadcastRow, Handover, PlannedRecipient, RecipientCount, RecipientFilter,
-    RecipientRow,
+    ATTRIBUTION_MS, BroadcastBaseline, BroadcastReason, BroadcastRow, Handover, PlannedRecipient, RecipientCount,
+    RecipientFilter, RecipientRow,
 };
 pub use charges::{ChargeRow, PendingCharge};
 pub use consents::{ConsentCheck, RecordedConsent};

@@ -1,4 +1,4 @@
-//! Templates and Direct Send: counts per contact for the marketing caps and per portfolio for the
+//! Messages that the business sends first: counts per contact for the marketing caps and per portfolio for the
 //! messaging limit, and WhatsApp's refusals of marketing.
 
 use crate::consents::chat_consent;
@@ -33,7 +33,7 @@ pub struct MarketingSends<'a> {
 }
 
 impl Tx<'_> {
-    /// Counts a template or Direct Send.
+    /// Counts a message that the business sends first.
     pub(crate) fn count_outreach(
         &mut self,
         send: &NewSend,
@@ -43,8 +43,8 @@ impl Tx<'_> {
         // A group has no contact and is not counted.
         self.conn
             .prepare_cached(
-                "INSERT INTO outreach (message, contact, channel, at, marketing, topic, outside)
-                 SELECT ?1, contact, channel, ?3, ?4, ?5, ?6 FROM conversations WHERE id = ?2 AND contact IS NOT NULL",
+                "INSERT INTO outreach (message, contact, channel, at, marketing, topic, outside, free_form)
+                 SELECT ?1, contact, channel, ?3, ?4, ?5, ?6, ?7 FROM conversations WHERE id = ?2 AND contact IS NOT NULL",
             )?
             .execute(params![
                 send.message.0,
@@ -52,7 +52,8 @@ impl Tx<'_> {
                 now.0,
                 outreach.is_marketing,
                 outreach.topic,
-                outreach.is_outside_window
+                outreach.is_outside_window,
+                outreach.is_free_form
             ])?;
         Ok(())
     }
@@ -126,11 +127,12 @@ impl Tx<'_> {
         })
     }
 
-    /// Removes the contact's marketing refusal once a marketing message has arrived.
+    /// Removes the contact's marketing refusal once a marketing template has arrived; WhatsApp refuses
+    /// no texts.
     pub(crate) fn clear_marketing_refusal(&self, message: MessageId) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
-                "DELETE FROM marketing_refusals WHERE contact = (SELECT contact FROM outreach WHERE message = ?1 AND marketing = 1)",
+                "DELETE FROM marketing_refusals WHERE contact = (SELECT contact FROM outreach WHERE message = ?1 AND marketing = 1 AND free_form = 0)",
             )?
             .execute([message.0])?;
         Ok(())
@@ -183,6 +185,11 @@ impl Reader {
                 .optional()
                 .map_err(StoreError::from)
         })
+    }
+
+    /// The quality of a channel's number, as fetched last: `green`, `yellow` or `red`.
+    pub fn channel_quality(&self, channel: &str) -> Result<Option<String>, StoreError> {
+        self.one(|conn| crate::templates::channel_quality(conn, channel))
     }
 
     /// How many people the business of a channel may write to first in 24 hours; 0: any number.

@@ -203,6 +203,7 @@ fn plan(conn: &Connection, policy: &Retention, now: Timestamp) -> Result<Retenti
             )?,
         ),
         ("media", (old_files(conn, before(policy.media_ms.max(DAY_MS)), policy.media_bytes.max(0))?, false)),
+        ("broadcasts", count("SELECT count(*) FROM broadcasts WHERE state >= 4 AND ended_at < ?1", before(messages))?),
         ("schedule_history", count_old(conn, FIRINGS_SELECT, (before(events), now, i64::MAX))?),
         ("expired_values", count("SELECT count(*) FROM state_values WHERE expires_at <= ?1", now.0)?),
         (

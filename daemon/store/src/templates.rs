@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::read::{Reader, bounded};
 use crate::tx::Tx;
 use beadle_model::{TemplateChange, TemplateDefinition, TemplateNews, Timestamp};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// A business account and the state of its templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +155,17 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Sets the quality of a channel's number.
+    pub(crate) fn set_channel_quality(&mut self, channel: &str, quality: &str) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO channel_quality (channel, quality) VALUES (?1, ?2)
+                 ON CONFLICT DO UPDATE SET quality = excluded.quality",
+            )?
+            .execute([channel, quality])?;
+        Ok(())
+    }
+
     /// Applies what a webhook reports, unless something newer is known. News of an account that no
     /// channel has, and of a template whose parts were not fetched yet, wait for the next fetch.
     pub(crate) fn apply_template_news(&mut self, news: &TemplateNews) -> Result<(), StoreError> {
@@ -185,6 +196,12 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// The quality of a channel's number.
+pub(crate) fn channel_quality(conn: &Connection, channel: &str) -> Result<Option<String>, StoreError> {
+    let find = "SELECT quality FROM channel_quality WHERE channel = ?1";
+    Ok(conn.prepare_cached(find)?.query_row([channel], |row| row.get(0)).optional()?)
 }
 
 impl Reader {

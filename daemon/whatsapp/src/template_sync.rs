@@ -1,5 +1,8 @@
-//! Fetches the templates of the business accounts, and how many people each may write to first: at
-//! start, when a webhook reports a change, and twice a day.
+//! Fetches the templates of the business accounts, how many people each may write to first, and the
+//! quality of the numbers: at start, when a webhook reports a change, and twice a day.
+//!
+//! No webhook reports the quality of a number, so it is also fetched every five minutes while a
+//! broadcast is sent.
 //!
 //! A start does not wait for it. A failure is repeated at growing intervals and shown by
 //! `beadle templates list`; until the first success nothing is known about an account's templates,
@@ -11,6 +14,7 @@ use crate::json::Json;
 use crate::upload::MediaStore;
 use beadle_model::{TemplateDefinition, Timestamp};
 use beadle_pipeline::SendResponse;
+use beadle_store::Reader;
 use beadle_tasks::Heartbeat;
 use reqwest::Method;
 use serde_json::Value;
@@ -25,6 +29,8 @@ const PAGE: &str = "100";
 const MAX_PAGES: usize = 100;
 /// What is asked for.
 const FIELDS: &str = "id,name,language,category,status,quality_score,rejected_reason,parameter_format,components";
+/// What is asked for about a number.
+const NUMBER_FIELDS: &str = "quality_rating,whatsapp_business_manager_messaging_limit";
 /// After failures. Real time.
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(600)];
@@ -32,17 +38,26 @@ const RETRY_PAUSES: [Duration; 4] =
 const MIN_PAUSE: Duration = Duration::from_secs(30);
 /// Without any news, for webhooks that were lost. Real time.
 const POLL_INTERVAL: Duration = Duration::from_secs(12 * 60 * 60);
+/// The quality of numbers while a broadcast is sent. Real time.
+const QUALITY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Fetches templates.
 pub struct TemplateSync {
-    /// By account: a connection, and the id of one of its numbers.
-    accounts: BTreeMap<String, (Graph, String)>,
-    /// The account of each channel.
-    channels: Vec<(String, String)>,
+    /// By account: a connection.
+    accounts: BTreeMap<String, Graph>,
+    numbers: Vec<Number>,
     media_store: MediaStore,
     requested: Notify,
     /// Held while templates are fetched.
     fetching: Mutex<()>,
+}
+
+/// The number of a channel with a business account.
+struct Number {
+    channel: String,
+    account: String,
+    graph: Graph,
+    id: String,
 }
 
 /// The result for one account.
@@ -69,15 +84,15 @@ impl TemplateSync {
         client: &reqwest::Client,
         media_store: MediaStore,
     ) -> Result<Self, ChannelError> {
-        let (mut accounts, mut channels) = (BTreeMap::new(), Vec::new());
+        let (mut accounts, mut numbers) = (BTreeMap::new(), Vec::new());
         for (config, account) in configs {
             let Some(account) = account else { continue };
-            channels.push((config.name.clone(), account.clone()));
             let address = (config.graph_url.as_str(), config.graph_version.as_str());
             let graph = Graph::new(&config.name, address, config.access_token, config.timeout, client.clone())?;
-            accounts.entry(account).or_insert((graph, config.phone_number_id));
+            accounts.entry(account.clone()).or_insert_with(|| graph.clone());
+            numbers.push(Number { channel: config.name, account, graph, id: config.phone_number_id });
         }
-        Ok(Self { accounts, channels, media_store, requested: Notify::new(), fetching: Mutex::default() })
+        Ok(Self { accounts, numbers, media_store, requested: Notify::new(), fetching: Mutex::default() })
     }
 
     /// Asks for a fetch soon. Returns at once.
@@ -87,7 +102,9 @@ impl TemplateSync {
 
     /// Fetches until the store closes.
     pub async fn run(self: Arc<Self>, heartbeat: Heartbeat) {
-        while let Err(error) = self.media_store.store.set_channel_accounts(self.channels.clone()).await {
+        let channels: Vec<(String, String)> =
+            self.numbers.iter().map(|number| (number.channel.clone(), number.account.clone())).collect();
+        while let Err(error) = self.media_store.store.set_channel_accounts(channels.clone()).await {
             tracing::warn!(%error, "business accounts of the channels not stored, retrying");
             heartbeat.idle(tokio::time::sleep(MIN_PAUSE)).await;
         }
@@ -104,25 +121,60 @@ impl TemplateSync {
             let wait = async {
                 match RETRY_PAUSES.get(failures.min(RETRY_PAUSES.len()).wrapping_sub(1)) {
                     Some(pause) => tokio::time::sleep(*pause).await,
-                    None => {
-                        let requested = async {
-                            tokio::time::sleep(MIN_PAUSE).await;
-                            self.requested.notified().await;
-                        };
-                        let _ = tokio::time::timeout(POLL_INTERVAL, requested).await;
-                    }
+                    None => self.wait_for_request().await,
                 }
             };
             heartbeat.idle(wait).await;
         }
     }
 
-    /// Fetches the templates of every account now.
+    /// Waits for a request or for the interval between two fetches. While a broadcast is sent, it
+    /// fetches the quality of the numbers.
+    async fn wait_for_request(&self) {
+        let requested = async {
+            tokio::time::sleep(MIN_PAUSE).await;
+            self.requested.notified().await;
+        };
+        let quality = async {
+            loop {
+                tokio::time::sleep(QUALITY_INTERVAL).await;
+                if self.media_store.store.read(Reader::active_broadcasts).await.is_ok_and(|active| !active.is_empty()) {
+                    self.sync_numbers().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = requested => {}
+            () = quality => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+        }
+    }
+
+    /// Fetches the quality and the messaging limit of every number now.
+    async fn sync_numbers(&self) {
+        let _work = self.media_store.clock.work();
+        let store = &self.media_store.store;
+        for Number { channel, account, graph, id } in &self.numbers {
+            let Some(NumberHealth { quality, messaging_limit }) = number_health(graph, id).await else { continue };
+            if let Some(quality) = quality
+                && let Err(error) = store.set_channel_quality(channel.clone(), quality).await
+            {
+                tracing::warn!(channel, %error, "quality of the number not stored");
+            }
+            if let Some(limit) = messaging_limit
+                && let Err(error) = store.set_messaging_limit(account.clone(), limit).await
+            {
+                tracing::warn!(account, %error, "messaging limit not stored");
+            }
+        }
+    }
+
+    /// Fetches the templates of every account, and the state of every number, now.
     pub async fn sync(&self) -> Vec<SyncReport> {
         let _one_at_a_time = self.fetching.lock().await;
         let _work = self.media_store.clock.work();
         let mut reports = Vec::new();
-        for (account, (graph, number)) in &self.accounts {
+        for (account, graph) in &self.accounts {
             let began = self.media_store.clock.now();
             let stored = match fetch(graph, account, began).await {
                 Ok(templates) => {
@@ -139,16 +191,12 @@ impl TemplateSync {
                     Err(error)
                 }
             };
-            if let Some(limit) = messaging_limit(graph, number).await
-                && let Err(error) = self.media_store.store.set_messaging_limit(account.clone(), limit).await
-            {
-                tracing::warn!(account, %error, "messaging limit not stored");
-            }
             if let Ok(count) = stored {
                 tracing::info!(account, templates = count, "templates fetched");
             }
             reports.push(SyncReport { account: account.clone(), result: stored });
         }
+        self.sync_numbers().await;
         reports
     }
 }
@@ -179,14 +227,31 @@ async fn fetch(graph: &Graph, account: &str, began: Timestamp) -> Result<Vec<Tem
     Err(SyncError(format!("the platform lists more than {MAX_PAGES} pages of templates")))
 }
 
-/// How many people the business may write to first in 24 hours; 0: any number. `None` if the
-/// platform does not say.
-async fn messaging_limit(graph: &Graph, number: &str) -> Option<u64> {
-    const FIELD: &str = "whatsapp_business_manager_messaging_limit";
+/// What the platform says about a number; each is `None` if it says nothing.
+#[derive(Debug, PartialEq, Eq)]
+struct NumberHealth {
+    /// `green`, `yellow` or `red`.
+    quality: Option<String>,
+    /// How many people the business may write to first in 24 hours; 0: any number.
+    messaging_limit: Option<u64>,
+}
+
+/// `None` if the request failed.
+async fn number_health(graph: &Graph, number: &str) -> Option<NumberHealth> {
     let mut url = graph.url(&[number]);
-    url.query_pairs_mut().append_pair("fields", FIELD);
+    url.query_pairs_mut().append_pair("fields", NUMBER_FIELDS);
     let response = graph.request(Method::GET, url, RequestBody::Empty).await.ok()?;
-    people_of_tier(&Json::parse(&response.body)?.text_of(FIELD)?)
+    Some(health_of(&Json::parse(&response.body)?))
+}
+
+fn health_of(number: &Json<'_>) -> NumberHealth {
+    let quality = number.text_of("quality_rating").map(|rating| rating.to_lowercase());
+    let tier = number.text_of("whatsapp_business_manager_messaging_limit");
+    NumberHealth {
+        // `NA` and `UNKNOWN`: the number has no rating yet.
+        quality: quality.filter(|quality| matches!(&**quality, "green" | "yellow" | "red")),
+        messaging_limit: tier.and_then(|tier| people_of_tier(&tier)),
+    }
 }
 
 /// `TIER_250`, `TIER_2K`, `TIER_UNLIMITED`, or a number.
@@ -235,7 +300,8 @@ fn definition(template: &Json<'_>, began: Timestamp) -> Option<TemplateDefinitio
 
 #[cfg(test)]
 mod tests {
-    use super::people_of_tier;
+    use super::{NumberHealth, health_of, people_of_tier};
+    use crate::json::Json;
 
     #[test]
     fn tiers_are_numbers_of_people() {
@@ -249,6 +315,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(people_of_tier(tier), expected, "{tier}");
+        }
+    }
+
+    #[test]
+    fn number_without_a_rating_has_no_quality() {
+        for (json, quality, messaging_limit) in [
+            (r#"{"quality_rating":"RED"}"#, Some("red"), None),
+            (r#"{"quality_rating":"NA","whatsapp_business_manager_messaging_limit":"TIER_2K"}"#, None, Some(2000)),
+            (r#"{"quality_rating":"UNKNOWN"}"#, None, None),
+            ("{}", None, None),
+        ] {
+            let health = NumberHealth { quality: quality.map(str::to_owned), messaging_limit };
+            assert_eq!(health_of(&Json::parse(json.as_bytes()).unwrap()), health, "{json}");
         }
     }
 }

@@ -53,6 +53,11 @@ pub async fn wait_for_count(condition: &str, wanted: u64, count: impl AsyncFn() 
     }
 }
 
+/// A time in milliseconds since the epoch as an RFC 3339 time stamp.
+pub fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
+}
+
 /// The RFC 3339 time stamp at a JSON pointer, in milliseconds since the epoch.
 pub fn time_at(value: &Value, pointer: &str) -> Option<i64> {
     let text = value.pointer(pointer)?.as_str()?;

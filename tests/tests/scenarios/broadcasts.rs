@@ -5,7 +5,7 @@ use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::rng::{Rng, is_long_run};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress};
-use beadle_test_support::{wait_for_count, wait_until, webhook};
+use beadle_test_support::{rfc3339, time_at, wait_for_count, wait_until, webhook};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,11 +82,17 @@ impl World {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// Creates a broadcast by this person.
-    async fn create(&self, name: &str, rest: &str) {
+    /// Writes a definition; returns its path.
+    fn write(&self, name: &str, rest: &str) -> String {
         let file = self.setup.data().join(format!("{name}.toml"));
         std::fs::write(&file, format!("name = \"{name}\"\n{rest}")).unwrap();
-        self.run(&["broadcasts", "create", &file.to_string_lossy(), "--by", "Ana"]).await;
+        file.to_string_lossy().into_owned()
+    }
+
+    /// Creates a broadcast.
+    async fn create(&self, name: &str, rest: &str) {
+        let file = self.write(name, rest);
+        self.run(&["broadcasts", "create", &file, "--by", "Ana"]).await;
     }
 
     /// Creates, plans and starts one.
@@ -423,5 +429,93 @@ async fn replies_and_withdrawals_are_attributed_and_a_follow_up_reaches_the_othe
         recipients.iter().map(|row| (text(row, "/contact"), text(row, "/state"))).collect();
     assert!(states.contains(&("con_3", "delivered")) || states.contains(&("con_3", "sent")), "{states:?}");
     assert!(states.contains(&("con_2", "refused")), "{states:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn number_whose_quality_falls_to_red_pauses_it() {
+    let (world, daemon) = World::new(60, "[outbox]\nmax_in_flight = 2").await;
+    world.simulator.set_faults(json!({ "send_slow": { "probability": 1.0, "ms": 200 } })).await;
+    world.send("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    world.simulator.control("POST", "account", &json!({ "quality": "RED" })).await;
+    daemon.post("templates/sync").await;
+    let view = wait_for_state(&daemon, "news", "paused").await;
+    assert_eq!(text(&view, "/reason/code"), "broadcast-number-quality", "{view}");
+    world.simulator.set_faults(json!({ "send_slow": { "probability": 0.0, "ms": 0 } })).await;
+    // The operator accepts the quality.
+    world.run(&["broadcasts", "resume", "news"]).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!(count(&view, "sent"), 60, "{view}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn expired_broadcast_finishes_without_the_rest() {
+    let (world, daemon) = World::new(60, "[outbox]\nmax_in_flight = 1").await;
+    world.simulator.set_faults(json!({ "send_slow": { "probability": 1.0, "ms": 300 } })).await;
+    let past = format!("expires = \"2020-01-01T00:00:00Z\"\naudience = \"everyone\"\n{NEWS}");
+    let past = world.write("past", &past);
+    let error = world.fails(&["broadcasts", "create", &past, "--by", "Ana"]).await;
+    assert!(error.contains("broadcast-invalid") && error.contains("must be in the future"), "{error}");
+    let now = time_at(&daemon.get("broadcasts").await, "/now").unwrap();
+    let expires = rfc3339(now + 8000);
+    world.send("news", &format!("expires = \"{expires}\"\naudience = \"everyone\"\n{NEWS}")).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    let (sent, expired) = (count(&view, "sent"), refused(&view, "broadcast-expired"));
+    assert!(sent > 0 && expired > 0 && sent + expired == 60, "{view}");
+    assert_eq!(world.received().await.len() as u64, sent);
+    let error = world.fails(&["broadcasts", "resume", "news", "--failed"]).await;
+    assert!(error.contains("broadcast-expired"), "{error}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn template_with_named_variables_has_a_named_header() {
+    let (world, daemon) = World::new(2, "").await;
+    let named = |kind: &str, text: &str, parameter: &str| {
+        let example = format!("{}_named_params", if kind == "HEADER" { "header_text" } else { "body_text" });
+        json!({"type": kind, "format": "TEXT", "text": text, "example": {example: [{"param_name": parameter, "example": "x"}]}})
+    };
+    let template = json!({
+        "name": "greeting", "language": "en", "category": "MARKETING", "parameter_format": "NAMED",
+        "components": [named("HEADER", "For {{reader}}", "reader"), named("BODY", "News of {{day}}.", "day")],
+    });
+    world.simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
+    wait_until("both templates are approved", async || {
+        daemon.post("templates/sync").await;
+        let list = daemon.get("templates?status=approved").await;
+        (list["items"].as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+    let purpose = "purpose = \"marketing:news\"\naudience = \"everyone\"\n";
+    let template =
+        |header: &str| format!("{purpose}[template]\nname = \"greeting\"\nbody = {{ day = \"Friday\" }}\n{header}");
+    world.create("wrong", &template("header = [\"{first_name|you}\"]")).await;
+    let error = world.fails(&["broadcasts", "plan", "wrong"]).await;
+    assert!(error.contains("template-parameters"), "{error}");
+    world.create("news", &template("header = { reader = \"{first_name|you}\" }")).await;
+    let plan = world.run(&["broadcasts", "plan", "news"]).await;
+    assert!(plan.contains("For Person") && plan.contains("News of Friday."), "{plan}");
+    world.run(&["broadcasts", "start", "news"]).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!(count(&view, "sent"), 2, "{view}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn text_for_marketing_counts_for_the_caps() {
+    let (world, daemon) = World::new(0, "[gate.marketing_caps]\nper_day = 1").await;
+    world.simulator.say("Ana", "hello").await;
+    daemon.wait_until_idle().await;
+    let source = ["consents", "record", "con_1", "marketing:news", "--source", "operator", "--confirmed"];
+    world.run(&source).await;
+    let rest = format!("audience = \"everyone\"\ntext = \"Dear {{first_name|friend}}\"\n{NEWS}");
+    world.send("news", &rest).await;
+    let view = wait_for_state(&daemon, "news", "finished").await;
+    assert_eq!(count(&view, "sent"), 1, "{view}");
+    world.create("more", &rest).await;
+    world.run(&["broadcasts", "plan", "more"]).await;
+    let view = show(&daemon, "more").await;
+    assert_eq!(refused(&view, "frequency-cap"), 1, "{view}");
     daemon.stop().await;
 }

@@ -144,6 +144,9 @@ pub struct BroadcastView {
     /// The estimated end.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub expected_end: Option<Ms>,
+    /// When the message loses its meaning.
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Ms>,
     /// The plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanView>,

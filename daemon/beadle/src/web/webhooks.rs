@@ -195,9 +195,11 @@ async fn authentic(
 async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeBody) -> Response {
     webhooks.count(app, &parsed);
     let problem = parsed.rejected.first().map(|rejected| cut(&rejected.error));
-    let is_limit =
-        |event: &NewEvent| matches!(&event.body, EventBody::ChannelChanged(changed) if changed.change == "limits");
-    let has_account_news = !parsed.templates.is_empty() || parsed.events.iter().any(is_limit);
+    let is_about_number = |event: &NewEvent| match &event.body {
+        EventBody::ChannelChanged(changed) => matches!(&*changed.change, "limits" | "quality"),
+        _ => false,
+    };
+    let has_account_news = !parsed.templates.is_empty() || parsed.events.iter().any(is_about_number);
     // Ends in order even if the platform hangs up.
     let storing = Finishing::new({
         let (webhooks, app) = (Arc::clone(webhooks), app.to_owned());

@@ -112,6 +112,7 @@ impl HostState {
             template,
             text: texts(input.texts),
             file,
+            expires: None,
         };
         definition.check_name().map_err(invalid)?;
         BroadcastMessage::new(&definition, None).map_err(invalid)?.check_limits()?;

@@ -2,12 +2,13 @@
 
 use crate::env::*;
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUp, FollowUpRecipients, Texts};
+use beadle_model::effect::Outreach;
 use beadle_model::{
     Audience, BroadcastId, BroadcastState, ContactId, ConversationId, Keyword, MessageId, PluginNo, Purpose,
     RecipientState,
 };
 use beadle_store::step::*;
-use beadle_store::{Handover, PlannedRecipient, RecipientCount, RecipientFilter};
+use beadle_store::{Handover, MarketingSends, PlannedRecipient, RecipientCount, RecipientFilter};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ fn definition(name: &str, audience: Audience) -> BroadcastDefinition {
         template: None,
         text: Some(Texts::One("hi".into())),
         file: None,
+        expires: None,
     }
 }
 
@@ -154,6 +156,125 @@ async fn held_recipients_are_due_when_the_deferral_ends() {
     assert_eq!((due(0), due(HOUR)), (vec![2], vec![1, 2]));
     assert!(hand_over(&env, id, 1).await.is_some());
     counts(&env, id);
+}
+
+#[tokio::test]
+async fn expired_broadcast_excludes_what_was_not_tried() {
+    let env = TestEnv::new();
+    let id = sending(&env, 5).await;
+    let held = vec![(ContactId(1), Handover::Held(NOW.plus_ms(HOUR), "quiet-hours".into()))];
+    env.store.hand_over(id, OPERATOR, held).await.unwrap();
+    let queued = hand_over(&env, id, 2).await.unwrap();
+    let tried = hand_over(&env, id, 3).await.unwrap();
+    env.store.claim_sends(vec![tried]).await.unwrap();
+    let later = SendOutcome::Later { due_at: NOW.plus_ms(HOUR), counted: true, possibly_duplicate: true };
+    env.settle(tried, later).await;
+    let sent = hand_over(&env, id, 4).await.unwrap();
+    env.store.claim_sends(vec![sent]).await.unwrap();
+    env.settle(sent, SendOutcome::Accepted(None)).await;
+    while env.store.expire_recipients(id).await.unwrap() {}
+    let expired = (RecipientState::Refused, Some("broadcast-expired".to_owned()));
+    for (contact, expected) in [
+        (1, expired.clone()),
+        (2, expired.clone()),
+        (3, (RecipientState::Queued, None)),
+        (4, (RecipientState::Sent, None)),
+        (5, expired),
+    ] {
+        assert_eq!(state(&env, id, contact), expected, "contact {contact}");
+    }
+    assert_eq!(env.state_of(queued), SendState::Dropped);
+    assert_eq!(env.state_of(tried), SendState::Queued, "it may have arrived");
+    counts(&env, id);
+    // A paused broadcast keeps its recipients.
+    let env = TestEnv::new();
+    let id = sending(&env, 1).await;
+    assert!(move_to(&env, id, BroadcastCommand::Pause).await);
+    assert!(!env.store.expire_recipients(id).await.unwrap());
+    assert_eq!(state(&env, id, 1).0, RecipientState::Planned);
+}
+
+#[tokio::test]
+async fn baseline_has_the_quality_of_the_number() {
+    let env = TestEnv::new();
+    let quality = |id| env.reader.broadcast_baseline(id).unwrap().quality;
+    let id = sending(&env, 1).await;
+    assert_eq!((quality(id), env.reader.channel_quality("shop").unwrap()), (None, None));
+    for rating in ["green", "red"] {
+        env.store.set_channel_quality("shop".into(), rating.into()).await.unwrap();
+        assert!(move_to(&env, id, BroadcastCommand::Pause).await);
+        assert!(move_to(&env, id, BroadcastCommand::Resume).await);
+        assert_eq!(quality(id).as_deref(), Some(rating));
+    }
+    assert_eq!(env.reader.channel_quality("club").unwrap(), None);
+}
+
+#[tokio::test]
+async fn marketing_text_counts_for_the_caps_until_it_is_withdrawn() {
+    let env = TestEnv::new();
+    let id = sending(&env, 2).await;
+    let outreach =
+        Outreach { is_marketing: true, topic: Some("news".into()), is_free_form: true, ..Outreach::default() };
+    let mut messages = Vec::new();
+    for contact in 1..=2 {
+        let message = env.store.reserve_message();
+        let send = new_send(message, ConversationId(contact), SendState::Queued, NewSend::AT_ONCE);
+        let send = NewSend { reply: false, outreach: Some(outreach.clone()), ..send };
+        let decided = vec![(ContactId(contact), Handover::Send(Box::new(send)))];
+        env.store.hand_over(id, OPERATOR, decided).await.unwrap();
+        messages.push(message);
+    }
+    let sent = |contact, topic| {
+        let sends = MarketingSends { contact: ContactId(contact), topic, since: NOW.plus_ms(-DAY), before: None };
+        env.reader.marketing_sent(&sends).unwrap().len()
+    };
+    assert_eq!((sent(1, None), sent(1, Some("news")), sent(1, Some("cats"))), (1, 1, 0));
+    // A text says nothing about WhatsApp's refusal of marketing templates.
+    rusqlite::Connection::open(env.db())
+        .unwrap()
+        .execute("INSERT INTO marketing_refusals VALUES (1, '131049', 1, ?1)", [NOW.plus_ms(DAY).0])
+        .unwrap();
+    env.store.claim_sends(vec![messages[0]]).await.unwrap();
+    env.settle(messages[0], SendOutcome::Accepted(Some("w1".into()))).await;
+    env.receipt(messages[0], "delivered").await;
+    assert!(env.reader.marketing_refused(ContactId(1), NOW).unwrap().is_some());
+    env.append(vec![keyword("31600000002", "stop", Keyword::Stop)]).await;
+    assert_eq!(env.state_of(messages[1]), SendState::Dropped);
+    assert_eq!(state(&env, id, 2), (RecipientState::Refused, Some("not-opted-in".into())));
+    assert_eq!((sent(1, None), sent(2, None)), (1, 0));
+}
+
+#[tokio::test]
+async fn retention_deletes_ended_broadcasts_in_slices() {
+    let env = TestEnv::new();
+    let id = sending(&env, 1).await;
+    let planned = |n| PlannedRecipient {
+        contact: ContactId(n),
+        conversation: None,
+        refused: Some("no-recipient".into()),
+        language: None,
+        parameters: Vec::new(),
+    };
+    env.store.plan_recipients(id, (2..=5000).map(planned).collect()).await.unwrap();
+    let policy = beadle_store::Retention { outbox_ms: 40 * DAY, ..beadle_store::Retention::default() };
+    let rows =
+        || (number(&env, "SELECT count(*) FROM broadcast_recipients"), number(&env, "SELECT count(*) FROM broadcasts"));
+    env.run_days(60).await;
+    env.store.retain(policy, env.clock.now()).await.unwrap();
+    assert_eq!(rows(), (5000, 1), "it has not ended");
+    assert!(move_to(&env, id, BroadcastCommand::Stop).await);
+    env.run_days(40).await;
+    env.store.retain(policy, env.clock.now()).await.unwrap();
+    assert_eq!(rows(), (5000, 1), "40 days are kept");
+    env.run_days(1).await;
+    let plan = env.reader.retention_plan(&policy, env.clock.now()).unwrap();
+    assert!(plan.kinds.contains(&("broadcasts", 1, false)), "{plan:?}");
+    let mut left = Vec::new();
+    while env.store.retain(policy, env.clock.now()).await.unwrap().more {
+        left.push(rows());
+    }
+    assert_eq!(left, [(3000, 1), (1000, 1), (0, 1), (0, 0)]);
+    assert_eq!(number(&env, "SELECT count(*) FROM broadcast_counts"), 0);
 }
 
 #[tokio::test]

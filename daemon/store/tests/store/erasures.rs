@@ -186,6 +186,39 @@ async fn who_writes_again_is_a_new_person_and_repeated_webhooks_bring_nothing_ba
     assert_eq!(number(&env, "SELECT count(*) FROM outbox WHERE state = 0"), 0);
 }
 
+#[tokio::test]
+async fn erasure_deletes_a_recipient() {
+    let env = TestEnv::new();
+    with_history(&env).await;
+    let definition = beadle_model::BroadcastDefinition {
+        name: "news".into(),
+        channel: "shop".into(),
+        purpose: Purpose::Marketing,
+        audience: beadle_model::Audience::Everyone,
+        template: None,
+        text: Some(beadle_model::broadcast::Texts::One("hi".into())),
+        file: None,
+        expires: None,
+    };
+    let id = env.store.create_broadcast(BOT, "bot".into(), definition).await.unwrap().unwrap();
+    let recipient = |contact| beadle_store::PlannedRecipient {
+        contact,
+        conversation: None,
+        refused: None,
+        language: None,
+        parameters: vec!["Anastasia".into()],
+    };
+    env.store.plan_recipients(id, vec![recipient(ANA), recipient(ContactId(2))]).await.unwrap();
+    let erasure = env.store.begin_erasure(ANA, AskedBy::Operator, NOW).await.unwrap();
+    finish_all(&env).await;
+    assert_eq!(advance(&env, erasure, 100).await, ErasurePhase::Done);
+    let done = env.reader.erasure(erasure).unwrap().unwrap();
+    assert_eq!(done.report.erased.get("broadcasts"), Some(&1));
+    let counts = env.reader.recipient_counts(id).unwrap();
+    assert_eq!(counts.iter().map(|count| count.recipients).collect::<Vec<_>>(), [1]);
+    assert!(env.reader.recipient(id, ContactId(2)).unwrap().is_some());
+}
+
 fn imported(phone: &str) -> ImportedContact {
     ImportedContact { phone: phone.into(), name: Some("Back".into()), edit: ContactEdit::default(), consents: vec![] }
 }

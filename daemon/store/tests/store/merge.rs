@@ -286,7 +286,7 @@ async fn merge_moves_the_marketing_that_was_sent() {
     two_contacts(&env).await;
     let conn = rusqlite::Connection::open(env.db()).unwrap();
     conn.execute_batch(
-        "INSERT INTO outreach VALUES (1, 1, 'shop', 5, 1, NULL, 1), (2, 2, 'shop', 6, 1, 'news', 0);
+        "INSERT INTO outreach VALUES (1, 1, 'shop', 5, 1, NULL, 1, 0), (2, 2, 'shop', 6, 1, 'news', 0, 0);
          INSERT INTO marketing_refusals VALUES (1, '131049', 2, 50), (2, '131049', 1, 60);",
     )
     .unwrap();

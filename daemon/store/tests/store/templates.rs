@@ -122,7 +122,12 @@ async fn marketing_is_counted_until_it_fails() {
     let conversation = event.conversation.as_ref().unwrap();
     let (contact, conversation) = (conversation.contact.id, conversation.id);
     let marketing = |topic: Option<&str>| {
-        Some(Outreach { is_marketing: true, topic: topic.map(str::to_owned), is_outside_window: true, price: None })
+        Some(Outreach {
+            is_marketing: true,
+            topic: topic.map(str::to_owned),
+            is_outside_window: true,
+            ..Outreach::default()
+        })
     };
     let send =
         |message: MessageId, outreach| NewSend { outreach, ..new_send(message, conversation, SendState::Sending, NOW) };

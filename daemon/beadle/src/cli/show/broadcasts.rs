@@ -90,6 +90,9 @@ fn head(view: &BroadcastView) -> Lines {
     if let Some(at) = row.started_at {
         lines.push(("started", utc(at)));
     }
+    if let Some(at) = view.expires_at {
+        lines.push(("expires", utc(at)));
+    }
     if let Some(at) = row.ended_at {
         lines.push(("ended", utc(at)));
     }

@@ -233,6 +233,7 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
             messages_per_second: per_second,
             messaging_limit_left: left,
             expected_end: end,
+            expires_at: definition.expires.map(|at| at.as_ms()),
             plan: plan.map(plan_view),
             row,
         })

@@ -131,7 +131,7 @@ pub async fn retention_plan(State(admin): State<Arc<Admin>>) -> Answer<Retention
     let plan = read(&admin, move |reader, _| Ok(reader.retention_plan(&policy, now)?)).await?;
     let keep_ms = |kind: &str| match kind {
         "events" | "schedule_history" => Some(policy.events_ms),
-        "messages" => Some(policy.outbox_ms),
+        "messages" | "broadcasts" => Some(policy.outbox_ms),
         "dead_letters" => Some(policy.dead_ms),
         "media" => Some(policy.media_ms),
         "requests" => Some(policy.requests_ms),
