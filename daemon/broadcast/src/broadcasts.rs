@@ -64,7 +64,7 @@ impl Broadcasts {
     pub fn new(parts: Parts, settings: Settings, channels: Vec<String>) -> Self {
         let Parts { store, clock, gatekeeper, outbox, segments, wake } = parts;
         let settings = RwLock::new(Arc::new(settings));
-        let (planning, planned, sending, waits) = Default::default();
+        let (planning, planned, sending, waits, starting) = Default::default();
         Self(Arc::new(Context {
             store,
             clock,
@@ -78,6 +78,7 @@ impl Broadcasts {
             planned,
             sending,
             waits,
+            starting,
         }))
     }
 
@@ -99,8 +100,7 @@ impl Broadcasts {
     pub async fn progress(&self, id: BroadcastId) -> Result<Progress, BroadcastError> {
         let read = self.0.store.read(move |reader| {
             let Some(row) = reader.broadcast(id)? else { return Ok(None) };
-            let plan = reader.broadcast_texts(id)?.and_then(|(_, plan)| plan);
-            Ok(Some((row, reader.recipient_counts(id)?, plan)))
+            Ok(Some((row, reader.recipient_counts(id)?, reader.broadcast_plan(id)?)))
         });
         let (row, counts, plan) = read.await?.ok_or_else(|| BroadcastError::unknown(id))?;
         let per_second = self.0.outbox.load(&row.channel).messages_per_second;
@@ -163,7 +163,7 @@ impl Broadcasts {
         commands::resume(&self.0, id, failed).await
     }
 
-    /// Hands over no more messages. Those in the outbox are sent.
+    /// Hands over no more messages, and takes back those that were not tried.
     ///
     /// # Errors
     /// If it is not being sent.
@@ -171,7 +171,7 @@ impl Broadcasts {
         commands::pause(&self.0, id).await
     }
 
-    /// Ends a broadcast. It cannot be resumed. Messages in the outbox are sent.
+    /// Ends a broadcast, which cannot be resumed, and takes back messages that were not tried.
     ///
     /// # Errors
     /// If it has ended.
@@ -193,7 +193,7 @@ impl Broadcasts {
     /// # Errors
     /// If the definition is not valid.
     pub fn check(&self, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
-        commands::check(&self.0, definition)
+        commands::check_definition(&self.0, definition)
     }
 
     /// The broadcast with this id or name. If several authors use the name, the operator's.

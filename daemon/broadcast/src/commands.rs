@@ -26,7 +26,7 @@ pub(crate) async fn create(
     by: &str,
     mut definition: BroadcastDefinition,
 ) -> Result<BroadcastId, BroadcastError> {
-    check(context, &mut definition)?;
+    check_definition(context, &mut definition)?;
     if let Audience::Broadcast(follow_up) = &mut definition.audience {
         // A later broadcast of another author may have the same name.
         follow_up.of = context.find(&follow_up.of).await?.id.to_string();
@@ -40,7 +40,7 @@ pub(crate) async fn create(
 ///
 /// # Errors
 /// If the definition is not valid.
-pub(crate) fn check(context: &Context, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
+pub(crate) fn check_definition(context: &Context, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
     let invalid = |message: String| Err(BroadcastError::Invalid(message));
     definition.check_name().map_err(BroadcastError::Invalid)?;
     match (definition.channel.as_str(), context.channels.as_slice()) {
@@ -144,8 +144,11 @@ pub(crate) async fn approve(context: &Context, id: BroadcastId, by: &str) -> Res
     if row.planned_at.is_none() {
         return Err(BroadcastError::NotPlanned(row.name));
     }
-    context.store.approve_broadcast(id, by.trim().to_owned()).await?;
-    Ok(row)
+    // Only the plan that this person could see.
+    match context.store.approve_broadcast(id, row.planned_at, by.trim().to_owned()).await? {
+        true => Ok(row),
+        false => Err(BroadcastError::State { name: row.name, state: row.state, verb: "approved" }),
+    }
 }
 
 /// Starts to send a planned broadcast.
@@ -157,7 +160,11 @@ pub(crate) async fn start(context: &Context, id: BroadcastId) -> Result<Broadcas
     if row.state == BroadcastState::Draft {
         return Err(BroadcastError::NotPlanned(row.name));
     }
-    send(context, row, BroadcastCommand::Start, "started").await
+    if row.state.after(BroadcastCommand::Start).is_none() {
+        return Err(BroadcastError::State { name: row.name, state: row.state, verb: "started" });
+    }
+    check(context, &row).await?;
+    move_to_sending(context, row, BroadcastCommand::Start, "started").await
 }
 
 /// Resumes a paused broadcast. With `failed`, messages that failed are sent again, also of a
@@ -173,13 +180,40 @@ pub(crate) async fn resume(context: &Context, id: BroadcastId, failed: bool) -> 
     if row.state.after(BroadcastCommand::Resume).is_none() {
         return Err(BroadcastError::State { name: row.name, state: row.state, verb: "resumed" });
     }
-    let retried = if failed { context.store.retry_failed_recipients(id).await? } else { 0 };
-    send(context, row, BroadcastCommand::Resume, "resumed").await?;
+    check(context, &row).await?;
+    let (mut retried, mut after) = (0, failed.then_some(ContactId(0)));
+    while let Some(start) = after {
+        let (count, last) = context.store.retry_failed_recipients(id, start).await?;
+        retried += count;
+        after = last;
+    }
+    move_to_sending(context, row, BroadcastCommand::Resume, "resumed").await?;
     Ok(retried)
 }
 
-/// Checks everything that `start` and `resume` need, and moves the broadcast to `sending`.
-async fn send(
+/// Checks that a broadcast is planned, has recipients and approval, and has not expired, and that
+/// its template is unchanged.
+async fn check(context: &Context, row: &BroadcastRow) -> Result<(), BroadcastError> {
+    let id = row.id;
+    let name = || row.name.clone();
+    let plan = context.store.read(move |reader| reader.broadcast_plan(id)).await?;
+    let plan = plan.and_then(|json| Plan::read(&json));
+    let Some(plan) = plan.filter(|_| row.planned_at.is_some()) else {
+        return Err(BroadcastError::NotPlanned(name()));
+    };
+    if plan.recipients == 0 {
+        return Err(BroadcastError::Empty(name()));
+    }
+    let limit = context.settings.read().approval_above;
+    if limit > 0 && plan.recipients > limit && row.approved.is_none() {
+        return Err(BroadcastError::NeedsApproval { name: name(), recipients: plan.recipients, limit });
+    }
+    let (_, definition, message) = context.load(id).await?;
+    context.check_expiry(row, &definition)?;
+    template_problem(context, row, &plan, &message).await?.map_or(Ok(()), Err)
+}
+
+async fn move_to_sending(
     context: &Context,
     row: BroadcastRow,
     command: BroadcastCommand,
@@ -188,27 +222,13 @@ async fn send(
     let Some(to) = row.state.after(command) else {
         return Err(BroadcastError::State { name: row.name, state: row.state, verb });
     };
-    let id = row.id;
-    let texts = context.store.read(move |reader| reader.broadcast_texts(id)).await?;
-    let plan = texts.and_then(|(_, plan)| plan).and_then(|json| Plan::read(&json));
-    let Some(plan) = plan.filter(|_| row.planned_at.is_some()) else {
-        return Err(BroadcastError::NotPlanned(row.name));
-    };
-    if plan.recipients == 0 {
-        return Err(BroadcastError::Empty(row.name));
-    }
-    let limit = context.settings.read().approval_above;
-    if limit > 0 && plan.recipients > limit && row.approved.is_none() {
-        return Err(BroadcastError::NeedsApproval { name: row.name, recipients: plan.recipients, limit });
-    }
-    let (_, definition, message) = context.load(row.id).await?;
-    context.check_expiry(&row, &definition)?;
-    if let Some(error) = template_problem(context, &row, &plan, &message).await? {
-        return Err(error);
-    }
     let moved = context.store.move_broadcast(row.id, (row.state, to), None).await?;
     if !moved {
         let current = context.row(row.id).await?;
+        if current.planned_at.is_none() {
+            // Another command began to plan it.
+            return Err(BroadcastError::NotPlanned(current.name));
+        }
         return Err(BroadcastError::State { name: current.name, state: current.state, verb });
     }
     context.waits.lock().remove(&row.id);
@@ -216,7 +236,7 @@ async fn send(
     Ok(row)
 }
 
-/// Hands over no more messages. Those in the outbox are sent.
+/// Hands over no more messages, and takes back those that were not tried.
 ///
 /// # Errors
 /// If it is not being sent.
@@ -224,7 +244,7 @@ pub(crate) async fn pause(context: &Context, id: BroadcastId) -> Result<Broadcas
     end(context, id, BroadcastCommand::Pause, "paused").await
 }
 
-/// Ends a broadcast. It cannot be resumed. Messages in the outbox are sent.
+/// Ends a broadcast, which cannot be resumed, and takes back messages that were not tried.
 ///
 /// # Errors
 /// If it has ended.

@@ -13,7 +13,7 @@ use beadle_model::{BroadcastId, BroadcastState, Coded as _, PluginNo, Timestamp}
 use beadle_pipeline::outbox::Outbox;
 use beadle_store::{BroadcastReason, BroadcastRow, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The author of operators' broadcasts, in the table of plugins. No plugin can have this name.
@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) sending: Mutex<Memory>,
     /// The broadcasts that a restriction of the whole broadcast defers.
     pub(crate) waits: Mutex<BTreeMap<BroadcastId, Wait>>,
+    /// The broadcasts of plugins that are being planned and started.
+    pub(crate) starting: Mutex<BTreeSet<BroadcastId>>,
 }
 
 /// The state between two batches.

@@ -3,8 +3,8 @@
 use beadle_model::{Blame, BroadcastId, BroadcastState, Coded, Timestamp};
 use beadle_store::StoreError;
 
-/// The codes of this crate: of errors, of reasons why a broadcast pauses, and of recipients. Those of
-/// the store are not included.
+/// The codes of this crate: of errors, of reasons why a broadcast pauses, and of recipients. Those
+/// of the store are not included.
 pub const CODES: [&str; 15] = [
     "broadcast-invalid",
     "broadcast-exists",

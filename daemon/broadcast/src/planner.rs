@@ -33,6 +33,8 @@ struct Planner {
     definition: BroadcastDefinition,
     message: BroadcastMessage,
     earlier: Option<BroadcastId>,
+    /// The contacts of an audience that lists them, in the order of their ids.
+    listed: Vec<ContactId>,
     gatekeeper: Gatekeeper,
     templates: Templates,
     segments: Arc<dyn SegmentReader>,
@@ -60,6 +62,12 @@ impl Planner {
                 let after = Some(after).filter(|after| after.0 > 0);
                 let page = self.segments.page(name, self.now, after, CHUNK)?;
                 (page.members, page.next)
+            }
+            Audience::Contacts(_) => {
+                let start = self.listed.partition_point(|contact| *contact <= after);
+                let people: Vec<ContactId> = self.listed.iter().skip(start).take(CHUNK).copied().collect();
+                let next = people.last().copied().filter(|_| start + people.len() < self.listed.len());
+                (people, next)
             }
             audience => {
                 let people = reader.audience(audience, self.earlier, (after, self.now), CHUNK)?;
@@ -118,7 +126,10 @@ impl Planner {
         if let Some(language) = &language {
             *tally.plan.languages.entry(language.clone()).or_default() += 1;
         }
-        tally.plan.samples.push(sample(contact, &body, definition.as_deref(), language.as_deref()));
+        let kind = kind_of(&body, language.as_deref());
+        if tally.wants_sample(&kind) {
+            tally.plan.samples.push(Sample { kind, contact, lines: lines_of(&body, definition.as_deref()) });
+        }
         Ok(PlannedRecipient { contact, conversation, refused: None, language, parameters })
     }
 }
@@ -138,48 +149,52 @@ impl Tally {
         }
         other.costs.into_iter().for_each(|(key, count)| *self.costs.entry(key).or_default() += count);
         for sample in other.plan.samples {
-            let of_kind = plan.samples.iter().filter(|other| other.kind == sample.kind).count();
-            let is_kind_sampled = of_kind > 0 || plan.samples.len() < SAMPLED_LANGUAGES * SAMPLES;
-            if of_kind < SAMPLES && is_kind_sampled {
-                plan.samples.push(sample);
+            if self.wants_sample(&sample.kind) {
+                self.plan.samples.push(sample);
             }
         }
     }
+
+    /// Whether there are too few samples of a kind.
+    fn wants_sample(&self, kind: &str) -> bool {
+        let samples = &self.plan.samples;
+        let of_kind = samples.iter().filter(|sample| sample.kind == kind).count();
+        of_kind < SAMPLES && (of_kind > 0 || samples.len() < SAMPLED_LANGUAGES * SAMPLES)
+    }
+}
+
+/// `template in nl`, `text`, …
+fn kind_of(body: &Outgoing, language: Option<&str>) -> String {
+    let kind = match body {
+        Outgoing::Template(_) => "template",
+        Outgoing::Text { .. } | Outgoing::Media { .. } => "text",
+        _ => "message",
+    };
+    let language = language.map(|language| format!(" in {language}")).unwrap_or_default();
+    format!("{kind}{language}")
 }
 
 /// The message as a recipient would read it.
-fn sample(
-    contact: ContactId,
-    body: &Outgoing,
-    definition: Option<&TemplateDefinition>,
-    language: Option<&str>,
-) -> Sample {
+fn lines_of(body: &Outgoing, definition: Option<&TemplateDefinition>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let kind = match (body, definition) {
+    match (body, definition) {
         (Outgoing::Template(message), Some(definition)) => {
             let preview = templates::preview(definition, message);
             let parts = preview.header.into_iter().chain([preview.body]).chain(preview.footer);
             parts.for_each(|part| lines.extend(part.lines().map(str::to_owned)));
             lines.extend(preview.buttons.into_iter().map(|button| format!("[{button}]")));
-            "template"
         }
         (Outgoing::Template(message), None) => {
             lines.push(format!("template {} in {}", message.name, message.language));
-            "template"
         }
-        (Outgoing::Text { body, .. }, _) => {
-            lines.extend(body.lines().map(str::to_owned));
-            "text"
-        }
+        (Outgoing::Text { body, .. }, _) => lines.extend(body.lines().map(str::to_owned)),
         (Outgoing::Media { media, caption, .. }, _) => {
             lines.push(format!("[{}]", media.name()));
             lines.extend(caption.iter().flat_map(|caption| caption.lines()).map(str::to_owned));
-            "text"
         }
-        _ => "message",
-    };
-    let language = language.map(|language| format!(" in {language}")).unwrap_or_default();
-    Sample { kind: format!("{kind}{language}"), contact, lines }
+        _ => {}
+    }
+    lines
 }
 
 /// Plans a draft, or plans a planned or paused broadcast again: recipients whose message was handed
@@ -205,7 +220,11 @@ async fn plan_now(context: &Context, id: BroadcastId) -> Result<Plan, BroadcastE
     let segments = Arc::clone(&context.segments);
     let planner = context.store.read(move |reader| {
         let templates = Templates::read(reader, &gatekeeper, &channel, &message)?;
-        Ok(Planner { row, definition, message, earlier, gatekeeper, templates, segments, now })
+        let listed = match &definition.audience {
+            Audience::Contacts(contacts) => reader.current_contacts(contacts)?,
+            _ => Vec::new(),
+        };
+        Ok(Planner { row, definition, message, earlier, listed, gatekeeper, templates, segments, now })
     });
     let planner = Arc::new(planner.await?);
     check_template(&planner)?;
@@ -213,7 +232,10 @@ async fn plan_now(context: &Context, id: BroadcastId) -> Result<Plan, BroadcastE
         let row = context.row(id).await?;
         return Err(BroadcastError::State { name: row.name, state: row.state, verb: "planned" });
     }
-    while context.store.unplan_broadcast(id).await? {}
+    let mut after = ContactId(0);
+    while let Some(last) = context.store.unplan_broadcast(id, after).await? {
+        after = last;
+    }
     let mut total = Tally::default();
     let mut page = Some(read_page(context, &planner, ContactId(0)).await?);
     while let Some(Page { recipients, tally, next }) = page.take() {

@@ -70,11 +70,11 @@ pub fn pause_for_quality(before: Option<&str>, now: Option<&str>) -> Option<Broa
     })
 }
 
-/// Messages for this time are handed to the outbox in advance: the longest time for which they delay
-/// a live message.
+/// Messages for this time are handed to the outbox in advance: the longest time for which they
+/// delay a live message.
 const AHEAD_MS: u64 = 250;
-/// The minimum number of messages in advance, so that the interval of the task does not limit a slow
-/// channel.
+/// The minimum number of messages in advance, so that the interval of the task does not limit a
+/// slow channel.
 const MIN_AHEAD: u64 = 4;
 /// The maximum number of messages in advance: those of a few group commits.
 const MAX_AHEAD: u64 = 1024;
@@ -94,8 +94,10 @@ pub struct Load {
     pub per_second: u64,
     /// All messages that wait in the outbox.
     pub waiting: u64,
-    /// Messages of broadcasts that are in the outbox.
-    pub own: u64,
+    /// Messages of broadcasts that wait in the outbox and are not deferred.
+    pub own_waiting: u64,
+    /// Messages of broadcasts in flight.
+    pub own_in_flight: u64,
     /// Whether the channel does not send for now.
     pub is_paused: bool,
 }
@@ -106,14 +108,14 @@ impl Pace {
         let elapsed_ms = self.last_ms.map_or(0, |last_ms| now_ms.saturating_sub(last_ms)).clamp(0, 1000).unsigned_abs();
         self.last_ms = Some(now_ms);
         // Live messages wait: they get at least half.
-        let is_shared = load.waiting > load.own;
+        let is_shared = load.waiting > load.own_waiting;
         let rate = if is_shared { (load.per_second / 2).max(1) } else { load.per_second };
         let ahead = (load.per_second * AHEAD_MS / 1000).clamp(MIN_AHEAD, MAX_AHEAD);
         self.tokens_milli = (self.tokens_milli + rate * elapsed_ms).min(ahead * 1000);
         if load.is_paused {
             return 0;
         }
-        (self.tokens_milli / 1000).min(ahead.saturating_sub(load.own))
+        (self.tokens_milli / 1000).min(ahead.saturating_sub(load.own_waiting + load.own_in_flight))
     }
 
     /// Records that messages were handed over.
@@ -175,7 +177,7 @@ mod tests {
             let mut allowed_milli = 0u64;
             for (step_ms, live_waits) in steps {
                 now += step_ms;
-                let load = Load { per_second, waiting: u64::from(live_waits), own: 0, is_paused: false };
+                let load = Load { per_second, waiting: u64::from(live_waits), own_waiting: 0, own_in_flight: 0, is_paused: false };
                 let rate = if live_waits { (per_second / 2).max(1) } else { per_second };
                 let step = if handed == 0 && allowed_milli == 0 { 0 } else { step_ms.unsigned_abs() };
                 allowed_milli += rate * step.max(1);
@@ -189,15 +191,29 @@ mod tests {
         #[test]
         fn outbox_never_holds_more_than_a_quarter_of_a_second(per_second in 16..5000u64, own in 0..3000u64, now in 0..100_000i64) {
             let mut pace = Pace::default();
-            pace.available(Load { per_second, waiting: 0, own, is_paused: false }, now);
-            let count = pace.available(Load { per_second, waiting: 0, own, is_paused: false }, now + 10_000);
+            pace.available(Load { per_second, waiting: 0, own_waiting: own, own_in_flight: 0, is_paused: false }, now);
+            let count = pace.available(Load { per_second, waiting: 0, own_waiting: own, own_in_flight: 0, is_paused: false }, now + 10_000);
             prop_assert!(count == 0 || own + count <= (per_second / 4).clamp(MIN_AHEAD, MAX_AHEAD));
+        }
+
+        /// Messages of broadcasts in flight hide no live message that waits.
+        #[test]
+        fn live_message_halves_the_rate(per_second in 100..1000u64, in_flight in 0..20u64) {
+            let rate = |waiting: u64| {
+                let mut pace = Pace::default();
+                let load = Load { per_second, waiting, own_waiting: 0, own_in_flight: in_flight, is_paused: false };
+                pace.available(load, 0);
+                pace.available(load, 100)
+            };
+            let in_advance = per_second * AHEAD_MS / 1000;
+            prop_assert!(rate(1) <= (per_second / 20).min(in_advance.saturating_sub(in_flight)));
+            prop_assert!(rate(1) <= rate(0));
         }
 
         #[test]
         fn paused_channel_gets_nothing(own in 0..10u64, now in 0..1_000_000i64) {
             let mut pace = Pace::default();
-            prop_assert_eq!(pace.available(Load { per_second: 80, waiting: 0, own, is_paused: true }, now), 0);
+            prop_assert_eq!(pace.available(Load { per_second: 80, waiting: 0, own_waiting: own, own_in_flight: 0, is_paused: true }, now), 0);
         }
     }
 }

@@ -62,8 +62,15 @@ async fn advance(context: &Arc<Context>) -> Result<Option<Timestamp>, BroadcastE
     let mut wake_at: Option<Timestamp> = None;
     for row in rows {
         if row.wants_start {
-            plan_and_start(context, &row).await;
-            wake_at = Some(context.clock.now());
+            // Planning takes long, and other broadcasts are sent meanwhile.
+            if context.starting.lock().insert(row.id) {
+                let context = Arc::clone(context);
+                tokio::spawn(async move {
+                    plan_and_start(&context, &row).await;
+                    context.starting.lock().remove(&row.id);
+                    context.wake.ring();
+                });
+            }
             continue;
         }
         let next = hand_over_batch(context, &row).await?;
@@ -143,13 +150,15 @@ async fn hand_over_batch(context: &Arc<Context>, row: &BroadcastRow) -> Result<O
 }
 
 async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -> Result<u64, StoreError> {
-    let id = row.id;
-    let own = context.store.read(move |reader| reader.broadcast_in_outbox(id, now)).await?;
+    let channel = row.channel.clone();
+    let (own_waiting, own_in_flight) =
+        context.store.read(move |reader| reader.broadcasts_in_outbox(&channel, now)).await?;
     let load = context.outbox.load(&row.channel);
     let load = Load {
         per_second: u64::from(load.messages_per_second),
         waiting: load.waiting as u64,
-        own,
+        own_waiting,
+        own_in_flight,
         is_paused: load.is_paused,
     };
     let monotonic = context.clock.monotonic();
@@ -157,11 +166,11 @@ async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -
         let mut memory = context.sending.lock();
         memory.paces.entry(row.channel.clone()).or_default().available(load, monotonic.0)
     };
-    // Messages beyond the messaging limit would wait in the outbox. At least one is checked, so that
-    // the gate says until when the limit is used up.
+    // Messages beyond the messaging limit would wait in the outbox. At least one is checked, so
+    // that the gate says until when the limit is used up.
     let (gatekeeper, channel) = (context.gatekeeper.clone(), row.channel.clone());
     let limit = context.store.read(move |_| gatekeeper.messaging_limit(&channel, now)).await?;
-    let left = limit.map_or(u64::MAX, |(used, limit)| limit.saturating_sub(used + own).max(1));
+    let left = limit.map_or(u64::MAX, |(used, limit)| limit.saturating_sub(used + own_waiting).max(1));
     Ok(available.min(left))
 }
 

@@ -95,8 +95,8 @@ impl Templates {
         self.name.as_deref().unwrap_or_default()
     }
 
-    /// The message of an error if the platform categorised the template as marketing and the purpose
-    /// is another.
+    /// The message of an error if the platform categorised the template as marketing and the
+    /// purpose is another.
     pub(crate) fn category_mismatch(&self, purpose: &Purpose) -> Option<String> {
         let marketing = self.known.iter().flatten().find(|known| known.category.eq_ignore_ascii_case("marketing"))?;
         (!purpose.is_marketing()).then(|| {

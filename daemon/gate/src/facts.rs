@@ -37,8 +37,8 @@ pub struct Facts<'a> {
     pub now: Timestamp,
     /// The template, for a message that uses one.
     pub template: TemplateFacts,
-    /// The purpose that the sender declares, of a message whose category does not show it: a text of a
-    /// broadcast.
+    /// The purpose that the sender declares, of a message whose category does not show it: a text
+    /// of a broadcast.
     pub declared_purpose: Option<Purpose>,
     /// What else restricts it.
     pub circumstances: Circumstances,
@@ -202,7 +202,8 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether rules about marketing apply: because of the category, or because the sender declares it.
+    /// Whether rules about marketing apply: because of the category, or because the sender declares
+    /// it.
     pub fn is_marketing(&self, draft: &Draft<'_>) -> bool {
         self.category(draft).may_be_marketing() || self.declared_purpose.as_ref().is_some_and(Purpose::is_marketing)
     }

@@ -165,8 +165,9 @@ impl Gatekeeper {
         self.ask_for(draft, None, by, to, now)
     }
 
-    /// The same for a message whose purpose its sender declares, because its category does not show it:
-    /// a text of a broadcast. For marketing, the rules about marketing apply, and it counts for the caps.
+    /// The same for a message whose purpose its sender declares, because its category does not show
+    /// it: a text of a broadcast. For marketing, the rules about marketing apply, and it counts for
+    /// the caps.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -222,8 +223,8 @@ impl Gatekeeper {
     }
 
     /// What the gate says about one of many messages that are planned, and what its price depends
-    /// on. `template`: its definition, which is the same for many. `purpose`: that of a text. Budgets and
-    /// the messaging limit are not asked, because they limit all of them together.
+    /// on. `template`: its definition, which is the same for many. `purpose`: that of a text.
+    /// Budgets and the messaging limit are not asked, because they limit all of them together.
     ///
     /// # Errors
     /// If the store cannot be read.

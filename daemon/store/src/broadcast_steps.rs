@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::handle::Store;
 use crate::step::{NewSend, OutboxRow};
 use beadle_model::broadcast::BroadcastDefinition;
-use beadle_model::{BroadcastId, BroadcastState, ContactId, PluginNo};
+use beadle_model::{BroadcastId, BroadcastState, ContactId, PluginNo, Timestamp};
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -22,8 +22,9 @@ impl Store {
         self.ask(move |tx| tx.create_broadcast(plugin, &by, &definition, now)).await
     }
 
-    /// Moves a broadcast from one state to another, with the reason. Returns whether it was in the
-    /// first.
+    /// Moves a broadcast from one state to another, with the reason. A pause or stop also takes
+    /// back messages that were not tried. Returns whether it was in the first state, and planned if
+    /// it is to be sent.
     pub async fn move_broadcast(
         &self,
         id: BroadcastId,
@@ -34,8 +35,8 @@ impl Store {
         self.ask(move |tx| tx.move_broadcast(id, states, reason.as_ref(), now)).await
     }
 
-    /// Begins to plan a broadcast. It cannot be started until planning has finished. Returns false if
-    /// it is being sent or has ended.
+    /// Begins to plan a broadcast. It cannot be started until planning has finished. Returns false
+    /// if it is being sent or has ended.
     pub async fn begin_planning(&self, id: BroadcastId) -> Result<bool, StoreError> {
         self.ask(move |tx| {
             let changed = tx
@@ -50,10 +51,10 @@ impl Store {
         .await
     }
 
-    /// Deletes a slice of the recipients whose message was not handed over. Returns whether there are
-    /// more.
-    pub async fn unplan_broadcast(&self, id: BroadcastId) -> Result<bool, StoreError> {
-        self.ask(move |tx| tx.unplan(id)).await
+    /// Deletes the recipients whose message was not handed over, of a slice of all after this one.
+    /// Returns the last of the slice, if there are more.
+    pub async fn unplan_broadcast(&self, id: BroadcastId, after: ContactId) -> Result<Option<ContactId>, StoreError> {
+        self.ask(move |tx| tx.unplan(id, after)).await
     }
 
     /// Adds recipients. Existing rows are unchanged.
@@ -89,14 +90,24 @@ impl Store {
         .await
     }
 
-    /// Records the approval.
-    pub async fn approve_broadcast(&self, id: BroadcastId, by: String) -> Result<(), StoreError> {
+    /// Records the approval of the plan of this time. Returns false if the broadcast was planned
+    /// again or is neither planned nor paused.
+    pub async fn approve_broadcast(
+        &self,
+        id: BroadcastId,
+        planned_at: Option<Timestamp>,
+        by: String,
+    ) -> Result<bool, StoreError> {
         let now = self.now();
         self.ask(move |tx| {
-            tx.conn
-                .prepare_cached("UPDATE broadcasts SET approved_at = ?2, approved_by = ?3 WHERE id = ?1")?
-                .execute(params![id.0, now.0, by])?;
-            Ok(())
+            let changed = tx
+                .conn
+                .prepare_cached(
+                    "UPDATE broadcasts SET approved_at = ?2, approved_by = ?3
+                     WHERE id = ?1 AND planned_at = ?4 AND state IN (1, 3)",
+                )?
+                .execute(params![id.0, now.0, by, planned_at.map(|at| at.0)])?;
+            Ok(changed > 0)
         })
         .await
     }
@@ -114,8 +125,8 @@ impl Store {
         self.ask(move |tx| tx.hand_over(id, plugin, &decided, now)).await
     }
 
-    /// Excludes a slice of the recipients of an expired broadcast whose message was not handed over.
-    /// Returns whether there are more.
+    /// Excludes a slice of the recipients of an expired broadcast whose message was not handed
+    /// over. Returns whether there are more.
     pub async fn expire_recipients(&self, id: BroadcastId) -> Result<bool, StoreError> {
         self.ask(move |tx| tx.expire_recipients(id)).await
     }
@@ -130,9 +141,14 @@ impl Store {
         .await
     }
 
-    /// Plans recipients whose message failed again, except those with an unknown outcome. Returns
-    /// their number.
-    pub async fn retry_failed_recipients(&self, id: BroadcastId) -> Result<u64, StoreError> {
-        self.ask(move |tx| tx.retry_failed(id)).await
+    /// Plans recipients of a paused or finished broadcast whose message failed again, except those
+    /// with an unknown outcome, of a slice of all after this one. Returns their number, and the
+    /// last of the slice, if there are more.
+    pub async fn retry_failed_recipients(
+        &self,
+        id: BroadcastId,
+        after: ContactId,
+    ) -> Result<(u64, Option<ContactId>), StoreError> {
+        self.ask(move |tx| tx.retry_failed(id, after)).await
     }
 }

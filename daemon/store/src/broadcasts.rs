@@ -15,7 +15,7 @@ use crate::tx::Tx;
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUpRecipients};
 use beadle_model::effect::BroadcastWrite;
 use beadle_model::{
-    Audience, BroadcastId, BroadcastState, ContactId, ConversationId, ConversationView, MessageId, PluginNo,
+    Audience, BroadcastId, BroadcastState, ContactId, ConversationId, ConversationView, MessageId, PluginNo, Purpose,
     RecipientState, Timestamp,
 };
 use rusqlite::{OptionalExtension, Row, params};
@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 /// The time after a broadcast during which a message or a withdrawal counts as a reaction to it.
 pub const ATTRIBUTION_MS: i64 = 72 * 60 * 60 * 1000;
 
-/// The platform's time stamps are whole seconds of another clock, so that a reply can be dated before
-/// the message that it answers.
+/// The platform's time stamps are whole seconds of another clock, so that a reply can be dated
+/// before the message that it answers.
 const PLATFORM_CLOCK_MS: i64 = 5000;
 
 /// The maximum number of rows that one transaction deletes, so that other work is not delayed.
@@ -237,7 +237,8 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Moves a broadcast from one state to another. Returns whether it was in the first.
+    /// Moves a broadcast from one state to another. A pause or stop also takes back messages that
+    /// were not tried. Returns whether it was in the first state, and planned if it is to be sent.
     pub(crate) fn move_broadcast(
         &self,
         id: BroadcastId,
@@ -254,9 +255,13 @@ impl Tx<'_> {
                 "UPDATE broadcasts SET state = ?3, reason = ?4, wants_start = 0,
                      started_at = CASE WHEN ?5 THEN coalesce(started_at, ?7) ELSE started_at END,
                      ended_at = CASE WHEN ?6 THEN ?7 END
-                 WHERE id = ?1 AND state = ?2",
+                 -- While it is planned again it has no plan, and cannot be sent.
+                 WHERE id = ?1 AND state = ?2 AND (planned_at IS NOT NULL OR NOT ?5)",
             )?
             .execute(params![id.0, from as i64, to as i64, reason, is_start, is_end, now.0])?;
+        if changed > 0 && matches!(to, BroadcastState::Paused | BroadcastState::Stopped) {
+            self.take_back_queued(id)?;
+        }
         if changed > 0 && is_start {
             let (channel, opted_out): (String, i64) = self
                 .conn
@@ -319,16 +324,29 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes recipients whose message was not handed over. Returns whether there are more.
-    pub(crate) fn unplan(&self, id: BroadcastId) -> Result<bool, StoreError> {
-        let deleted = self
-            .conn
+    /// Deletes recipients whose message was not handed over, of a slice of all after this one.
+    /// Returns the last of the slice, if there are more.
+    pub(crate) fn unplan(&self, id: BroadcastId, after: ContactId) -> Result<Option<ContactId>, StoreError> {
+        let last = self.end_of_slice(id, after)?;
+        self.conn
             .prepare_cached(
-                "DELETE FROM broadcast_recipients WHERE broadcast = ?1 AND contact IN
-                     (SELECT contact FROM broadcast_recipients WHERE broadcast = ?1 AND (message IS NULL OR state = 0) LIMIT ?2)",
+                "DELETE FROM broadcast_recipients
+                 WHERE broadcast = ?1 AND contact > ?2 AND contact <= ?3 AND (message IS NULL OR state IN (0, 7))",
             )?
-            .execute([id.0, DELETED_AT_ONCE])?;
-        Ok(deleted as i64 == DELETED_AT_ONCE)
+            .execute([id.0, after.0, last.map_or(i64::MAX, |last| last.0)])?;
+        Ok(last)
+    }
+
+    /// The last recipient of a slice after this one; `None` if the rest is a slice. A slice bounds
+    /// the time of the writer by the rows that it reads, not by those that it changes.
+    fn end_of_slice(&self, id: BroadcastId, after: ContactId) -> Result<Option<ContactId>, StoreError> {
+        let find = "SELECT contact FROM broadcast_recipients WHERE broadcast = ?1 AND contact > ?2
+                    ORDER BY contact LIMIT 1 OFFSET ?3";
+        let last = self
+            .conn
+            .prepare_cached(find)?
+            .query_row([id.0, after.0, DELETED_AT_ONCE - 1], |row| row.get(0).map(ContactId));
+        Ok(last.optional()?)
     }
 
     pub(crate) fn insert_recipients(&self, id: BroadcastId, recipients: &[PlannedRecipient]) -> Result<(), StoreError> {
@@ -386,9 +404,17 @@ impl Tx<'_> {
             ])?;
             if let (true, Handover::Send(send)) = (changed > 0, handover) {
                 self.insert_send(send, None, plugin, now)?;
-                self.conn
+                let inserted = self
+                    .conn
                     .prepare_cached("UPDATE outbox SET broadcast = ?2 WHERE id = ?1")?
                     .execute([send.message.0, id.0])?;
+                if inserted == 0 {
+                    // The person was erased meanwhile.
+                    let refuse =
+                        "UPDATE broadcast_recipients SET state = 6, code = 'erased', message = NULL WHERE message = ?1";
+                    self.conn.prepare_cached(refuse)?.execute([send.message.0])?;
+                    continue;
+                }
                 rows.push((**send).clone().into_row(None, plugin, now));
             }
         }
@@ -414,30 +440,34 @@ impl Tx<'_> {
     }
 
     /// Counts a withdrawal, of marketing or of all consent, as a reaction to the latest broadcast. If
-    /// it is of marketing, queued texts are dropped here: the gate checks the consent to a template
-    /// again when it is sent, but does not know the purpose of a text.
+    /// it is of marketing, queued texts with this purpose are dropped here: the gate checks the consent
+    /// to a template again when it is sent, but does not know the purpose of a text.
     pub(crate) fn attribute_withdrawal(
         &self,
         contact: ContactId,
-        is_marketing: bool,
+        purpose: &Purpose,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        if is_marketing && at <= self.cache.attribute_until {
-            let texts = "state = 1 AND contact = ?1 AND EXISTS
-                 (SELECT 1 FROM outreach WHERE outreach.message = broadcast_recipients.message AND free_form = 1)";
-            self.conn
-                .prepare_cached(&format!("UPDATE broadcast_recipients SET code = 'not-opted-in' WHERE {texts}"))?
-                .execute([contact.0])?;
-            self.conn
-                .prepare_cached(&format!(
-                    "UPDATE outbox SET state = 5 WHERE state = 0
-                     AND id IN (SELECT message FROM broadcast_recipients WHERE {texts})"
-                ))?
-                .execute([contact.0])?;
-            // Those that were dropped do not count for the caps.
-            let dropped = "DELETE FROM outreach WHERE contact = ?1 AND free_form = 1
-                           AND (SELECT state FROM outbox WHERE id = message) = 5";
-            self.conn.prepare_cached(dropped)?.execute([contact.0])?;
+        let topic = match purpose {
+            Purpose::MarketingTopic(topic) => Some(topic),
+            _ => None,
+        };
+        if purpose.is_marketing() && at <= self.cache.attribute_until {
+            let queued: Vec<i64> = self
+                .conn
+                .prepare_cached(
+                    "SELECT outreach.message FROM outreach JOIN outbox ON outbox.id = outreach.message
+                     WHERE outreach.contact = ?1 AND free_form = 1 AND outbox.state = 0 AND (?2 IS NULL OR topic = ?2)",
+                )?
+                .query_map(params![contact.0, topic], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for message in queued {
+                // The trigger keeps this code.
+                let set = "UPDATE broadcast_recipients SET code = 'not-opted-in' WHERE message = ?1";
+                self.conn.prepare_cached(set)?.execute([message])?;
+                self.conn.prepare_cached("UPDATE outbox SET state = 5 WHERE id = ?1")?.execute([message])?;
+                self.conn.prepare_cached("DELETE FROM outreach WHERE message = ?1")?.execute([message])?;
+            }
         }
         self.attribute(contact, at, "opted_out")
     }
@@ -495,8 +525,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Excludes a slice of the recipients of an expired broadcast whose message was not handed over,
-    /// if it is being sent. Returns whether there are more.
+    /// Excludes a slice of the recipients of an expired broadcast whose message was not handed
+    /// over, if it is being sent. Returns whether there are more.
     pub(crate) fn expire_recipients(&self, id: BroadcastId) -> Result<bool, StoreError> {
         let is_sending =
             self.conn.prepare_cached("SELECT 1 FROM broadcasts WHERE id = ?1 AND state = 2")?.exists([id.0])?;
@@ -519,41 +549,69 @@ impl Tx<'_> {
         Ok(has_more)
     }
 
-    /// Merges the recipients of two contacts that become one, who gets each broadcast once.
+    /// Merges the recipients of two contacts that become one, who gets each broadcast once. Of two
+    /// rows, the one whose message got furthest stays, so that nothing is sent to a person who has
+    /// or may have got it as the other contact.
     pub(crate) fn merge_recipients(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
-        let both = "EXISTS (SELECT 1 FROM broadcast_recipients AS other
-                    WHERE other.broadcast = broadcast_recipients.broadcast AND other.contact = ?2";
-        for (sql, one, other) in [
-            // The row whose message was handed over stays; of two, that of the kept contact.
-            (
-                format!(
-                    "DELETE FROM broadcast_recipients WHERE contact = ?1 AND message IS NULL AND {both} AND other.message IS NOT NULL)"
-                ),
-                keep,
-                removed,
-            ),
-            (format!("DELETE FROM broadcast_recipients WHERE contact = ?1 AND {both})"), removed, keep),
-            ("UPDATE broadcast_recipients SET contact = ?2 WHERE contact = ?1".to_owned(), removed, keep),
-        ] {
-            self.conn.prepare_cached(&sql)?.execute([one.0, other.0])?;
+        // Read > delivered > sent > queued > failed > planned or held > refused.
+        let rank = |row: &str| {
+            format!(
+                "CASE {row}.state WHEN 4 THEN 6 WHEN 3 THEN 5 WHEN 2 THEN 4 WHEN 1 THEN 3 WHEN 5 THEN 2 WHEN 6 THEN 0 ELSE 1 END"
+            )
+        };
+        let both: Vec<(i64, bool, Option<i64>)> = self
+            .conn
+            .prepare_cached(&format!(
+                "SELECT kept.broadcast, {kept} < {other},
+                     CASE WHEN kept.state = 1 AND other.state = 1 THEN other.message END
+                 FROM broadcast_recipients AS kept JOIN broadcast_recipients AS other USING (broadcast)
+                 WHERE kept.contact = ?1 AND other.contact = ?2",
+                kept = rank("kept"),
+                other = rank("other")
+            ))?
+            .query_map([keep.0, removed.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        for (broadcast, is_other_further, second_message) in both {
+            let loser = if is_other_further { keep } else { removed };
+            self.conn
+                .prepare_cached("DELETE FROM broadcast_recipients WHERE broadcast = ?1 AND contact = ?2")?
+                .execute([broadcast, loser.0])?;
+            if let Some(message) = second_message {
+                let drop = "UPDATE outbox SET state = 5 WHERE id = ?1 AND state = 0";
+                if self.conn.prepare_cached(drop)?.execute([message])? > 0 {
+                    self.conn.prepare_cached("DELETE FROM outreach WHERE message = ?1")?.execute([message])?;
+                    self.delete_pending_charge(MessageId(message))?;
+                }
+            }
         }
+        self.conn
+            .prepare_cached("UPDATE broadcast_recipients SET contact = ?1 WHERE contact = ?2")?
+            .execute([keep.0, removed.0])?;
         Ok(())
     }
 
-    /// Plans recipients whose message failed again, except those with an unknown outcome. Returns
-    /// their number.
-    pub(crate) fn retry_failed(&self, id: BroadcastId) -> Result<u64, StoreError> {
+    /// Plans recipients whose message failed again, except those with an unknown outcome, of a
+    /// slice of all after this one. Returns their number, and the last of the slice, if there are
+    /// more.
+    pub(crate) fn retry_failed(
+        &self,
+        id: BroadcastId,
+        after: ContactId,
+    ) -> Result<(u64, Option<ContactId>), StoreError> {
+        let last = self.end_of_slice(id, after)?;
         let changed = self
             .conn
             .prepare_cached(
-                "UPDATE broadcast_recipients SET state = 0, code = NULL
-                 WHERE broadcast = ?1 AND state = 5 AND code IS NOT 'outcome-unknown'",
+                "UPDATE broadcast_recipients SET state = 0, code = NULL, sent_at = NULL
+                 WHERE broadcast = ?1 AND contact > ?2 AND contact <= ?3 AND state = 5 AND code IS NOT 'outcome-unknown'
+                   AND (SELECT state FROM broadcasts WHERE id = ?1) IN (3, 4)",
             )?
-            .execute([id.0])?;
-        Ok(changed as u64)
+            .execute([id.0, after.0, last.map_or(i64::MAX, |last| last.0)])?;
+        Ok((changed as u64, last))
     }
 
-    /// Deletes a slice of a broadcast that ended before this time. Returns the number of deleted rows.
+    /// Deletes a slice of a broadcast that ended before this time. Returns the number of deleted
+    /// rows.
     pub(crate) fn delete_old_broadcasts(&self, ended_before: i64) -> Result<usize, StoreError> {
         let find = "SELECT id FROM broadcasts WHERE state >= 4 AND ended_at < ?1 ORDER BY id LIMIT 1";
         let found: Option<i64> =
@@ -681,6 +739,14 @@ impl Reader {
         })
     }
 
+    /// The plan of a broadcast as JSON, without the definition, which may list 200,000 contacts.
+    pub fn broadcast_plan(&self, id: BroadcastId) -> Result<Option<String>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT plan FROM broadcasts WHERE id = ?1")?;
+            Ok(read.query_row([id.0], |row| row.get(0)).optional()?.flatten())
+        })
+    }
+
     /// The state at the last start or resume.
     pub fn broadcast_baseline(&self, id: BroadcastId) -> Result<BroadcastBaseline, StoreError> {
         self.one(|conn| {
@@ -725,15 +791,19 @@ impl Reader {
         })
     }
 
-    /// The number of messages of a broadcast that are in the outbox and not deferred.
-    pub fn broadcast_in_outbox(&self, id: BroadcastId, now: Timestamp) -> Result<u64, StoreError> {
+    /// The messages of all broadcasts of a channel that are in the outbox and not deferred: those that
+    /// wait, and those in flight.
+    pub fn broadcasts_in_outbox(&self, channel: &str, now: Timestamp) -> Result<(u64, u64), StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(
-                "SELECT count(*) FROM broadcast_recipients JOIN outbox ON outbox.id = message
-                 WHERE broadcast_recipients.broadcast = ?1 AND broadcast_recipients.state = 1
+                "SELECT count(*) FILTER (WHERE outbox.state = 0), count(*) FILTER (WHERE outbox.state = 1) FROM broadcasts
+                     CROSS JOIN broadcast_recipients ON broadcast_recipients.broadcast = broadcasts.id
+                     CROSS JOIN outbox ON outbox.id = message
+                 WHERE broadcasts.channel = ?1 AND broadcast_recipients.state = 1
                    AND (outbox.state = 1 OR outbox.due_at <= ?2)",
             )?;
-            Ok(read.query_row(params![id.0, now.0], |row| row.get::<_, i64>(0))?.unsigned_abs())
+            let counts = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()));
+            Ok(read.query_row(params![channel, now.0], counts)?)
         })
     }
 
@@ -809,16 +879,8 @@ impl Reader {
                 ),
                 // Segments are evaluated above the store.
                 Audience::Segment(_) => return Ok(Vec::new()),
-                Audience::Contacts(contacts) => {
-                    // Contacts that were merged since the definition was written are one person.
-                    let mut listed: Vec<ContactId> = Vec::new();
-                    for contact in contacts {
-                        listed.push(crate::merged::current_contact(conn, *contact)?);
-                    }
-                    listed.sort_unstable();
-                    listed.dedup();
-                    return Ok(listed.into_iter().filter(|id| *id > after).take(limit).collect());
-                }
+                // They are in the definition: see `current_contacts`.
+                Audience::Contacts(_) => return Ok(Vec::new()),
                 Audience::Broadcast(follow_up) => {
                     let condition = match follow_up.recipients {
                         FollowUpRecipients::Unread => {
@@ -835,6 +897,18 @@ impl Reader {
             let mut read = conn.prepare_cached(&format!("{sql} LIMIT ?2"))?;
             let rows = read.query_map(params![after.0, bounded(limit), argument], |row| row.get(0).map(ContactId))?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// These contacts in the order of their ids, each once; contacts that were merged are the
+    /// contact that was kept.
+    pub fn current_contacts(&self, contacts: &[ContactId]) -> Result<Vec<ContactId>, StoreError> {
+        self.all(|conn| {
+            let current = contacts.iter().map(|contact| crate::merged::current_contact(conn, *contact));
+            let mut current = current.collect::<Result<Vec<_>, _>>()?;
+            current.sort_unstable();
+            current.dedup();
+            Ok(current)
         })
     }
 

@@ -99,7 +99,7 @@ impl Tx<'_> {
         if consent.act == ConsentAct::Withdrawn {
             self.cache.is_restricting = true;
             if consent.purpose == Purpose::Service || consent.purpose.is_marketing() {
-                self.attribute_withdrawal(consent.contact, consent.purpose.is_marketing(), now)?;
+                self.attribute_withdrawal(consent.contact, &consent.purpose, now)?;
             }
         }
         Ok(ConsentEntry { id: head.id, recorded_at: now, consent: consent.clone() })

@@ -1,5 +1,5 @@
-//! Messages that the business sends first: counts per contact for the marketing caps and per portfolio for the
-//! messaging limit, and WhatsApp's refusals of marketing.
+//! Messages that the business sends first: counts per contact for the marketing caps and per
+//! portfolio for the messaging limit, and WhatsApp's refusals of marketing.
 
 use crate::consents::chat_consent;
 use crate::error::StoreError;
@@ -127,8 +127,8 @@ impl Tx<'_> {
         })
     }
 
-    /// Removes the contact's marketing refusal once a marketing template has arrived; WhatsApp refuses
-    /// no texts.
+    /// Removes the contact's marketing refusal once a marketing template has arrived; WhatsApp
+    /// refuses no texts.
     pub(crate) fn clear_marketing_refusal(&self, message: MessageId) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(

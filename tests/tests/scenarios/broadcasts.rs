@@ -1,5 +1,5 @@
-//! Broadcasts with the real programs: each person gets one message across kills, excluded people get
-//! none, and rules pause a broadcast.
+//! Broadcasts with the real programs: each person gets one message across kills, excluded people
+//! get none, and rules pause a broadcast.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};

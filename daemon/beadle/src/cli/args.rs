@@ -1087,7 +1087,7 @@ pub enum Broadcasts {
         /// Name or id (bro_…)
         broadcast: String,
     },
-    /// Pause a broadcast; messages in the outbox are still sent
+    /// Pause a broadcast
     Pause {
         /// Name or id (bro_…)
         broadcast: String,
@@ -1100,7 +1100,7 @@ pub enum Broadcasts {
         #[arg(long)]
         failed: bool,
     },
-    /// End a broadcast, which cannot be resumed; messages in the outbox are still sent
+    /// End a broadcast, which cannot be resumed
     Stop {
         /// Name or id (bro_…)
         broadcast: String,

@@ -2,6 +2,8 @@
 
 use crate::env::*;
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUp, FollowUpRecipients, Texts};
+use beadle_model::consent::rules::PlannedConsent;
+use beadle_model::consent::{ConsentAct, ConsentSource, NewConsent};
 use beadle_model::effect::Outreach;
 use beadle_model::{
     Audience, BroadcastId, BroadcastState, ContactId, ConversationId, Keyword, MessageId, PluginNo, Purpose,
@@ -118,11 +120,15 @@ async fn recipient_follows_the_message() {
         counts(&env, id);
     }
     // An unknown outcome is not repeated.
-    assert_eq!(env.store.retry_failed_recipients(id).await.unwrap(), 1);
+    assert_eq!(env.store.retry_failed_recipients(id, ContactId(0)).await.unwrap(), (0, None), "it is being sent");
+    assert!(move_to(&env, id, BroadcastCommand::Pause).await);
+    assert_eq!(env.store.retry_failed_recipients(id, ContactId(0)).await.unwrap(), (1, None));
     assert_eq!(state(&env, id, 5).0, RecipientState::Planned);
+    let retried = env.reader.recipient(id, ContactId(5)).unwrap().unwrap();
+    assert_eq!(retried.sent_at, None, "replies count from the message that arrives");
     assert_eq!(state(&env, id, 8).0, RecipientState::Failed);
     let due: Vec<i64> = env.reader.recipients_due(id, NOW, 10).unwrap().iter().map(|row| row.contact.0).collect();
-    assert_eq!(due, [5, 7]);
+    assert_eq!(due, [1, 5, 7], "the pause took the first back");
 }
 
 #[tokio::test]
@@ -209,6 +215,21 @@ async fn baseline_has_the_quality_of_the_number() {
     assert_eq!(env.reader.channel_quality("club").unwrap(), None);
 }
 
+async fn withdraw(env: &TestEnv, contact: ContactId, purpose: Purpose) {
+    let consent = NewConsent {
+        contact,
+        purpose,
+        act: ConsentAct::Withdrawn,
+        source: ConsentSource::Operator,
+        wording: None,
+        at: env.clock.now(),
+        expires_at: None,
+        evidence: None,
+        actor: "operator".into(),
+    };
+    env.store.record_consent(PlannedConsent { consent, question: None }, Interest::default()).await.unwrap();
+}
+
 #[tokio::test]
 async fn marketing_text_counts_for_the_caps_until_it_is_withdrawn() {
     let env = TestEnv::new();
@@ -238,8 +259,10 @@ async fn marketing_text_counts_for_the_caps_until_it_is_withdrawn() {
     env.settle(messages[0], SendOutcome::Accepted(Some("w1".into()))).await;
     env.receipt(messages[0], "delivered").await;
     assert!(env.reader.marketing_refused(ContactId(1), NOW).unwrap().is_some());
-    env.append(vec![keyword("31600000002", "stop", Keyword::Stop)]).await;
-    assert_eq!(env.state_of(messages[1]), SendState::Dropped);
+    for (topic, expected) in [("cats", SendState::Queued), ("news", SendState::Dropped)] {
+        withdraw(&env, ContactId(2), Purpose::MarketingTopic(topic.into())).await;
+        assert_eq!(env.state_of(messages[1]), expected, "{topic}");
+    }
     assert_eq!(state(&env, id, 2), (RecipientState::Refused, Some("not-opted-in".into())));
     assert_eq!((sent(1, None), sent(2, None)), (1, 0));
 }
@@ -317,13 +340,16 @@ async fn audiences() {
     let edit = beadle_store::ContactEdit { profile: tag, ..beadle_store::ContactEdit::default() };
     env.store.edit_contact(ContactId(3), edit).await.unwrap();
     env.store.merge_contacts(ContactId(1), ContactId(4), false).await.unwrap();
-    let listed = Audience::Contacts(vec![ContactId(4), ContactId(2), ContactId(1)]);
+    let contacts = vec![ContactId(4), ContactId(2), ContactId(1)];
+    assert_eq!(
+        env.reader.current_contacts(&contacts).unwrap(),
+        [1, 2].map(ContactId),
+        "merged contacts are one person"
+    );
     for (audience, expected) in [
         (Audience::Everyone, &[1, 2, 3][..]),
         (Audience::Members, &[1, 3]),
         (Audience::Tag("vip".into()), &[3]),
-        // Merged contacts are one person.
-        (listed, &[1, 2]),
     ] {
         let page = |after, limit| env.reader.audience(&audience, None, (ContactId(after), NOW), limit).unwrap();
         let ids: Vec<i64> = page(0, 10).iter().map(|contact| contact.0).collect();
@@ -345,6 +371,117 @@ async fn merged_people_get_one_message() {
         assert_eq!(is_handed_over, handed.is_empty(), "{handed:?}");
         assert_eq!(counts(&env, id).values().sum::<u64>(), 1, "{handed:?}");
     }
+}
+
+/// What the row of a merged contact had reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Planned,
+    Refused,
+    TakenBack,
+    Queued,
+    Failed,
+    Sent,
+}
+
+#[tokio::test]
+async fn merge_keeps_the_recipient_whose_message_got_furthest() {
+    use Reached::{Failed, Planned, Queued, Refused, Sent, TakenBack};
+    let all = [Planned, Refused, TakenBack, Queued, Failed, Sent];
+    for (kept, removed) in all.iter().flat_map(|kept| all.iter().map(move |removed| (*kept, *removed))) {
+        let env = TestEnv::new();
+        let id = sending(&env, 2).await;
+        let mut messages = Vec::new();
+        for (contact, reached) in [(1, kept), (2, removed)] {
+            if reached == Refused {
+                let decided = vec![(ContactId(contact), Handover::Refused("banned".into()))];
+                env.store.hand_over(id, OPERATOR, decided).await.unwrap();
+            }
+            if matches!(reached, Planned | Refused) {
+                continue;
+            }
+            let message = hand_over(&env, id, contact).await.unwrap();
+            messages.push(message);
+            if reached != Queued {
+                env.store.claim_sends(vec![message]).await.unwrap();
+            }
+            match reached {
+                TakenBack => env.settle(message, SendOutcome::Failed(problem("window-closed"))).await,
+                Failed => env.settle(message, SendOutcome::Failed(problem("131026"))).await,
+                Sent => env.settle(message, SendOutcome::Accepted(Some(format!("w{contact}")))).await,
+                _ => {}
+            }
+        }
+        env.store.merge_contacts(ContactId(1), ContactId(2), false).await.unwrap();
+        let expected = match (kept, removed) {
+            (Sent, _) | (_, Sent) => RecipientState::Sent,
+            (Queued, _) | (_, Queued) => RecipientState::Queued,
+            (Failed, _) | (_, Failed) => RecipientState::Failed,
+            (Refused, Refused) => RecipientState::Refused,
+            _ => RecipientState::Planned,
+        };
+        assert_eq!(state(&env, id, 1).0, expected, "{kept:?} {removed:?}");
+        assert_eq!(counts(&env, id).values().sum::<u64>(), 1, "{kept:?} {removed:?}");
+        let waiting = messages.iter().filter(|message| env.state_of(**message) == SendState::Queued).count();
+        assert!(waiting <= 1, "{kept:?} {removed:?}");
+    }
+}
+
+#[tokio::test]
+async fn pause_takes_back_what_was_not_tried() {
+    for command in [BroadcastCommand::Pause, BroadcastCommand::Stop] {
+        let env = TestEnv::new();
+        let id = sending(&env, 3).await;
+        let queued = hand_over(&env, id, 1).await.unwrap();
+        let tried = hand_over(&env, id, 2).await.unwrap();
+        env.store.claim_sends(vec![tried]).await.unwrap();
+        assert_eq!(env.reader.broadcasts_in_outbox("shop", NOW).unwrap(), (1, 1));
+        assert_eq!(env.reader.broadcasts_in_outbox("club", NOW).unwrap(), (0, 0));
+        assert!(move_to(&env, id, command).await);
+        assert_eq!(env.state_of(queued), SendState::Dropped);
+        assert_eq!(env.store.claim_sends(vec![queued]).await.unwrap(), []);
+        let states = [1, 2, 3].map(|contact| state(&env, id, contact).0);
+        assert_eq!(states, [RecipientState::Planned, RecipientState::Queued, RecipientState::Planned]);
+        assert_eq!(env.reader.broadcasts_in_outbox("shop", NOW).unwrap(), (0, 1));
+        counts(&env, id);
+    }
+}
+
+#[tokio::test]
+async fn broadcast_that_is_planned_again_cannot_be_resumed_or_approved() {
+    let env = TestEnv::new();
+    let id = sending(&env, 1).await;
+    assert!(move_to(&env, id, BroadcastCommand::Pause).await);
+    let before = env.reader.broadcast(id).unwrap().unwrap().planned_at;
+    assert!(env.store.begin_planning(id).await.unwrap());
+    assert!(!move_to(&env, id, BroadcastCommand::Resume).await);
+    assert!(!env.store.approve_broadcast(id, before, "Bram".into()).await.unwrap());
+    env.manual.advance_ms(1);
+    env.store.finish_planning(id, "{}".into()).await.unwrap();
+    assert!(!env.store.approve_broadcast(id, before, "Bram".into()).await.unwrap(), "another plan");
+    let now = env.reader.broadcast(id).unwrap().unwrap().planned_at;
+    assert!(env.store.approve_broadcast(id, now, "Bram".into()).await.unwrap());
+    assert!(move_to(&env, id, BroadcastCommand::Resume).await);
+}
+
+#[tokio::test]
+async fn planning_again_keeps_what_was_handed_over() {
+    let env = TestEnv::new();
+    let id = sending(&env, 4).await;
+    let sent = hand_over(&env, id, 1).await.unwrap();
+    env.store.claim_sends(vec![sent]).await.unwrap();
+    env.settle(sent, SendOutcome::Accepted(None)).await;
+    // One that the gate stopped as it was sent, and that was held then.
+    let stopped = hand_over(&env, id, 2).await.unwrap();
+    env.settle(stopped, SendOutcome::Failed(problem("window-closed"))).await;
+    let held = vec![(ContactId(2), Handover::Held(NOW.plus_ms(HOUR), "quiet-hours".into()))];
+    env.store.hand_over(id, OPERATOR, held).await.unwrap();
+    assert!(move_to(&env, id, BroadcastCommand::Pause).await);
+    assert!(env.store.begin_planning(id).await.unwrap());
+    assert_eq!(env.store.unplan_broadcast(id, ContactId(0)).await.unwrap(), None);
+    let left = env.reader.recipients(id, &RecipientFilter { limit: 10, ..Default::default() }).unwrap();
+    assert_eq!(left.iter().map(|row| row.contact.0).collect::<Vec<_>>(), [1]);
+    counts(&env, id);
 }
 
 #[derive(Clone, Debug)]
@@ -377,8 +514,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// In every order of events, at most one of a person's messages was or may have been accepted, and
-    /// none is handed over while the broadcast is paused or has ended.
+    /// In every order of events, at most one of a person's messages was or may have been accepted,
+    /// and none is handed over while the broadcast is paused or has ended.
     #[test]
     fn no_order_of_events_sends_it_twice(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -401,11 +538,13 @@ proptest! {
                     }
                     (Step::Fail(code), Some(message)) => env.settle(message, SendOutcome::Failed(problem(code))).await,
                     (Step::Dead, Some(message)) => env.settle(message, SendOutcome::Dead(problem("outcome-unknown"))).await,
-                    (Step::Receipt(status), Some(message)) if env.state_of(message) != SendState::Queued => {
+                    (Step::Receipt(status), Some(message))
+                        if !matches!(env.state_of(message), SendState::Queued | SendState::Dropped) =>
+                    {
                         env.receipt(message, status).await;
                     }
                     (Step::Command(command), _) => _ = move_to(&env, id, command).await,
-                    (Step::RetryFailed, _) => _ = env.store.retry_failed_recipients(id).await.unwrap(),
+                    (Step::RetryFailed, _) => _ = env.store.retry_failed_recipients(id, ContactId(0)).await.unwrap(),
                     (Step::Crash, _) => env = env.crashed(),
                     _ => {}
                 }

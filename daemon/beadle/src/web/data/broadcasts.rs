@@ -120,11 +120,11 @@ pub async fn stop_broadcast(State(admin): State<Arc<Admin>>, Path(text): Path<St
     Ok(Json(Done { message: format!("{} stopped", row.name), warning: in_outbox(&admin, row.id).await? }))
 }
 
-/// A warning about messages that are still sent.
+/// A warning about messages that were not taken back.
 async fn in_outbox(admin: &Admin, id: BroadcastId) -> Result<Option<String>, ApiError> {
     let counts = admin.broadcasts.progress(id).await?.counts;
     let queued: u64 = counts.iter().filter(|row| row.state == RecipientState::Queued).map(|row| row.recipients).sum();
-    Ok((queued > 0).then(|| format!("{} in the outbox will still be sent", counted(queued, "message", "messages"))))
+    Ok((queued > 0).then(|| format!("{} already being sent", counted(queued, "message", "messages"))))
 }
 
 /// The length of a list.
