@@ -591,7 +591,9 @@ fn read_bytes(path: &Path, size: usize) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it is not a file"));
     }
     let mut bytes = Vec::with_capacity(size);
-    file.take(size as u64).read_to_end(&mut bytes)?;
+    // One more than its size: files of some file systems say 0 and have more.
+    file.take((size as u64).saturating_add(1)).read_to_end(&mut bytes)?;
+    bytes.truncate(size);
     Ok(bytes)
 }
 

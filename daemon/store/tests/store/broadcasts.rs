@@ -346,11 +346,9 @@ async fn audiences() {
         [1, 2].map(ContactId),
         "merged contacts are one person"
     );
-    for (audience, expected) in [
-        (Audience::Everyone, &[1, 2, 3][..]),
-        (Audience::Members, &[1, 3]),
-        (Audience::Tag("vip".into()), &[3]),
-    ] {
+    for (audience, expected) in
+        [(Audience::Everyone, &[1, 2, 3][..]), (Audience::Members, &[1, 3]), (Audience::Tag("vip".into()), &[3])]
+    {
         let page = |after, limit| env.reader.audience(&audience, None, (ContactId(after), NOW), limit).unwrap();
         let ids: Vec<i64> = page(0, 10).iter().map(|contact| contact.0).collect();
         assert_eq!(ids, expected, "{audience:?}");
