@@ -40,7 +40,7 @@ pub struct BroadcastDefinition {
 
 /// A time as RFC 3339 text.
 mod rfc3339 {
-    use super::Timestamp;
+    use crate::time::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {

@@ -204,7 +204,7 @@ pub fn recognize(message: &str) -> Option<(Keyword, Option<Language>)> {
 fn find(folded: &str) -> Option<(Keyword, Option<Language>)> {
     let words: Vec<&str> = folded.split(' ').collect();
     let unit = (1..=MAX_WORDS)
-        .find(|unit| words.len() % unit == 0 && words.chunks(*unit).all(|part| words.starts_with(part)))?;
+        .find(|unit| words.len().is_multiple_of(*unit) && words.chunks(*unit).all(|part| words.starts_with(part)))?;
     let word = words.get(..unit)?.join(" ");
     KEYWORDS.iter().find(|(text, ..)| *text == word).map(|(_, keyword, language)| (*keyword, *language))
 }

@@ -439,9 +439,9 @@ impl Tx<'_> {
         self.attribute(contact, at, "replied")
     }
 
-    /// Counts a withdrawal, of marketing or of all consent, as a reaction to the latest broadcast. If
-    /// it is of marketing, queued texts with this purpose are dropped here: the gate checks the consent
-    /// to a template again when it is sent, but does not know the purpose of a text.
+    /// Counts a withdrawal, of marketing or of all consent, as a reaction to the latest broadcast.
+    /// If it is of marketing, queued texts with this purpose are dropped here: the gate checks the
+    /// consent to a template again when it is sent, but does not know the purpose of a text.
     pub(crate) fn attribute_withdrawal(
         &self,
         contact: ContactId,
@@ -791,8 +791,8 @@ impl Reader {
         })
     }
 
-    /// The messages of all broadcasts of a channel that are in the outbox and not deferred: those that
-    /// wait, and those in flight.
+    /// The messages of all broadcasts of a channel that are in the outbox and not deferred: those
+    /// that wait, and those in flight.
     pub fn broadcasts_in_outbox(&self, channel: &str, now: Timestamp) -> Result<(u64, u64), StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(

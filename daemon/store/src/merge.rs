@@ -1,4 +1,5 @@
-//! Merges two contacts, at an operator's command, in one transaction.
+//! Merges two contacts, at an operator's command or because the platform reports a change, in one
+//! transaction.
 //!
 //! The ids of the merged contact and of its conversations stay valid: their rows point to what they
 //! became (`merged_into`), and every look-up follows that. So history is not rewritten: an old

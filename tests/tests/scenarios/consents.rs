@@ -64,6 +64,11 @@ async fn opt_in_is_confirmed_by_the_person_and_withdrawn_by_a_word() {
     let setup = Setup::new(&address.url()).toml(UNPACED).toml(PEOPLE);
     let (simulator, daemon) = start(&setup, address).await;
     simulator.say("Ana", "hello").await;
+    wait_until("the contact is there", async || {
+        let (is_there, ..) = run(&setup, &["consents", "show", "con_1", "--json"]).await;
+        is_there.then_some(())
+    })
+    .await;
     daemon.wait_until_idle().await;
     assert_eq!([state(&setup, "service").await, state(&setup, "marketing:news").await], ["granted", "missing"]);
 

@@ -5,6 +5,7 @@ use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::http::Connection;
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
+use beadle_test_support::wait_until;
 use beadle_test_support::webhook;
 use serde_json::{Value, json};
 
@@ -136,13 +137,20 @@ async fn words_and_windows_of_a_clock_that_was_ahead_do_not_outlast_its_correcti
         simulator.say(person, "STOP").await;
     }
     simulator.say("Kadri", "hello").await;
-    daemon.wait_until_idle().await;
+    let received = async |person: &str, count: usize| {
+        wait_until(&format!("{person} has {count} messages"), async || {
+            Some(simulator.texts(person).await).filter(|texts| texts.len() >= count)
+        })
+        .await
+    };
+    for (person, count) in [("Ana", 2), ("Bram", 1), ("Kadri", 1)] {
+        received(person, count).await;
+    }
     set_clock(begin + 1000).await;
     simulator.say("Ana", "START").await;
-    daemon.wait_until_idle().await;
+    received("Ana", 3).await;
     simulator.say("Ana", "two").await;
-    daemon.wait_until_idle().await;
-    let texts = simulator.texts("Ana").await;
+    let texts = received("Ana", 4).await;
     assert_eq!(texts.last().map(String::as_str), Some("two"), "{texts:?}");
     simulator.say("Bram", "still silent").await;
     daemon.wait_until_idle().await;
