@@ -3,7 +3,8 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{
-    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random, replies, segments, settings, state, timers,
+    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages,
+    random, replies, segments, settings, state, timers,
 };
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::broadcasting::broadcasts;

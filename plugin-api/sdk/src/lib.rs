@@ -58,7 +58,8 @@ pub mod text;
 mod types;
 
 pub use capability::{
-    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages, random, replies, segments, settings, state, timers,
+    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages,
+    random, replies, segments, settings, state, timers,
 };
 pub use event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,

@@ -48,9 +48,8 @@ pub(crate) mod broadcasts {
             let World { broadcasts, people, .. } = world;
             let broadcast = broadcasts.get_mut(index).filter(|broadcast| broadcast.state == "draft");
             let Some(Broadcast { definition, state, recipients }) = broadcast else { return };
-            let audience = people
-                .values()
-                .filter(|contact| !contact.opted_out && is_in_audience(&definition.audience, contact));
+            let audience =
+                people.values().filter(|contact| !contact.opted_out && is_in_audience(&definition.audience, contact));
             *recipients = audience.map(|contact| contact.id.clone()).collect();
             *state = "finished";
         })
