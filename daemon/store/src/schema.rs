@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0005.sql"),
     include_str!("../schema/0006.sql"),
     include_str!("../schema/0007.sql"),
+    include_str!("../schema/0008.sql"),
 ];
 
 /// `Bead`: marks the file as a Beadle database.

@@ -391,6 +391,7 @@ impl Tx<'_> {
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
                 ("lists", "DELETE FROM list_members WHERE contact = ?1"),
+                ("opt_ins", "DELETE FROM opt_in_contacts WHERE contact = ?1"),
                 ("broadcasts", "DELETE FROM broadcast_recipients WHERE contact = ?1"),
                 ("aliases", "DELETE FROM aliases WHERE contact = ?1"),
                 ("conflicts", "DELETE FROM alias_conflicts WHERE ?1 IN (holder, claimant)"),
