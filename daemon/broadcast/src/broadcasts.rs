@@ -3,7 +3,6 @@
 use crate::context::Context;
 use crate::error::BroadcastError;
 use crate::plan::Plan;
-use crate::segments::SegmentReader;
 use crate::settings::Settings;
 use crate::{commands, planner, sender};
 use beadle_clock::{Alarm, Clock};
@@ -11,6 +10,7 @@ use beadle_gatekeeper::Gatekeeper;
 use beadle_model::broadcast::BroadcastDefinition;
 use beadle_model::{BroadcastId, ContactId, MessageId, PluginNo};
 use beadle_pipeline::outbox::Outbox;
+use beadle_segments::Segments;
 use beadle_store::{BroadcastRow, RecipientCount, Store, StoreError};
 use beadle_tasks::Heartbeat;
 use parking_lot::RwLock;
@@ -31,7 +31,7 @@ pub struct Parts {
     /// Sends.
     pub outbox: Outbox,
     /// Evaluates segments.
-    pub segments: Arc<dyn SegmentReader>,
+    pub segments: Segments,
     /// Rung when a plugin changed a broadcast.
     pub wake: Alarm,
 }

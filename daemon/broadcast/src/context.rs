@@ -3,7 +3,6 @@
 use crate::error::BroadcastError;
 use crate::plan::Plan;
 use crate::rules::Pace;
-use crate::segments::SegmentReader;
 use crate::settings::Settings;
 use beadle_clock::{Alarm, Clock};
 use beadle_gate::broadcast::BroadcastMessage;
@@ -11,6 +10,7 @@ use beadle_gatekeeper::Gatekeeper;
 use beadle_model::broadcast::BroadcastDefinition;
 use beadle_model::{BroadcastId, BroadcastState, Coded as _, PluginNo, Timestamp};
 use beadle_pipeline::outbox::Outbox;
+use beadle_segments::Segments;
 use beadle_store::{BroadcastReason, BroadcastRow, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ pub(crate) struct Context {
     pub(crate) outbox: Outbox,
     pub(crate) settings: RwLock<Arc<Settings>>,
     /// Evaluates segments.
-    pub(crate) segments: Arc<dyn SegmentReader>,
+    pub(crate) segments: Segments,
     /// The configured channels.
     pub(crate) channels: Vec<String>,
     /// Rung when there may be something to send.

@@ -8,7 +8,6 @@
 use crate::context::Context;
 use crate::error::BroadcastError;
 use crate::plan::{Plan, PlanCost, Sample};
-use crate::segments::{SegmentProblem, SegmentReader};
 use crate::templates::{Templates, declared_purpose};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{GateVerdict, TemplateFacts, WINDOW_MARGIN_MS, templates};
@@ -16,6 +15,7 @@ use beadle_gatekeeper::Gatekeeper;
 use beadle_model::broadcast::BroadcastDefinition;
 use beadle_model::effect::PriceKey;
 use beadle_model::{Audience, BroadcastId, ContactId, ConversationView, Day, Outgoing, TemplateDefinition, Timestamp};
+use beadle_segments::{Members, SegmentError};
 use beadle_store::{BroadcastRow, PlannedRecipient, Reader, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ struct Planner {
     listed: Vec<ContactId>,
     gatekeeper: Gatekeeper,
     templates: Templates,
-    segments: Arc<dyn SegmentReader>,
+    /// The members of an audience that is a segment or list.
+    members: Option<Members>,
     now: Timestamp,
 }
 
@@ -56,20 +57,19 @@ struct Tally {
 }
 
 impl Planner {
-    fn page(&self, reader: &Reader, after: ContactId) -> Result<Page, SegmentProblem> {
-        let (people, next) = match &self.definition.audience {
-            Audience::Segment(name) => {
-                let after = Some(after).filter(|after| after.0 > 0);
-                let page = self.segments.page(name, self.now, after, CHUNK)?;
+    fn page(&self, reader: &Reader, after: ContactId) -> Result<Page, StoreError> {
+        let (people, next) = match (&self.definition.audience, &self.members) {
+            (_, Some(members)) => {
+                let page = members.page(Some(after).filter(|after| after.0 > 0), CHUNK)?;
                 (page.members, page.next)
             }
-            Audience::Contacts(_) => {
+            (Audience::Contacts(_), _) => {
                 let start = self.listed.partition_point(|contact| *contact <= after);
                 let people: Vec<ContactId> = self.listed.iter().skip(start).take(CHUNK).copied().collect();
                 let next = people.last().copied().filter(|_| start + people.len() < self.listed.len());
                 (people, next)
             }
-            audience => {
+            (audience, _) => {
                 let people = reader.audience(audience, self.earlier, (after, self.now), CHUNK)?;
                 let next = people.last().copied().filter(|_| people.len() == CHUNK);
                 (people, next)
@@ -217,16 +217,24 @@ async fn plan_now(context: &Context, id: BroadcastId) -> Result<Plan, BroadcastE
         _ => None,
     };
     let (gatekeeper, channel, now) = (context.gatekeeper.clone(), row.channel.clone(), context.clock.now());
-    let segments = Arc::clone(&context.segments);
+    let segments = context.segments.clone();
     let planner = context.store.read(move |reader| {
+        let members = match &definition.audience {
+            Audience::Segment(name) => match segments.members(name, now) {
+                Ok(members) => Some(members),
+                Err(SegmentError::Store(error)) => return Err(error),
+                Err(unknown) => return Ok(Err(BroadcastError::Invalid(unknown.to_string()))),
+            },
+            _ => None,
+        };
         let templates = Templates::read(reader, &gatekeeper, &channel, &message)?;
         let listed = match &definition.audience {
             Audience::Contacts(contacts) => reader.current_contacts(contacts)?,
             _ => Vec::new(),
         };
-        Ok(Planner { row, definition, message, earlier, listed, gatekeeper, templates, segments, now })
+        Ok(Ok(Planner { row, definition, message, earlier, listed, gatekeeper, templates, members, now }))
     });
-    let planner = Arc::new(planner.await?);
+    let planner = Arc::new(planner.await??);
     check_template(&planner)?;
     if !context.store.begin_planning(id).await? {
         let row = context.row(id).await?;
@@ -258,14 +266,9 @@ async fn plan_now(context: &Context, id: BroadcastId) -> Result<Plan, BroadcastE
     Ok(plan)
 }
 
-async fn read_page(context: &Context, planner: &Arc<Planner>, after: ContactId) -> Result<Page, BroadcastError> {
+async fn read_page(context: &Context, planner: &Arc<Planner>, after: ContactId) -> Result<Page, StoreError> {
     let planner = Arc::clone(planner);
-    let read = context.store.read(move |reader| match planner.page(reader, after) {
-        Ok(page) => Ok(Ok(page)),
-        Err(SegmentProblem::Unusable(message)) => Ok(Err(BroadcastError::Invalid(message))),
-        Err(SegmentProblem::Store(error)) => Err(error),
-    });
-    read.await?
+    context.store.read(move |reader| planner.page(reader, after)).await
 }
 
 /// Refuses a template that would be refused for every recipient.

@@ -10,21 +10,21 @@
 //! A segment says who is meant, not who may be written to: consent, windows and opt-outs are the
 //! gate's.
 
-mod audience;
 mod compile;
 mod error;
 mod evaluate;
 mod explain;
 mod expression;
 mod limits;
+mod members;
 mod syntax;
 
-pub use audience::{Audience, AudiencePage, CODES, Counted, SegmentError, Segments};
 pub use compile::{SegmentSource, Vocabulary, compile};
 pub use error::ExpressionError;
 pub use explain::{Explanation, Part};
 pub use expression::{Definitions, Segment};
 pub use limits::{LIST_PREFIX, MAX_EXPRESSION_BYTES, MAX_SEGMENTS, MAX_TESTS, MAX_TESTS_IN_ALL};
+pub use members::{CODES, Counted, Members, MembersPage, SegmentError, Segments};
 
 #[cfg(test)]
 mod tests;

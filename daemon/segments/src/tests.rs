@@ -1,5 +1,5 @@
 //! Expressions over facts, errors with their places, agreement with a small reference, and
-//! audiences over a store.
+//! members over a store.
 
 use crate::compile::Found;
 use crate::evaluate::{Evaluator, Surroundings};
@@ -679,7 +679,7 @@ async fn store(folder: &std::path::Path) -> Store {
 }
 
 #[tokio::test]
-async fn audience_is_paged_counted_and_explained() {
+async fn members_are_paged_counted_and_explained() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path()).await;
     let (definitions, _) = compiled(&[
@@ -692,10 +692,10 @@ async fn audience_is_paged_counted_and_explained() {
     .unwrap();
     let segments = Segments::new(store.reader(), definitions);
     let all = |name: &str, limit: usize, people: usize| {
-        let audience = segments.audience(name, NOW).unwrap();
+        let members = segments.members(name, NOW).unwrap();
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = audience.page_among(after, limit, people).unwrap();
+            let page = members.page_among(after, limit, people).unwrap();
             assert!(page.members.len() <= limit);
             found.extend(page.members.iter().map(|id| id.0));
             after = page.next;
@@ -709,17 +709,17 @@ async fn audience_is_paged_counted_and_explained() {
         assert_eq!(all("vips", limit, people), vips, "{limit} {people}");
     }
     assert_eq!(all("dutch", 100, 100).len(), 30);
-    let counted = segments.audience("vips", NOW).unwrap().count().unwrap();
+    let counted = segments.members("vips", NOW).unwrap().count().unwrap();
     assert_eq!((counted.members, counted.people), (10, 30));
 
     // A list that does not exist is an error, wherever it is named.
-    let code = |name: &str| segments.audience(name, NOW).err().map(|error| (error.code(), error.to_string()));
+    let code = |name: &str| segments.members(name, NOW).err().map(|error| (error.code(), error.to_string()));
     assert_eq!(code("nope").unwrap().0, "segment-unknown");
     assert_eq!(code("list:friends").unwrap(), ("list-unknown", "there is no list `friends`".into()));
     let expected = "there is no list `friends`, which segment `listed` names";
     assert_eq!(code("both").unwrap(), ("list-unknown", expected.into()));
     assert_eq!(code("chess").unwrap().0, "group-unknown");
-    assert!(matches!(segments.audience("chess", NOW), Err(SegmentError::UnknownGroup { .. })));
+    assert!(matches!(segments.members("chess", NOW), Err(SegmentError::UnknownGroup { .. })));
 
     store.create_list("friends", None).await.unwrap();
     store.edit_list("friends", [3, 4, 5, 6].map(ContactId).to_vec(), vec![]).await.unwrap();
@@ -728,20 +728,20 @@ async fn audience_is_paged_counted_and_explained() {
     // A merged contact is the one that it was merged into.
     store.merge_contacts(ContactId(1), ContactId(4), false).await.unwrap();
     assert_eq!(all("list:friends", 2, 100), [1, 3, 5, 6]);
-    let friends = segments.audience("list:friends", NOW).unwrap();
+    let friends = segments.members("list:friends", NOW).unwrap();
     assert_eq!(friends.contains(ContactId(4)).unwrap(), Some(true));
     assert_eq!(friends.contains(ContactId(2)).unwrap(), Some(false));
     assert_eq!(friends.contains(ContactId(99)).unwrap(), None);
-    let explained = segments.audience("both", NOW).unwrap().explain(ContactId(4)).unwrap().unwrap();
+    let explained = segments.members("both", NOW).unwrap().explain(ContactId(4)).unwrap().unwrap();
     assert_eq!((explained.contact, explained.is_member), (ContactId(1), false));
     assert_eq!(explained.reason.parts.iter().map(|part| part.holds).collect::<Vec<_>>(), [false, true]);
     assert!(friends.explain(ContactId(99)).unwrap().is_none());
 
-    // An audience keeps the definitions that it was made with.
-    let before = segments.audience("vips", NOW).unwrap();
+    // Members keep the definitions that they were made with.
+    let before = segments.members("vips", NOW).unwrap();
     segments.configure(compiled(&[("vips", "false")]).unwrap().0);
     assert_eq!(before.count().unwrap().members, 10);
-    assert_eq!(segments.audience("vips", NOW).unwrap().count().unwrap().members, 0);
+    assert_eq!(segments.members("vips", NOW).unwrap().count().unwrap().members, 0);
     store.close();
 }
 

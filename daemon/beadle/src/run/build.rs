@@ -4,17 +4,16 @@
 use super::error::RunError;
 use crate::config::{App as AppSection, Config};
 use crate::web::webhooks::Webhooks;
-use beadle_broadcast::{Broadcasts, SegmentPage, SegmentProblem, SegmentReader};
+use beadle_broadcast::Broadcasts;
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
 use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::{PeopleRules, WordingTexts};
 use beadle_model::keyword::OwnWords;
-use beadle_model::{ContactId, Timestamp};
 use beadle_pipeline::{ActiveRevision, Channel, OutboxSettings, Pipeline, Subscriptions, SubscriptionsReceiver};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_schedule::{Scheduler, Schedules};
-use beadle_segments::{SegmentError, Segments};
+use beadle_segments::Segments;
 use beadle_store::step::ConsentTopic;
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
@@ -103,7 +102,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         clock: clock.clone(),
         gatekeeper: gatekeeper.clone(),
         outbox: pipeline.outbox().clone(),
-        segments: Arc::new(Audiences(segments.clone())),
+        segments: segments.clone(),
         wake: pipeline.broadcasts_changed(),
     };
     let broadcasts = Broadcasts::new(parts, config.broadcasts.clone(), config.channels.keys().cloned().collect());
@@ -127,26 +126,6 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         schedules,
         scheduler,
     })
-}
-
-/// Evaluates segments and lists as audiences of broadcasts.
-struct Audiences(Segments);
-
-impl SegmentReader for Audiences {
-    fn page(
-        &self,
-        name: &str,
-        now: Timestamp,
-        after: Option<ContactId>,
-        limit: usize,
-    ) -> Result<SegmentPage, SegmentProblem> {
-        let audience = self.0.audience(name, now).map_err(|error| match error {
-            SegmentError::Store(error) => SegmentProblem::Store(error),
-            error => SegmentProblem::Unusable(error.to_string()),
-        })?;
-        let page = audience.page(after, limit)?;
-        Ok(SegmentPage { members: page.members, next: page.next })
-    }
 }
 
 /// Declared attributes and the rules of consent.

@@ -5,7 +5,7 @@ use super::host_state::{HostState, bad_id};
 use crate::bindings::latest::segments::{Host, SegmentPage};
 use crate::limits;
 use beadle_model::{Coded as _, ContactId, Refusal};
-use beadle_segments::{Audience, SegmentError};
+use beadle_segments::{Members, SegmentError};
 
 impl Host for HostState {
     async fn contains(&mut self, segment: String, contact: String) -> Answer<bool> {
@@ -29,23 +29,23 @@ impl From<SegmentError> for HostError {
 }
 
 impl HostState {
-    fn audience(&self, segment: &str) -> Result<Audience, HostError> {
+    fn members(&self, segment: &str) -> Result<Members, HostError> {
         self.event()?;
-        Ok(self.facts.segments.audience(segment, self.inputs.now())?)
+        Ok(self.facts.segments.members(segment, self.inputs.now())?)
     }
 
     fn is_member(&self, segment: &str, contact: &str) -> Result<bool, HostError> {
-        let audience = self.audience(segment)?;
+        let members = self.members(segment)?;
         let id: ContactId = contact.parse().map_err(bad_id)?;
         let unknown = || Refusal::new("unknown-contact", format!("There is no contact {id}."));
-        Ok(audience.contains(id)?.ok_or_else(unknown)?)
+        Ok(members.contains(id)?.ok_or_else(unknown)?)
     }
 
     fn segment_page(&self, segment: &str, after: Option<&str>, limit: u32) -> Result<SegmentPage, HostError> {
-        let audience = self.audience(segment)?;
+        let members = self.members(segment)?;
         let after: Option<ContactId> = after.map(|after| after.parse().map_err(bad_id)).transpose()?;
         let limit = (limit as usize).clamp(1, limits::PAGE_CONTACTS);
-        let page = audience.page_among(after, limit, limits::SEARCHED_PEOPLE)?;
+        let page = members.page_among(after, limit, limits::SEARCHED_PEOPLE)?;
         let contacts = page.members.iter().map(ToString::to_string).collect();
         Ok(SegmentPage { contacts, next: page.next.map(|id| id.to_string()) })
     }

@@ -48,7 +48,7 @@ pub async fn segments(State(admin): State<Arc<Admin>>, Query(query): Query<ListQ
                 segments: segment.named_segments().into_iter().collect(),
                 lists: segment.named_lists().into_iter().collect(),
                 problem: segments
-                    .audience(&segment.name, now)
+                    .members(&segment.name, now)
                     .err()
                     .map(|error| Problem { code: error.code().into(), message: error.to_string() }),
             })
@@ -63,7 +63,7 @@ pub async fn segments(State(admin): State<Arc<Admin>>, Query(query): Query<ListQ
 pub async fn count_segment(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<SegmentCount> {
     let (now, segments) = (admin.clock.now(), admin.segments.clone());
     let count = read(&admin, move |_, _| {
-        let counted = segments.audience(&name, now)?.count()?;
+        let counted = segments.members(&name, now)?.count()?;
         Ok(SegmentCount { now: now.as_ms(), name, members: counted.members, people: counted.people })
     });
     Ok(Json(count.await?))
@@ -79,11 +79,11 @@ pub async fn segment_members(
     let (mut after, limit) = (optional_id(query.after.as_deref())?, page_size(query.limit));
     let segments = admin.segments.clone();
     let list = read(&admin, move |reader, _| {
-        let audience = segments.audience(&name, now)?;
+        let selected = segments.members(&name, now)?;
         let mut members = Vec::new();
-        // A page of the audience may be short, which would look like the end to a person.
+        // A page of them may be short, which would look like the end to a person.
         loop {
-            let page = audience.page(after, limit - members.len())?;
+            let page = selected.page(after, limit - members.len())?;
             members.extend(page.members);
             after = page.next;
             if after.is_none() || members.len() >= limit {
@@ -107,7 +107,7 @@ pub async fn explain_segment(
 ) -> Answer<SegmentExplanation> {
     let (now, person, segments) = (admin.clock.now(), id::<ContactId>(&contact)?, admin.segments.clone());
     let view = read(&admin, move |_, _| {
-        let found = segments.audience(&name, now)?.explain(person)?;
+        let found = segments.members(&name, now)?.explain(person)?;
         let explained = found.ok_or_else(|| ApiError::not_found("contact", &contact))?;
         Ok(SegmentExplanation {
             now: now.as_ms(),

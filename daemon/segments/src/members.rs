@@ -111,7 +111,7 @@ impl Segments {
         Self(Arc::new(Inner { reader, definitions: RwLock::new(Arc::new(definitions)) }))
     }
 
-    /// Applies the segments of a new configuration. Audiences that exist keep theirs.
+    /// Applies the segments of a new configuration. [`Members`] that exist keep theirs.
     pub fn configure(&self, definitions: Definitions) {
         *self.0.definitions.write() = Arc::new(definitions);
     }
@@ -121,19 +121,19 @@ impl Segments {
         Arc::clone(&self.0.definitions.read())
     }
 
-    /// Who is meant by a segment, or by a list as `list:NAME`, at this time. Blocks as a read from
+    /// The members of a segment, or of a list as `list:NAME`, at this time. Blocks as a read from
     /// the store does.
     ///
     /// # Errors
     /// If there is no such segment or list, or the segment names a list or group that does not
     /// exist.
-    pub fn audience(&self, name: &str, now: Timestamp) -> Result<Audience, SegmentError> {
+    pub fn members(&self, name: &str, now: Timestamp) -> Result<Members, SegmentError> {
         let definitions = self.definitions();
         let reader = self.0.reader.clone();
         let mut around = Surroundings { now, today: 0, lists: BTreeMap::new(), groups: BTreeMap::new() };
         let mut wanted = WantedFacts::default();
-        let members = match name.strip_prefix(LIST_PREFIX) {
-            Some(list) => Members::List { name: list.to_owned(), id: list_id(&reader, list, None)? },
+        let selected = match name.strip_prefix(LIST_PREFIX) {
+            Some(list) => Selected::List { name: list.to_owned(), id: list_id(&reader, list, None)? },
             None => {
                 let segment = definitions.get(name).ok_or_else(|| SegmentError::UnknownSegment {
                     name: name.to_owned(),
@@ -141,10 +141,10 @@ impl Segments {
                 })?;
                 around.today = today(now, &definitions.timezone);
                 resolve(&definitions, segment, &reader, &mut around, &mut wanted)?;
-                Members::Segment(name.to_owned())
+                Selected::Segment(name.to_owned())
             }
         };
-        Ok(Audience { members, definitions, reader, around, wanted })
+        Ok(Members { selected, definitions, reader, around, wanted })
     }
 }
 
@@ -205,23 +205,23 @@ fn resolve(
     Ok(())
 }
 
-/// Who is meant by a segment or list at a time.
-pub struct Audience {
-    members: Members,
+/// The members of a segment or list at a time.
+pub struct Members {
+    selected: Selected,
     definitions: Arc<Definitions>,
     reader: Reader,
     around: Surroundings,
     wanted: WantedFacts,
 }
 
-enum Members {
+enum Selected {
     Segment(String),
     List { name: String, id: ListId },
 }
 
 /// Some members, in the order in which people became known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AudiencePage {
+pub struct MembersPage {
     /// The members.
     pub members: Vec<ContactId>,
     /// Where the next page starts; `None` after the last. A page may be shorter than its limit, and
@@ -238,12 +238,12 @@ pub struct Counted {
     pub people: u64,
 }
 
-impl Audience {
+impl Members {
     /// Members after `after`, at most `limit` and 10,000. Blocks for some milliseconds.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn page(&self, after: Option<ContactId>, limit: usize) -> Result<AudiencePage, StoreError> {
+    pub fn page(&self, after: Option<ContactId>, limit: usize) -> Result<MembersPage, StoreError> {
         self.page_among(after, limit, SEARCHED_PEOPLE)
     }
 
@@ -251,12 +251,7 @@ impl Audience {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn page_among(
-        &self,
-        after: Option<ContactId>,
-        limit: usize,
-        people: usize,
-    ) -> Result<AudiencePage, StoreError> {
+    pub fn page_among(&self, after: Option<ContactId>, limit: usize, people: usize) -> Result<MembersPage, StoreError> {
         self.search(after, limit.clamp(1, MAX_PAGE), people).map(|(page, _)| page)
     }
 
@@ -266,15 +261,15 @@ impl Audience {
         mut after: Option<ContactId>,
         limit: usize,
         max_people: usize,
-    ) -> Result<(AudiencePage, usize), StoreError> {
+    ) -> Result<(MembersPage, usize), StoreError> {
         let mut members = Vec::new();
         let Some(segment) = self.segment() else {
-            let Members::List { id, .. } = self.members else { return Ok((AudiencePage { members, next: None }, 0)) };
+            let Selected::List { id, .. } = self.selected else { return Ok((MembersPage { members, next: None }, 0)) };
             let limit = limit.min(1000);
             members.extend(self.reader.list_members(id, after, limit)?.into_iter().map(|member| member.contact));
             let next = members.last().copied().filter(|_| members.len() == limit);
             let people = members.len();
-            return Ok((AudiencePage { members, next }, people));
+            return Ok((MembersPage { members, next }, people));
         };
         let evaluator = self.evaluator();
         // A few members are often found among a few hundred people.
@@ -287,12 +282,12 @@ impl Audience {
                 if evaluator.holds(&segment.test, person) {
                     members.push(person.contact.id);
                     if members.len() == limit {
-                        return Ok((AudiencePage { next: members.last().copied(), members }, people));
+                        return Ok((MembersPage { next: members.last().copied(), members }, people));
                     }
                 }
             }
             if page.next.is_none() || people >= max_people {
-                return Ok((AudiencePage { members, next: page.next }, people));
+                return Ok((MembersPage { members, next: page.next }, people));
             }
             after = page.next;
             size = FACTS_PAGE.min(max_people.saturating_sub(people));
@@ -333,8 +328,8 @@ impl Audience {
     pub fn explain(&self, contact: ContactId) -> Result<Option<Explanation>, StoreError> {
         let Some(person) = self.person(contact)? else { return Ok(None) };
         let is_member = self.is_member(&person);
-        let reason = match (&self.members, self.segment()) {
-            (Members::List { name, .. }, _) => Part {
+        let reason = match (&self.selected, self.segment()) {
+            (Selected::List { name, .. }, _) => Part {
                 text: format!("list(\"{name}\")"),
                 holds: is_member,
                 values: vec![(
@@ -350,26 +345,26 @@ impl Audience {
     }
 
     fn is_member(&self, person: &PersonFacts) -> bool {
-        match (&self.members, self.segment()) {
-            (Members::List { id, .. }, _) => person.lists.contains(id),
+        match (&self.selected, self.segment()) {
+            (Selected::List { id, .. }, _) => person.lists.contains(id),
             (_, segment) => segment.is_some_and(|segment| self.evaluator().holds(&segment.test, person)),
         }
     }
 
     fn person(&self, contact: ContactId) -> Result<Option<PersonFacts>, StoreError> {
-        match self.members {
-            Members::List { id, .. } => {
+        match self.selected {
+            Selected::List { id, .. } => {
                 let wanted = WantedFacts { lists: vec![id], ..WantedFacts::default() };
                 self.reader.facts_of_person(contact, &wanted)
             }
-            Members::Segment(_) => self.reader.facts_of_person(contact, &self.wanted),
+            Selected::Segment(_) => self.reader.facts_of_person(contact, &self.wanted),
         }
     }
 
     fn segment(&self) -> Option<&Segment> {
-        match &self.members {
-            Members::Segment(name) => self.definitions.get(name),
-            Members::List { .. } => None,
+        match &self.selected {
+            Selected::Segment(name) => self.definitions.get(name),
+            Selected::List { .. } => None,
         }
     }
 
