@@ -839,6 +839,23 @@ impl Reader {
         })
     }
 
+    /// The broadcasts of which a person is a recipient: id, name, and what became of their message.
+    pub fn broadcasts_of(&self, contact: ContactId) -> Result<Vec<(BroadcastId, String, RecipientRow)>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {RECIPIENT}, broadcast, (SELECT name FROM broadcasts WHERE id = broadcast) FROM broadcast_recipients
+                 WHERE broadcast IN (SELECT id FROM broadcasts) AND contact = ?1 ORDER BY broadcast"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            let mut rows = read.query([contact.0])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push((BroadcastId(row.get(10)?), row.get(11)?, recipient_of(row)?));
+            }
+            Ok(found)
+        })
+    }
+
     /// Recipients by contact.
     pub fn recipients(&self, id: BroadcastId, filter: &RecipientFilter) -> Result<Vec<RecipientRow>, StoreError> {
         self.one(|conn| {

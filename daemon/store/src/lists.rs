@@ -149,15 +149,16 @@ impl Tx<'_> {
                  ON CONFLICT DO UPDATE SET added_at = min(added_at, excluded.added_at)",
             )?
             .execute([keep.0, removed.0])?;
-        self.leave_lists(removed)
+        self.leave_lists(removed)?;
+        Ok(())
     }
 
-    /// Takes a contact off all lists.
-    pub(crate) fn leave_lists(&self, contact: ContactId) -> Result<(), StoreError> {
-        self.conn
+    /// Takes a contact off all lists. Returns their number.
+    pub(crate) fn leave_lists(&self, contact: ContactId) -> Result<usize, StoreError> {
+        Ok(self
+            .conn
             .prepare_cached("DELETE FROM list_members WHERE list IN (SELECT id FROM lists) AND contact = ?1")?
-            .execute([contact.0])?;
-        Ok(())
+            .execute([contact.0])?)
     }
 }
 
@@ -173,6 +174,17 @@ impl Reader {
     /// The list with this name.
     pub fn list(&self, name: &str) -> Result<Option<ListRow>, StoreError> {
         self.one(|conn| find_list(conn, name))
+    }
+
+    /// The lists that a contact is on, and since when.
+    pub fn lists_of(&self, contact: ContactId) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT name, added_at FROM list_members JOIN lists ON lists.id = list WHERE contact = ?1 ORDER BY name",
+            )?;
+            let rows = read.query_map([contact.0], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
     }
 
     /// The members of a list after `after`, in the order in which the contacts were created, at

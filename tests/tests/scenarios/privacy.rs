@@ -108,6 +108,22 @@ async fn export_contains_what_the_person_wrote_and_what_plugins_keep() {
     world.simulator.say(NAME, "number").await;
     let texts = world.wait_for_texts(NAME, 3).await;
     assert_eq!(texts.last().map(String::as_str), Some(format!("{NUMBER} is con_1").as_str()), "it is granted");
+    let news = world.setup.data().join("news.toml");
+    std::fs::write(
+        &news,
+        "name = \"news\"\npurpose = \"service\"\naudience = \"everyone\"\ntext = \"Dear {first_name|friend}\"\n",
+    )
+    .unwrap();
+    let file = news.to_string_lossy().into_owned();
+    for arguments in [
+        &["lists", "create", "friends"][..],
+        &["lists", "add", "friends", "con_1"],
+        &["broadcasts", "create", &file],
+        &["broadcasts", "plan", "news"],
+    ] {
+        let (done, said, error) = world.cli(arguments).await;
+        assert!(done, "{arguments:?}: {said} {error}");
+    }
     let json = world.setup.data().join("data.json");
     let (done, said, error) = world.cli(&["contacts", "export", "con_1", "--output", &json.to_string_lossy()]).await;
     assert!(done, "{said} {error}");
@@ -123,6 +139,8 @@ async fn export_contains_what_the_person_wrote_and_what_plugins_keep() {
     assert_eq!(written, ["hello there", SECRET], "what the plugin keeps in state of its own");
     assert!(data.pointer("/stored").and_then(Value::as_array).is_some_and(|values| values.len() == 2), "{data}");
     assert!(data.pointer("/timers").and_then(Value::as_array).is_some_and(|timers| timers.len() == 1), "{data}");
+
+    assert_eq!((text(&data, "/lists/0/list"), text(&data, "/broadcasts/0/name")), ("friends", "news"), "{data}");
 
     let html = world.setup.data().join("data.html");
     assert!(world.cli(&["contacts", "export", "con_1", "--output", &html.to_string_lossy()]).await.0);

@@ -25,13 +25,15 @@ pub struct PersonData {
 
 /// The names of the sections, in order.
 #[cfg(test)]
-pub const PERSON_SECTIONS: [&str; 12] = [
+pub const PERSON_SECTIONS: [&str; 14] = [
     "profile",
     "identities",
     "conversations",
     "consents",
     "requests",
     "groups",
+    "lists",
+    "broadcasts",
     "files",
     "received",
     "sent",

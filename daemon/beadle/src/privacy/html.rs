@@ -42,6 +42,8 @@ const TITLES: &[(&str, [&str; 5])] = &[
     ),
     ("requests", ["What you asked for", "Wat je hebt gevraagd", "Anfragen", "O que pediu", "Mida olete palunud"]),
     ("groups", ["Groups", "Groepen", "Gruppen", "Grupos", "Rühmad"]),
+    ("lists", ["Lists", "Lijsten", "Listen", "Listas", "Loendid"]),
+    ("broadcasts", ["Mass messages", "Rondzendberichten", "Rundschreiben", "Mensagens em massa", "Massisõnumid"]),
     ("files", ["Files", "Bestanden", "Dateien", "Ficheiros", "Failid"]),
     (
         "received",

@@ -390,14 +390,17 @@ impl Tx<'_> {
                 ("outreach", "DELETE FROM outreach WHERE contact = ?1"),
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
-                ("lists", "DELETE FROM list_members WHERE contact = ?1"),
-                ("broadcasts", "DELETE FROM broadcast_recipients WHERE contact = ?1"),
+                (
+                    "broadcasts",
+                    "DELETE FROM broadcast_recipients WHERE broadcast IN (SELECT id FROM broadcasts) AND contact = ?1",
+                ),
                 ("aliases", "DELETE FROM aliases WHERE contact = ?1"),
                 ("conflicts", "DELETE FROM alias_conflicts WHERE ?1 IN (holder, claimant)"),
                 ("conflicts", "DELETE FROM distinct_contacts WHERE ?1 IN (lower, higher)"),
             ] {
                 report.add(name, self.conn.prepare_cached(sql)?.execute([contact])?);
             }
+            report.add("lists", self.leave_lists(beadle_model::ContactId(*contact))?);
             self.conn
                 .prepare_cached("UPDATE conversations SET last_contact = NULL WHERE platform_group IS NOT NULL AND last_contact = ?1")?
                 .execute([contact])?;

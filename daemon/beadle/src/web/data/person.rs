@@ -166,6 +166,17 @@ fn known(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Vec<Pers
         })
     });
     let groups = groups.collect();
+    let lists = reader.lists_of(contact.id)?.into_iter();
+    let lists = lists.map(|(name, added_at)| json!({"list": name, "added_at": text(added_at)})).collect();
+    let broadcasts = reader.broadcasts_of(contact.id)?.into_iter().map(|(id, name, recipient)| {
+        json!({
+            "id": id.to_string(), "name": name, "state": recipient.state.name(), "code": recipient.code,
+            "language": recipient.language, "values": recipient.parameters,
+            "message": recipient.message.map(|id| id.to_string()), "sent_at": recipient.sent_at.map(text),
+            "replied_at": recipient.replied_at.map(text),
+        })
+    });
+    let broadcasts = broadcasts.collect();
     let files = reader.person_files(ids)?.into_iter().map(|file| {
         json!({
             "id": file.id.to_string(), "type": file.mime_type, "name": file.filename, "bytes": file.bytes,
@@ -180,6 +191,8 @@ fn known(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Vec<Pers
         section("consents", consents),
         section("requests", requests),
         section("groups", groups),
+        section("lists", lists),
+        section("broadcasts", broadcasts),
         section("files", files),
     ])
 }
