@@ -96,6 +96,12 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.code() == primary).unwrap_or(Language::En)
     }
 
+    /// The text in this language, of texts in the order of [`Language::ALL`].
+    pub fn pick<'a>(self, texts: &[&'a str; 5]) -> &'a str {
+        let index = Self::ALL.iter().position(|known| *known == self).unwrap_or(0);
+        texts.get(index).copied().unwrap_or_default()
+    }
+
     /// The BCP 47 code.
     pub fn code(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::meta::{REACTIONS_UNTIL_KEY, set_meta};
 use crate::people::load_view;
 use crate::read::{Reader, bounded};
-use crate::step::{NewSend, OutboxRow};
+use crate::step::{LONGEST_DEFERRAL_MS, NewSend, OutboxRow};
 use crate::templates::channel_quality;
 use crate::tx::Tx;
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUpRecipients};
@@ -215,6 +215,27 @@ fn recipient_of(row: &Row<'_>) -> Result<RecipientRow, StoreError> {
 }
 
 impl Tx<'_> {
+    /// Removes the samples of plans that show what a contact would get. Returns their number.
+    pub(crate) fn delete_samples_of(&self, contact: ContactId) -> Result<usize, StoreError> {
+        let contact = contact.to_string();
+        let mut read =
+            self.conn.prepare_cached("SELECT id, plan FROM broadcasts WHERE instr(plan, '\"' || ?1 || '\"') > 0")?;
+        let plans: Vec<(i64, String)> =
+            read.query_map([&contact], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let mut deleted = 0;
+        for (id, json) in plans {
+            let mut plan: serde_json::Value = from_json("a plan", id, &json)?;
+            let Some(samples) = plan.get_mut("samples").and_then(serde_json::Value::as_array_mut) else { continue };
+            let before = samples.len();
+            samples.retain(|sample| sample.get("contact").and_then(|id| id.as_str()) != Some(&contact));
+            deleted += before - samples.len();
+            self.conn
+                .prepare_cached("UPDATE broadcasts SET plan = ?2 WHERE id = ?1")?
+                .execute(params![id, to_json("a plan", &plan)?])?;
+        }
+        Ok(deleted)
+    }
+
     /// Creates a draft; `None` if the author already has a broadcast with this name.
     pub(crate) fn create_broadcast(
         &self,
@@ -761,7 +782,8 @@ impl Reader {
         self.one(|conn| counts_of(conn, id))
     }
 
-    /// Recipients that are due: first those whose deferral has ended, then planned ones.
+    /// Recipients that are due: first those whose deferral has ended or was made before the clock
+    /// was set back, then planned ones.
     pub fn recipients_due(
         &self,
         id: BroadcastId,
@@ -770,14 +792,16 @@ impl Reader {
     ) -> Result<Vec<RecipientRow>, StoreError> {
         self.all(|conn| {
             let held = format!(
-                "SELECT {RECIPIENT} FROM broadcast_recipients WHERE broadcast = ?1 AND state = 7 AND due_at <= ?2
-                 ORDER BY due_at LIMIT ?3"
+                "SELECT {RECIPIENT} FROM broadcast_recipients
+                 WHERE broadcast = ?1 AND state = 7 AND due_at > ?2 AND due_at <= ?3 ORDER BY due_at LIMIT ?4"
             );
             let mut found = Vec::new();
             let mut read = conn.prepare_cached(&held)?;
-            let mut rows = read.query(params![id.0, now.0, bounded(limit)])?;
-            while let Some(row) = rows.next()? {
-                found.push(recipient_of(row)?);
+            for (after, until) in [(i64::MIN, now.0), (now.plus_ms(LONGEST_DEFERRAL_MS).0, i64::MAX)] {
+                let mut rows = read.query(params![id.0, after, until, bounded(limit.saturating_sub(found.len()))])?;
+                while let Some(row) = rows.next()? {
+                    found.push(recipient_of(row)?);
+                }
             }
             let planned = format!(
                 "SELECT {RECIPIENT} FROM broadcast_recipients WHERE broadcast = ?1 AND state = 0 ORDER BY contact LIMIT ?2"
@@ -807,7 +831,7 @@ impl Reader {
         })
     }
 
-    /// When the next held recipient is due.
+    /// When the next held recipient is due, after those of [`Reader::recipients_due`].
     pub fn recipients_next_due(&self, id: BroadcastId) -> Result<Option<Timestamp>, StoreError> {
         self.one(|conn| {
             let mut read =

@@ -7,7 +7,7 @@ use crate::step::{NewSend, SendState};
 use crate::tx::Tx;
 use beadle_model::effect::NewMedia;
 use beadle_model::{ContactId, ConversationId, MessageId, Outgoing, PersonIds, PluginNo, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, ToSql, params};
 use serde::Serialize;
 
 /// What a person asks for. The store keeps the numbers.
@@ -40,8 +40,8 @@ impl RequestKind {
     }
 }
 
-/// For how long a request can be confirmed: long enough for somebody who reads the question first,
-/// too short for somebody who finds the phone.
+/// For how long a request can be confirmed: long enough to read the question, too short for a
+/// person who finds the phone.
 pub const CONFIRM_WITHIN_MS: i64 = 60 * 60 * 1000;
 
 /// An open request.
@@ -156,8 +156,8 @@ pub struct ExportAnswer {
     pub conversation: ConversationId,
     /// The file; its bytes are on disk.
     pub file: NewMedia,
-    /// The messages, in order.
-    pub messages: Vec<Outgoing>,
+    /// The message with it.
+    pub message: Outgoing,
 }
 
 impl Tx<'_> {
@@ -170,30 +170,28 @@ impl Tx<'_> {
             Err(error) => return Err(error),
         }
         self.insert_created_media(&answer.file, PluginNo::HOST, now)?;
-        for message in &answer.messages {
-            // A reply: also someone who said STOP gets what they asked for.
-            let send = NewSend {
-                message: MessageId(self.shared.reserve_message()),
-                conversation: answer.conversation,
-                body: message.clone(),
-                reply: true,
-                state: SendState::Queued,
-                due_at: NewSend::AT_ONCE,
-                gate: None,
-                outreach: None,
-            };
-            self.insert_send(&send, None, PluginNo::HOST, now)?;
-        }
+        // A reply: also someone who said STOP gets what they asked for.
+        let send = NewSend {
+            message: MessageId(self.shared.reserve_message()),
+            conversation: answer.conversation,
+            body: answer.message.clone(),
+            reply: true,
+            state: SendState::Queued,
+            due_at: NewSend::AT_ONCE,
+            gate: None,
+            outreach: None,
+        };
+        self.insert_send(&send, None, PluginNo::HOST, now)?;
         Ok(true)
     }
 }
 
 impl Reader {
-    /// Requests for a copy or an erasure that the person has confirmed, oldest first.
-    pub fn confirmed_requests(&self, limit: usize) -> Result<Vec<ContactRequest>, StoreError> {
-        let mut requests = self.contact_requests(limit)?;
-        requests.retain(|request| request.kind != RequestKind::Human && request.confirmed_at.is_some());
-        Ok(requests)
+    /// Open requests for a copy or an erasure that the person has confirmed, after this one,
+    /// oldest first.
+    pub fn confirmed_requests(&self, after: i64, limit: usize) -> Result<Vec<ContactRequest>, StoreError> {
+        let human = RequestKind::Human as i64;
+        self.open_requests("confirmed_at IS NOT NULL AND kind <> ?3", params![after, bounded(limit), human])
     }
 
     /// What a person asked for by reserved words, oldest first.
@@ -223,12 +221,18 @@ impl Reader {
 
     /// Open requests, oldest first.
     pub fn contact_requests(&self, limit: usize) -> Result<Vec<ContactRequest>, StoreError> {
+        self.open_requests("true", params![0, bounded(limit)])
+    }
+
+    /// Open requests for which a condition holds. The first two parameters: after which one, and
+    /// how many.
+    fn open_requests(&self, condition: &str, params: &[&dyn ToSql]) -> Result<Vec<ContactRequest>, StoreError> {
         self.one(|conn| {
-            let mut read = conn.prepare_cached(
+            let mut read = conn.prepare_cached(&format!(
                 "SELECT id, contact, conversation, kind, asked_at, confirmed_at FROM contact_requests
-                 WHERE closed_at IS NULL ORDER BY id LIMIT ?1",
-            )?;
-            let mut rows = read.query([bounded(limit)])?;
+                 WHERE closed_at IS NULL AND id > ?1 AND {condition} ORDER BY id LIMIT ?2"
+            ))?;
+            let mut rows = read.query(params)?;
             let mut requests = Vec::new();
             while let Some(row) = rows.next()? {
                 requests.push(ContactRequest {
@@ -241,15 +245,6 @@ impl Reader {
                 });
             }
             Ok(requests)
-        })
-    }
-
-    /// The number of open requests.
-    pub fn open_contact_requests(&self) -> Result<u64, StoreError> {
-        self.one(|conn| {
-            let sql = "SELECT count(*) FROM contact_requests WHERE closed_at IS NULL";
-            let count: i64 = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-            Ok(count.unsigned_abs())
         })
     }
 }

@@ -104,8 +104,8 @@ fn events_select(policy: &Retention, now: Timestamp) -> String {
 
 /// Closed requests, and those that were never confirmed; a request for a person to talk to stays
 /// until it is closed.
-const OLD_REQUESTS_DELETE: &str = "DELETE FROM contact_requests WHERE id IN (SELECT id FROM contact_requests
-     WHERE coalesce(closed_at, asked_at) < ?1 AND (closed_at IS NOT NULL OR (confirmed_at IS NULL AND kind <> 1)) LIMIT ?2)";
+const OLD_REQUESTS: &str = "FROM contact_requests
+     WHERE coalesce(closed_at, asked_at) < ?1 AND (closed_at IS NOT NULL OR (confirmed_at IS NULL AND kind <> 1))";
 
 const OUTBOX_SELECT: &str =
     "SELECT id, created_at, state IN (2, 3, 5) FROM outbox WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3";
@@ -151,12 +151,45 @@ impl Reader {
     pub fn retention_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.one(|conn| Ok(meta(conn, TRUSTED_AT)?.map(Timestamp)))
     }
-}
 
-impl Reader {
     /// What retention would delete now, by kind.
     pub fn retention_plan(&self, policy: &Retention, now: Timestamp) -> Result<RetentionPlan, StoreError> {
         self.all(|conn| plan(conn, policy, now))
+    }
+}
+
+/// The time by which to measure age. A clock that jumped ahead is not believed until it has gone on
+/// from there for a day, so that a wrong clock deletes nothing; a long downtime only delays the
+/// deletion. See ADR 0069.
+#[derive(Clone, Copy, Debug)]
+enum MeasuredTime {
+    /// The clock did not jump.
+    Now(Timestamp),
+    /// It jumped ahead a day ago, and has gone on since.
+    Believed(Timestamp),
+    /// It jumped ahead since the trusted time; whether that was not seen before.
+    Jumped { trusted: Timestamp, is_new: bool },
+}
+
+impl MeasuredTime {
+    fn read(conn: &Connection, now: Timestamp) -> Result<Self, StoreError> {
+        let trusted = meta(conn, TRUSTED_AT)?.unwrap_or(now.0);
+        if now.0 - trusted <= MAX_STEP_MS {
+            return Ok(Self::Now(now));
+        }
+        let trusted = Timestamp(trusted);
+        let goes_on = |seen_at: &i64| (0..=MAX_STEP_MS).contains(&(now.0 - seen_at));
+        Ok(match (meta(conn, JUMPED_AT)?, meta(conn, JUMP_SEEN_AT)?.filter(goes_on)) {
+            (Some(jumped_at), Some(_)) if now.0 - jumped_at >= DAY_MS => Self::Believed(now),
+            (Some(_), Some(_)) => Self::Jumped { trusted, is_new: false },
+            _ => Self::Jumped { trusted, is_new: true },
+        })
+    }
+
+    fn at(self) -> Timestamp {
+        match self {
+            Self::Now(at) | Self::Believed(at) | Self::Jumped { trusted: at, .. } => at,
+        }
     }
 }
 
@@ -182,10 +215,7 @@ fn count_old(
 }
 
 fn plan(conn: &Connection, policy: &Retention, now: Timestamp) -> Result<RetentionPlan, StoreError> {
-    let trusted = meta(conn, TRUSTED_AT)?.unwrap_or(now.0);
-    let jumped_at = meta(conn, JUMPED_AT)?;
-    let is_believed = now.0 - trusted <= MAX_STEP_MS || jumped_at.is_some_and(|at| now.0 - at >= DAY_MS);
-    let now = if is_believed { now } else { Timestamp(trusted) };
+    let now = MeasuredTime::read(conn, now)?.at();
     let before = |keep_ms: i64| now.0.saturating_sub(keep_ms);
     let finished_below = meta(conn, "finished_below")?.unwrap_or(1);
     let count = |sql: &str, cutoff: i64| -> Result<(u64, bool), StoreError> {
@@ -206,14 +236,7 @@ fn plan(conn: &Connection, policy: &Retention, now: Timestamp) -> Result<Retenti
         ("broadcasts", count("SELECT count(*) FROM broadcasts WHERE state >= 4 AND ended_at < ?1", before(messages))?),
         ("schedule_history", count_old(conn, FIRINGS_SELECT, (before(events), now, i64::MAX))?),
         ("expired_values", count("SELECT count(*) FROM state_values WHERE expires_at <= ?1", now.0)?),
-        (
-            "requests",
-            count(
-                "SELECT count(*) FROM contact_requests WHERE coalesce(closed_at, asked_at) < ?1
-                 AND (closed_at IS NOT NULL OR (confirmed_at IS NULL AND kind <> 1))",
-                before(policy.requests_ms.max(DAY_MS)),
-            )?,
-        ),
+        ("requests", count(&format!("SELECT count(*) {OLD_REQUESTS}"), before(policy.requests_ms.max(DAY_MS)))?),
         (
             "erased_identities",
             count(
@@ -291,7 +314,6 @@ impl Tx<'_> {
         let broadcasts = self.delete_old_broadcasts(now.0.saturating_sub(policy.outbox_ms.max(MIN_OUTBOX_MS)))?;
         self.delete_unreferenced_texts(now)?;
         retained.requests = self.delete_old_requests(policy, now)?;
-        crate::schema::delete_old_copies(&self.shared.dir, now.plus_ms(-policy.upgrade_copies_ms));
         (retained.events, retained.outbox, retained.firings) = (events, outbox, firings);
         let left_before = now.0.saturating_sub(policy.states_ms);
         retained.state = self.delete_expired_values(now)? + self.delete_abandoned_states(left_before, SLICE)?;
@@ -307,42 +329,41 @@ impl Tx<'_> {
             || full(retained.state)
             || full(retained.media)
             || full(retained.requests);
+        if !retained.more {
+            crate::schema::delete_old_copies(&self.shared.dir, now.plus_ms(-policy.upgrade_copies_ms));
+        }
         Ok(retained)
     }
 
-    /// The time by which to measure age. Normally it is `now`. A clock that jumped ahead is not
-    /// believed until it has gone on from there for a day, so that a wrong clock deletes nothing; a
-    /// long downtime only delays the deletion. See ADR 0069.
+    /// The time by which to measure age; records what the next run needs to decide the same.
     fn retention_time(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
-        let meta = |key| meta(self.conn, key);
-        let trusted = meta(TRUSTED_AT)?.unwrap_or(now.0);
-        if now.0 - trusted <= MAX_STEP_MS {
-            set_meta(self.conn, TRUSTED_AT, now.0)?;
-            self.conn.prepare_cached("DELETE FROM meta WHERE key IN (?1, ?2)")?.execute([JUMPED_AT, JUMP_SEEN_AT])?;
-            return Ok(now);
-        }
-        let goes_on = |seen_at: &i64| (0..=MAX_STEP_MS).contains(&(now.0 - seen_at));
-        let jumped_at = match (meta(JUMPED_AT)?, meta(JUMP_SEEN_AT)?.filter(goes_on)) {
-            (Some(jumped_at), Some(_)) => jumped_at,
-            _ => {
-                tracing::warn!(from = %Timestamp(trusted), to = %now, "clock jumped ahead; retention waits a day");
-                set_meta(self.conn, JUMPED_AT, now.0)?;
-                now.0
+        let measured = MeasuredTime::read(self.conn, now)?;
+        match measured {
+            MeasuredTime::Now(_) => {
+                self.conn
+                    .prepare_cached("DELETE FROM meta WHERE key IN (?1, ?2)")?
+                    .execute([JUMPED_AT, JUMP_SEEN_AT])?;
             }
-        };
-        set_meta(self.conn, JUMP_SEEN_AT, now.0)?;
-        if now.0 - jumped_at < DAY_MS {
-            return Ok(Timestamp(trusted));
+            MeasuredTime::Jumped { trusted, is_new } => {
+                if is_new {
+                    tracing::warn!(from = %trusted, to = %now, "clock jumped ahead; retention waits a day");
+                    set_meta(self.conn, JUMPED_AT, now.0)?;
+                }
+                set_meta(self.conn, JUMP_SEEN_AT, now.0)?;
+            }
+            MeasuredTime::Believed(_) => set_meta(self.conn, JUMP_SEEN_AT, now.0)?,
         }
-        set_meta(self.conn, TRUSTED_AT, now.0)?;
-        Ok(now)
+        if !matches!(measured, MeasuredTime::Jumped { .. }) {
+            set_meta(self.conn, TRUSTED_AT, now.0)?;
+        }
+        Ok(measured.at())
     }
 
     /// Deletes requests of people, and what erased people had refused.
     fn delete_old_requests(&self, policy: &Retention, now: Timestamp) -> Result<usize, StoreError> {
         let requests = self
             .conn
-            .prepare_cached(OLD_REQUESTS_DELETE)?
+            .prepare_cached(&format!("DELETE FROM contact_requests WHERE id IN (SELECT id {OLD_REQUESTS} LIMIT ?2)"))?
             .execute([now.0.saturating_sub(policy.requests_ms.max(DAY_MS)), SLICE])?;
         let identities = self
             .conn
@@ -351,7 +372,7 @@ impl Tx<'_> {
                      (SELECT hash FROM erased_identities WHERE erased_at < ?1 LIMIT ?2)",
             )?
             .execute([now.0.saturating_sub(policy.erased_identities_ms.max(DAY_MS)), SLICE])?;
-        Ok(requests.max(identities))
+        Ok(requests + identities)
     }
 
     /// Deletes schedules that were removed long ago and have no history left.

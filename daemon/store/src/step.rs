@@ -7,7 +7,9 @@ mod dead;
 mod send;
 
 pub use dead::{DeadLetterRef, RejectedWebhook, RetriedDeadLetter};
-pub use send::{DueSends, NewSend, OutboxPage, OutboxPlace, OutboxRow, SendOutcome, SendState, Settlement};
+pub use send::{
+    DueSends, LONGEST_DEFERRAL_MS, NewSend, OutboxPage, OutboxPlace, OutboxRow, SendOutcome, SendState, Settlement,
+};
 
 use beadle_model::consent::{Purpose, Wording};
 use beadle_model::effect::{BroadcastWrite, ContactWrite, NewMedia, StateRead, StateWrite, TimerWrite};

@@ -512,8 +512,8 @@ async fn export_person(client: &Client, id: &str, format: Option<&str>, path: Op
     };
     let is_page = path.and_then(Path::extension).is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
     let mut writer: Box<dyn PersonWriter> = match format {
-        Some("html") => Box::new(HtmlWriter::new(to, None)),
-        None if is_page => Box::new(HtmlWriter::new(to, None)),
+        Some("html") => Box::new(HtmlWriter::new(to)),
+        None if is_page => Box::new(HtmlWriter::new(to)),
         _ => Box::new(JsonWriter::new(to)),
     };
     loop {

@@ -105,9 +105,9 @@ pub struct HtmlWriter<W> {
 }
 
 impl<W: Write> HtmlWriter<W> {
-    /// Writes to this destination, in this language or the person's.
-    pub fn new(to: W, language: Option<Language>) -> Self {
-        Self { to, language, begun: false, section: None }
+    /// Writes to this destination, in the person's language.
+    pub fn new(to: W) -> Self {
+        Self { to, language: None, begun: false, section: None }
     }
 
     /// What was written.
@@ -121,13 +121,11 @@ impl<W: Write> HtmlWriter<W> {
     }
 
     fn words(&self, words: &[&'static str; 5]) -> &'static str {
-        let language = self.language.unwrap_or(Language::En);
-        let place = Language::ALL.iter().position(|known| *known == language).unwrap_or(0);
-        words.get(place).copied().unwrap_or_default()
+        self.language.unwrap_or(Language::En).pick(words)
     }
 
     fn begin(&mut self, page: &PersonData) -> io::Result<()> {
-        self.language = self.language.or_else(|| page.language.as_deref().map(Language::of_tag));
+        self.language = page.language.as_deref().map(Language::of_tag);
         let (code, heading) = (self.language.unwrap_or(Language::En).code(), self.words(&HEADINGS));
         let (as_of, at) = (self.words(&AS_OF), Timestamp(page.now).utc());
         write!(
@@ -241,7 +239,7 @@ mod tests {
             next: None,
         };
         let mut bytes = Vec::new();
-        let mut writer = HtmlWriter::new(&mut bytes, None);
+        let mut writer = HtmlWriter::new(&mut bytes);
         writer.write(&page).unwrap();
         writer.finish().unwrap();
         let html = String::from_utf8(bytes).unwrap();

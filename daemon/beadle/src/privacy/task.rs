@@ -1,8 +1,8 @@
-//! Carries out what people ask for, and what operators ordered: copies of data, and erasures.
+//! Answers confirmed requests for copies of data, and advances erasures.
 //!
 //! Every step is in the store before the next one begins, so that after a crash the next process
 //! goes on where this one was. The steps of an erasure are the store's (`beadle_store::Erasure`);
-//! here is when each is taken, and that the plugins are awaited.
+//! this module decides when to take each, and waits for the plugins.
 
 use super::html::HtmlWriter;
 use super::write::PersonWriter as _;
@@ -21,17 +21,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often an erasure that waits for something is looked at. Real time.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often the task looks by itself, against a missed signal. Real time.
-const BEAT: Duration = Duration::from_secs(60);
-/// A plugin that failed to erase is called again after this, in civil time: a full log is no help
-/// to anyone.
+/// How often a waiting erasure is checked. Real time.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the task checks without a signal, which may be missed. Real time.
+const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(60);
+/// A plugin that failed to erase is called again after this, in civil time, so that the log stays
+/// readable.
 const RETRY_MS: i64 = 10 * 60 * 1000;
-/// For how long events of the person and the last confirmation are awaited, in civil time.
-const BUSY_MS: i64 = 15 * 60 * 1000;
-/// The requests or erasures that are looked at in one round.
-const AT_ONCE: usize = 100;
+/// The maximum time for which events of the person and the last confirmation are awaited, in civil
+/// time.
+const MAX_BUSY_WAIT_MS: i64 = 15 * 60 * 1000;
+/// The requests or erasures that are read at a time.
+const PAGE: usize = 100;
 /// The largest copy that is sent in a chat: a hundred thousand messages. Beyond it the operator
 /// exports to a file.
 const COPY_BYTES: usize = 16 << 20;
@@ -66,11 +67,11 @@ pub async fn run(admin: Arc<Admin>, heartbeat: Heartbeat) {
         let is_open = match advance_erasures(&admin, &heartbeat).await {
             Ok(is_open) => is_open,
             Err(error) => {
-                tracing::warn!(%error, "erasure not continued, retrying");
+                tracing::warn!(%error, "erasures not read, retrying");
                 true
             }
         };
-        let pause = if is_open { LOOK_EVERY } else { BEAT };
+        let pause = if is_open { POLL_INTERVAL } else { IDLE_POLL_INTERVAL };
         heartbeat
             .idle(async {
                 tokio::select! {
@@ -85,27 +86,32 @@ pub async fn run(admin: Arc<Admin>, heartbeat: Heartbeat) {
 /// Answers requests that people have confirmed. `refused`: copies that cannot be sent, reported
 /// once.
 async fn answer_requests(admin: &Admin, refused: &mut BTreeSet<i64>, heartbeat: &Heartbeat) -> Result<(), StoreError> {
-    let requests = admin.store.read(|reader| reader.confirmed_requests(AT_ONCE)).await?;
-    for request in requests {
-        heartbeat.beat();
-        match request.kind {
-            RequestKind::Erase => {
-                let erasure = admin.store.begin_erasure(request.contact, AskedBy::Person, admin.clock.now()).await?;
-                tracing::info!(contact = %request.contact, erasure, "erasure begun for a person");
-            }
-            RequestKind::Export if !refused.contains(&request.id) => {
-                if let Err(reason) = answer_export(admin, &request, heartbeat).await? {
-                    tracing::warn!(
-                        contact = %request.contact, request = request.id, reason,
-                        "copy of a person's data not sent; the operator has to"
-                    );
-                    refused.insert(request.id);
+    let mut after = 0;
+    loop {
+        let requests = admin.store.read(move |reader| reader.confirmed_requests(after, PAGE)).await?;
+        let Some(last) = requests.last() else { return Ok(()) };
+        after = last.id;
+        for request in requests {
+            heartbeat.beat();
+            match request.kind {
+                RequestKind::Erase => {
+                    let now = admin.clock.now();
+                    let erasure = admin.store.begin_erasure(request.contact, AskedBy::Person, now).await?;
+                    tracing::info!(contact = %request.contact, erasure, "erasure begun for a person");
                 }
+                RequestKind::Export if !refused.contains(&request.id) => {
+                    if let Err(reason) = answer_export(admin, &request, heartbeat).await? {
+                        tracing::warn!(
+                            contact = %request.contact, request = request.id, reason,
+                            "copy of a person's data not sent; run `beadle contacts export`"
+                        );
+                        refused.insert(request.id);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
-    Ok(())
 }
 
 /// Sends a person the copy of their data. `Ok(Err)`: why it cannot be sent.
@@ -121,7 +127,7 @@ async fn answer_export(
         return Ok(Err("the 24-hour window is closed"));
     }
     let language = view.contact.language.as_deref().map_or(Language::En, Language::of_tag);
-    let mut copy = Copy { writer: HtmlWriter::new(Vec::new(), Some(language)), received: 0, sent: 0 };
+    let mut copy = PersonCopy { writer: HtmlWriter::new(Vec::new()), received: 0, sent: 0 };
     let mut after: Option<String> = None;
     loop {
         heartbeat.beat();
@@ -148,7 +154,7 @@ async fn answer_export(
 }
 
 /// A copy of a person's data.
-struct Copy {
+struct PersonCopy {
     writer: HtmlWriter<Vec<u8>>,
     received: usize,
     sent: usize,
@@ -162,13 +168,10 @@ async fn send_copy(
     admin: &Admin,
     request: &ContactRequest,
     (conversation, language): (beadle_model::ConversationId, Language),
-    copy: Copy,
+    copy: PersonCopy,
 ) -> Result<(), StoreError> {
-    let in_language = |texts: &[&'static str; 5]| {
-        let place = Language::ALL.iter().position(|known| *known == language).unwrap_or(0);
-        texts.get(place).copied().unwrap_or_default()
-    };
-    let caption = in_language(&CAPTIONS)
+    let caption = language
+        .pick(&CAPTIONS)
         .replace("{received}", &copy.received.to_string())
         .replace("{sent}", &copy.sent.to_string());
     let bytes = copy.writer.into_inner();
@@ -176,7 +179,7 @@ async fn send_copy(
     let file = NewMedia {
         media,
         mime_type: "text/html".into(),
-        filename: Some(in_language(&FILE_NAMES).into()),
+        filename: Some(language.pick(&FILE_NAMES).into()),
         sha256: beadle_model::text::hex(Sha256::digest(&bytes)),
         bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
     };
@@ -193,7 +196,7 @@ async fn send_copy(
         voice: false,
         quote: None,
     };
-    let answer = ExportAnswer { request: request.id, conversation, file, messages: vec![document] };
+    let answer = ExportAnswer { request: request.id, conversation, file, message: document };
     if admin.store.answer_export(answer).await? {
         admin.pipeline.outbox().rescan();
         tracing::info!(contact = %request.contact, "copy of a person's data sent");
@@ -205,13 +208,19 @@ async fn send_copy(
 
 /// Takes the next step of every erasure. Returns whether one is not complete.
 async fn advance_erasures(admin: &Admin, heartbeat: &Heartbeat) -> Result<bool, StoreError> {
-    let open = admin.store.read(|reader| reader.open_erasures(AT_ONCE)).await?;
-    let is_open = !open.is_empty();
-    for erasure in open {
-        heartbeat.beat();
-        advance(admin, &erasure, heartbeat).await?;
+    let (mut after, mut is_open) = (0, false);
+    loop {
+        let open = admin.store.read(move |reader| reader.open_erasures(after, PAGE)).await?;
+        let Some(last) = open.last() else { return Ok(is_open) };
+        (after, is_open) = (last.id, true);
+        for erasure in open {
+            heartbeat.beat();
+            // One that cannot be continued does not stop those after it.
+            if let Err(error) = advance(admin, &erasure, heartbeat).await {
+                tracing::warn!(erasure = erasure.id, %error, "erasure not continued, retrying");
+            }
+        }
     }
-    Ok(is_open)
 }
 
 async fn advance(admin: &Admin, erasure: &Erasure, heartbeat: &Heartbeat) -> Result<(), StoreError> {
@@ -245,7 +254,8 @@ async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreErro
     let is_awaited = |plugin: &ErasingPlugin| !matches!(plugin.state, ErasingState::Done | ErasingState::GivenUp);
     for plugin in plugins.iter().filter(|plugin| is_awaited(plugin)) {
         if let ErasingState::Failed { since } = plugin.state
-            && now.since_ms(since) >= RETRY_MS
+            // In the future: the clock was ahead.
+            && !(0..RETRY_MS).contains(&now.since_ms(since))
         {
             retry(admin, erasure, plugin.plugin).await?;
         }
@@ -254,7 +264,7 @@ async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreErro
         return Ok(());
     }
     let is_busy = admin.store.read(move |reader| reader.is_person_busy(id)).await?;
-    if is_busy && now.since_ms(erasure.begun_at) < BUSY_MS {
+    if is_busy && (0..MAX_BUSY_WAIT_MS).contains(&now.since_ms(erasure.begun_at)) {
         return Ok(());
     }
     let names = admin.store.read(|reader| reader.plugin_names()).await?;

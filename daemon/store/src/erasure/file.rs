@@ -15,9 +15,6 @@ use std::path::{Path, PathBuf};
 /// Its name in the data directory.
 const NAME: &str = "erasures.jsonl";
 
-/// The longest line that is read: a person with some thousand numbers.
-const MAX_LINE_BYTES: usize = 1 << 20;
-
 /// An erasure in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FiledErasure {
@@ -45,10 +42,10 @@ impl ErasureFile {
         Self(dir.join(NAME))
     }
 
-    /// Adds a line and makes it durable. Blocks.
+    /// Adds a line and makes it durable. Blocks. It begins with a line break: the line before may
+    /// have been cut off by a crash.
     pub(super) fn add(&self, erasure: &FiledErasure) -> Result<(), StoreError> {
-        let mut line = crate::codec::to_json("an erasure", erasure)?;
-        line.push('\n');
+        let line = format!("\n{}\n", crate::codec::to_json("an erasure", erasure)?);
         let mut options = OpenOptions::new();
         options.append(true).create(true);
         #[cfg(unix)]
@@ -71,7 +68,7 @@ impl ErasureFile {
         let mut erasures = Vec::new();
         for line in BufReader::new(file).lines() {
             let line = line.map_err(StoreError::file("read", &self.0))?;
-            match serde_json::from_str(line.get(..line.len().min(MAX_LINE_BYTES)).unwrap_or_default()) {
+            match serde_json::from_str(&line) {
                 Ok(erasure) => erasures.push(erasure),
                 Err(_) if line.is_empty() => {}
                 Err(error) => tracing::warn!(path = %self.0.display(), %error, "line of an erasure unreadable"),
@@ -92,7 +89,7 @@ mod tests {
         assert!(file.read().unwrap().is_empty());
         let erasure = |uid: &str| FiledErasure::new(uid, Timestamp(5), Refused(3), &[[1; 32]]);
         file.add(&erasure("a")).unwrap();
-        std::fs::OpenOptions::new().append(true).open(&file.0).unwrap().write_all(b"{\"uid\":\"b\",\n").unwrap();
+        std::fs::OpenOptions::new().append(true).open(&file.0).unwrap().write_all(b"{\"uid\":\"b\",").unwrap();
         file.add(&erasure("c")).unwrap();
         assert_eq!(file.read().unwrap(), [erasure("a"), erasure("c")]);
     }

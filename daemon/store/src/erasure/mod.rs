@@ -17,6 +17,7 @@ use crate::codec::{alias_of, from_json, to_json};
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::people::{Membership, Person, load_person};
+use crate::read::events::subscriber_list;
 use crate::read::{Reader, bounded};
 use crate::tx::Tx;
 use beadle_model::{
@@ -414,26 +415,18 @@ impl Reader {
         })
     }
 
-    /// Erasures that are not complete, oldest first.
-    pub fn open_erasures(&self, limit: usize) -> Result<Vec<Erasure>, StoreError> {
+    /// Erasures that are not complete, after this one, oldest first.
+    pub fn open_erasures(&self, after: i64, limit: usize) -> Result<Vec<Erasure>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM erasures WHERE completed_at IS NULL ORDER BY id LIMIT ?1"
+                "SELECT {COLUMNS} FROM erasures WHERE completed_at IS NULL AND id > ?1 ORDER BY id LIMIT ?2"
             ))?;
-            let mut rows = read.query([bounded(limit)])?;
+            let mut rows = read.query([after, bounded(limit)])?;
             let mut erasures = Vec::new();
             while let Some(row) = rows.next()? {
                 erasures.push(erasure_of(row)?.erasure);
             }
             Ok(erasures)
-        })
-    }
-
-    /// The number of erasures that are not complete.
-    pub fn open_erasures_count(&self) -> Result<u64, StoreError> {
-        self.one(|conn| {
-            let sql = "SELECT count(*) FROM erasures WHERE completed_at IS NULL";
-            Ok(conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
         })
     }
 
@@ -494,12 +487,9 @@ fn erasing_plugins(conn: &Connection, event: EventId) -> Result<(Vec<ErasingPlug
     // The event is kept for at least eight days; when it is gone, the plugins are as well.
     let Some((state, list, done)) = found else { return Ok((Vec::new(), true)) };
     let Some(list) = list else { return Ok((Vec::new(), state == 2)) };
-    let json: String = conn
-        .prepare_cached("SELECT plugins FROM subscriber_lists WHERE id = ?1")?
-        .query_row([list], |row| row.get(0))?;
-    let subscribers: Vec<i64> = from_json("a list of subscribers", list, &json)?;
+    let subscribers = subscriber_list(conn, list)?;
     let mut plugins = Vec::with_capacity(subscribers.len());
-    for (position, plugin) in subscribers.into_iter().enumerate() {
+    for (position, PluginNo(plugin)) in subscribers.into_iter().enumerate() {
         let handling = conn
             .prepare_cached("SELECT state, attempts, error FROM handlings WHERE event = ?1 AND plugin = ?2")?
             .query_row([event.0, plugin], |row| {

@@ -2,7 +2,7 @@
 //! repeated at the start, before anything is sent or received.
 
 use super::file::{ErasureFile, FiledErasure};
-use super::identities::{IdentityHash, Refused, identity_hash};
+use super::identities::{IdentityHash, Refused, identity_hash, identity_hashes};
 use super::{AskedBy, Beginning, ErasurePhase, load_erasure};
 use crate::codec::alias_of;
 use crate::error::StoreError;
@@ -30,34 +30,35 @@ pub(crate) fn repeat_erasures(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let hashes: BTreeSet<IdentityHash> = filed.identities.iter().filter_map(|text| from_hex(text)).collect();
         tx.keep_identities(&hashes, filed.refused, filed.at)?;
         let mut contacts: BTreeSet<ContactId> = BTreeSet::new();
-        contacts.extend(filed.identities.iter().filter_map(|text| holders.get(text)));
-        tracing::warn!(people = contacts.len(), erased_at = %filed.at, "erasing again what a restored backup contains");
+        contacts.extend(filed.identities.iter().filter_map(|text| holders.get(text)).flatten());
+        tracing::warn!(people = contacts.len(), erased_at = %filed.at, "repeating erasures after a restore");
         tx.repeat(filed, &contacts)?;
     }
     Ok(())
 }
 
 impl Tx<'_> {
-    /// The contacts that have a number or id with one of these hashes.
+    /// The contacts that have a number or id with one of these hashes; several may have one, because
+    /// the spellings of a number have the same.
     fn contacts_by_identity(
         &self,
         unknown: &BTreeMap<String, FiledErasure>,
-    ) -> Result<BTreeMap<String, ContactId>, StoreError> {
+    ) -> Result<BTreeMap<String, BTreeSet<ContactId>>, StoreError> {
         let wanted: BTreeSet<&String> = unknown.values().flat_map(|filed| &filed.identities).collect();
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<String, BTreeSet<ContactId>> = BTreeMap::new();
         let mut read = self.conn.prepare("SELECT kind, value, contact FROM aliases")?;
         let mut rows = read.query([])?;
         while let Some(row) = rows.next()? {
             let Ok(alias) = alias_of(row.get(0)?, row.get(1)?) else { continue };
             let hash = beadle_model::text::hex(identity_hash(&self.shared.host_key, &alias));
             if wanted.contains(&hash) {
-                found.insert(hash, ContactId(row.get(2)?));
+                found.entry(hash).or_default().insert(ContactId(row.get(2)?));
             }
         }
         Ok(found)
     }
 
-    /// Begins the erasures anew. One that finds nobody is noted as complete, so that it is not
+    /// Begins the erasures again. One that finds nobody is noted as complete, so that it is not
     /// looked for again.
     fn repeat(&mut self, filed: &FiledErasure, contacts: &BTreeSet<ContactId>) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
@@ -85,8 +86,7 @@ impl Tx<'_> {
         if open.erasure.phase != ErasurePhase::Begun {
             return Ok(None);
         }
-        let hashes: BTreeSet<IdentityHash> =
-            open.subject.aliases.iter().map(|alias| identity_hash(&self.shared.host_key, alias)).collect();
+        let hashes = identity_hashes(&self.shared.host_key, &open.subject.aliases);
         let refused = self.refused_before(&open.subject.aliases)?.map_or(Refused::default(), |(refused, _)| refused);
         let hashes: Vec<IdentityHash> = hashes.into_iter().collect();
         Ok(Some(FiledErasure::new(&open.uid, open.erasure.begun_at, refused, &hashes)))

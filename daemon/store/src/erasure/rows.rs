@@ -270,7 +270,7 @@ impl Tx<'_> {
 
     /// Erases everything that is found by the person's ids. Returns false if an event or message
     /// was added since the search: search on.
-    fn erase_rest(&mut self, id: i64) -> Result<bool, StoreError> {
+    fn erase_rest(&mut self, id: i64, shared: &SharedFiles) -> Result<bool, StoreError> {
         let Some(mut open) = load_erasure(self.conn, id)? else { return Ok(true) };
         if open.erasure.phase != ErasurePhase::Rows {
             return Ok(true);
@@ -279,7 +279,7 @@ impl Tx<'_> {
         let report = &mut open.erasure.report;
         report.add("timers", self.delete_timers_of(&subject)?);
         report.add("values", self.delete_state_of(&subject)?);
-        report.add("files", self.delete_files_of(&subject)?);
+        report.add("files", self.delete_files_of(&subject, shared)?);
         report.add("consents", self.redact_consents(&subject)?);
         self.delete_by_contact(&subject, report)?;
         self.empty_contact(&subject)?;
@@ -325,7 +325,7 @@ impl Tx<'_> {
 
     /// Files that arrived in the person's conversations or with their messages in groups, and those
     /// that were sent to them and to nobody else. Bytes first, so that none remain without a row.
-    fn delete_files_of(&mut self, subject: &Subject) -> Result<usize, StoreError> {
+    fn delete_files_of(&mut self, subject: &Subject, shared: &SharedFiles) -> Result<usize, StoreError> {
         let mut files: BTreeSet<i64> = BTreeSet::new();
         for conversation in &subject.conversations {
             let mut read = self.conn.prepare_cached("SELECT id FROM media WHERE conversation = ?1")?;
@@ -340,11 +340,9 @@ impl Tx<'_> {
                 .next()
                 .transpose()?;
             let is_shared = match plugin {
-                // What a plugin made may have been sent to others.
-                Some(Some(plugin)) if plugin != beadle_model::PluginNo::HOST.0 => self
-                    .conn
-                    .prepare_cached("SELECT 1 FROM outbox_bodies WHERE instr(body, ?1) > 0 LIMIT 1")?
-                    .exists([format!("\"{}\"", MediaId(*file))])?,
+                Some(Some(plugin)) if plugin != beadle_model::PluginNo::HOST.0 => {
+                    shared.files.contains(file) || is_sent_after(self.conn, *file, shared.last_message)?
+                }
                 Some(_) => false,
                 None => true,
             };
@@ -401,6 +399,7 @@ impl Tx<'_> {
                 report.add(name, self.conn.prepare_cached(sql)?.execute([contact])?);
             }
             report.add("lists", self.leave_lists(beadle_model::ContactId(*contact))?);
+            report.add("samples", self.delete_samples_of(beadle_model::ContactId(*contact))?);
             self.conn
                 .prepare_cached("UPDATE conversations SET last_contact = NULL WHERE platform_group IS NOT NULL AND last_contact = ?1")?
                 .execute([contact])?;
@@ -447,7 +446,10 @@ impl Store {
                 self.ask(move |tx| tx.erase_found(erasure, table, &search)).await?;
                 Ok(false)
             }
-            None => self.ask(move |tx| tx.erase_rest(erasure)).await,
+            None => {
+                let shared = self.read(move |reader: &Reader| reader.shared_files(erasure)).await?;
+                self.ask(move |tx| tx.erase_rest(erasure, &shared)).await
+            }
         }
     }
 
@@ -468,7 +470,39 @@ impl Store {
     }
 }
 
+/// Files of plugins that were sent to others as well. Searching for them reads all messages, which
+/// the writer has no time for; it searches only those after the last one.
+#[derive(Default)]
+struct SharedFiles {
+    files: BTreeSet<i64>,
+    last_message: i64,
+}
+
+/// Whether a message after this one has the file.
+fn is_sent_after(conn: &Connection, file: i64, message: i64) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT 1 FROM outbox_bodies WHERE id > ?2 AND instr(body, ?1) > 0 LIMIT 1")?
+        .exists(params![format!("\"{}\"", MediaId(file)), message])?)
+}
+
 impl Reader {
+    /// The person's files that remain in messages to others, once their own messages are erased.
+    fn shared_files(&self, erasure: i64) -> Result<SharedFiles, StoreError> {
+        self.all(|conn| {
+            let Some(open) = load_erasure(conn, erasure)? else { return Ok(SharedFiles::default()) };
+            let mut shared = SharedFiles {
+                files: BTreeSet::new(),
+                last_message: conn.query_row("SELECT coalesce(max(id), 0) FROM outbox_bodies", [], |row| row.get(0))?,
+            };
+            for file in &open.subject.files {
+                if is_sent_after(conn, *file, 0)? {
+                    shared.files.insert(*file);
+                }
+            }
+            Ok(shared)
+        })
+    }
+
     /// The next rows of an erased person; `None` if every table was searched.
     fn search(&self, erasure: i64) -> Result<Option<(Table, Search)>, StoreError> {
         self.all(|conn| {

@@ -88,7 +88,7 @@ fn body_bytes(conn: &Connection, id: EventId) -> Result<usize, StoreError> {
 }
 
 /// The list of subscribers with this number.
-fn subscriber_list(conn: &Connection, id: i64) -> Result<Vec<PluginNo>, StoreError> {
+pub(crate) fn subscriber_list(conn: &Connection, id: i64) -> Result<Vec<PluginNo>, StoreError> {
     let mut read = conn.prepare_cached("SELECT plugins FROM subscriber_lists WHERE id = ?1")?;
     match read.query_row([id], |row| row.get::<_, String>(0)).optional()? {
         Some(json) => from_json("subscriber_list", id, &json),

@@ -2,6 +2,7 @@
 
 use beadle_model::effect::Outreach;
 use beadle_model::event::Problem;
+use beadle_model::time::HOUR_MS;
 use beadle_model::{ConversationId, EventId, MessageId, Outgoing, PluginNo, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,10 @@ impl OutboxPlace {
         Self { message: MessageId(self.message.0.saturating_sub(1)), ..self }
     }
 }
+
+/// What is due later than this was deferred before the clock was set back, and is due: quiet hours
+/// and the messaging limit defer by a day at most.
+pub const LONGEST_DEFERRAL_MS: i64 = 26 * HOUR_MS;
 
 /// Which queued rows to read.
 #[derive(Clone, Debug)]

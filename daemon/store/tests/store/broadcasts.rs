@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 const OPERATOR: PluginNo = PluginNo(1);
 
-fn definition(name: &str, audience: Audience) -> BroadcastDefinition {
+pub fn definition(name: &str, audience: Audience) -> BroadcastDefinition {
     BroadcastDefinition {
         name: name.into(),
         channel: "shop".into(),
@@ -160,6 +160,7 @@ async fn held_recipients_are_due_when_the_deferral_ends() {
         env.reader.recipients_due(id, NOW.plus_ms(at), 10).unwrap().iter().map(|row| row.contact.0).collect()
     };
     assert_eq!((due(0), due(HOUR)), (vec![2], vec![1, 2]));
+    assert_eq!(due(-2 * DAY), [1, 2], "the clock was ahead when it was deferred");
     assert!(hand_over(&env, id, 1).await.is_some());
     counts(&env, id);
 }

@@ -251,11 +251,15 @@ async fn requests_are_open_once_and_confirmed_by_their_person() {
     assert_eq!(open(), [(RequestKind::Human, false), (RequestKind::Export, false), (RequestKind::Erase, false)]);
     env.append(vec![tap("e", Keyword::Yes, HostAnswer::Erase), tap("f", Keyword::No, HostAnswer::Export)]).await;
     assert_eq!(open(), [(RequestKind::Human, false), (RequestKind::Erase, true)]);
+    // Those before it that are not confirmed do not hide it.
+    let confirmed = env.reader.confirmed_requests(0, 1).unwrap();
+    assert_eq!(confirmed.iter().map(|request| request.kind).collect::<Vec<_>>(), [RequestKind::Erase]);
+    assert!(env.reader.confirmed_requests(confirmed[0].id, 1).unwrap().is_empty());
     assert_eq!(env.append(vec![tap("g", Keyword::No, HostAnswer::Erase)]).await.queued.len(), 0, "it was confirmed");
     let human = env.reader.contact_requests(10).unwrap()[0].id;
     env.store.close_contact_request(human).await.unwrap();
     assert!(matches!(env.store.close_contact_request(human).await, Err(StoreError::NotFound { .. })));
-    assert_eq!(env.reader.open_contact_requests().unwrap(), 1);
+    assert_eq!(env.reader.contact_requests(10).unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::env::*;
 use beadle_model::consent::Purpose;
 use beadle_model::effect::TimerWrite;
 use beadle_model::{
-    ConsentState, ContactId, Content, ConversationId, EventBody, EventId, Keyword, PluginNo, Role, Scope,
+    Audience, ConsentState, ContactId, Content, ConversationId, EventBody, EventId, Keyword, PluginNo, Role, Scope,
 };
 use beadle_store::step::*;
 use beadle_store::{AskedBy, ContactEdit, ErasurePhase, ImportedContact, StoreError};
@@ -75,6 +75,14 @@ async fn with_history(env: &TestEnv) -> (EventId, MessageIds) {
         body: format!("{{\"from\":\"{ANAS_NUMBER}\"}}").into_bytes(),
     };
     env.store.append(Batch { rejected: vec![rejected], ..Batch::default() }).await.unwrap();
+    // A plan shows what she would get.
+    let definition = crate::broadcasts::definition("news", Audience::Everyone);
+    let broadcast = env.store.create_broadcast(BOT, "Bram".into(), definition).await.unwrap().unwrap();
+    assert!(env.store.begin_planning(broadcast).await.unwrap());
+    let sample = |contact: &str, line: &str| serde_json::json!({"kind": "text", "contact": contact, "lines": [line]});
+    let samples = [sample("con_1", "only for Anastasia"), sample("con_2", "for Bram")];
+    let plan = serde_json::json!({ "samples": samples }).to_string();
+    env.store.finish_planning(broadcast, plan).await.unwrap();
     (first.id, [queued, sent])
 }
 
@@ -150,7 +158,9 @@ async fn nothing_about_the_person_is_left_on_disk() {
     let done = env.reader.erasure(erasure).unwrap().unwrap();
     let erased = |name: &str| done.report.erased.get(name).copied().unwrap_or(0);
     assert!(erased("events") >= 4, "{done:?}");
-    for (name, count) in [("messages", 4), ("values", 2), ("consents", 3), ("rejected_webhooks", 1), ("mentions", 1)] {
+    for (name, count) in
+        [("messages", 4), ("values", 2), ("consents", 3), ("rejected_webhooks", 1), ("mentions", 1), ("samples", 1)]
+    {
         assert_eq!(erased(name), count, "{name}: {done:?}");
     }
     assert_eq!((done.report.plugins.as_slice(), done.completed_at), (&["bot".to_owned()][..], Some(NOW)));
@@ -190,16 +200,7 @@ async fn who_writes_again_is_a_new_person_and_repeated_webhooks_bring_nothing_ba
 async fn erasure_deletes_a_recipient() {
     let env = TestEnv::new();
     with_history(&env).await;
-    let definition = beadle_model::BroadcastDefinition {
-        name: "news".into(),
-        channel: "shop".into(),
-        purpose: Purpose::Marketing,
-        audience: beadle_model::Audience::Everyone,
-        template: None,
-        text: Some(beadle_model::broadcast::Texts::One("hi".into())),
-        file: None,
-        expires: None,
-    };
+    let definition = crate::broadcasts::definition("offers", Audience::Everyone);
     let id = env.store.create_broadcast(BOT, "bot".into(), definition).await.unwrap().unwrap();
     let recipient = |contact| beadle_store::PlannedRecipient {
         contact,
@@ -293,7 +294,8 @@ async fn a_restored_database_is_corrected_at_the_start() {
 
     let store = beadle_store::Store::open(config(dir.path(), &clock)).unwrap();
     let env = TestEnv { reader: store.reader(), dir, store, clock, manual };
-    let open = env.reader.open_erasures(10).unwrap();
+    assert!(env.reader.open_erasures(1, 10).unwrap().is_empty(), "those after it");
+    let open = env.reader.open_erasures(0, 10).unwrap();
     assert_eq!(
         open.iter().map(|erasure| (erasure.contact, erasure.asked_by)).collect::<Vec<_>>(),
         [(ANA, AskedBy::Restore)]
@@ -304,7 +306,7 @@ async fn a_restored_database_is_corrected_at_the_start() {
     assert_eq!(traces(env.dir.path()), Vec::<String>::new());
     // Once is enough, also if the person is not in the backup.
     let env = env.reopen();
-    assert!(env.reader.open_erasures(10).unwrap().is_empty());
+    assert!(env.reader.open_erasures(0, 10).unwrap().is_empty());
 }
 
 #[tokio::test]

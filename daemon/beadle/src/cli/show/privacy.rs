@@ -1,8 +1,9 @@
 //! Erasures and their receipts.
 
-use super::text::{Lines, Output, Result, Screen, print_list, utc};
+use super::text::{Lines, Output, Result, Screen, or_dash, print_list, utc};
 use crate::api::{ErasureRow, ErasureView, List, RetentionPlanView};
 use crate::cli::table::{Table, when};
+use beadle_model::time::DAY_MS;
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
 
@@ -43,7 +44,7 @@ pub fn erasure(response: Value) -> Result {
                 plugin.plugin.clone(),
                 plugin.state.clone(),
                 plugin.attempts.map_or_else(|| "-".into(), |attempts| attempts.to_string()),
-                plugin.error.clone().unwrap_or_else(|| "-".into()),
+                or_dash(plugin.error.as_deref()),
             ]);
         }
         let _ = write!(text, "\n{}", table.print(None));
@@ -56,15 +57,14 @@ pub fn erasure(response: Value) -> Result {
         let _ = write!(text, "\n{}", table.print(None));
     }
     let mut output = Output::from(text);
-    for letter in view.plugins.iter().filter_map(|plugin| plugin.dead_letter.as_ref()) {
+    for dead_letter in view.plugins.iter().filter_map(|plugin| plugin.dead_letter.as_ref()) {
         output.hints.push(format!(
-            "it is retried every ten minutes; `beadle dead-letters retry {letter}` retries it now, `drop` goes on without it"
+            "the plugin is called again every ten minutes; `beadle dead-letters retry {dead_letter}` calls it now, `drop` \
+             continues without it"
         ));
     }
     Ok(output)
 }
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// `beadle retention plan`
 pub fn retention_plan(response: Value, screen: Screen) -> Result {

@@ -262,7 +262,7 @@ async fn exported_by_plugins(admin: &Admin, ids: &PersonIds, now: Timestamp) -> 
         let item = match subscription.slot.active() {
             None => json!({"plugin": name, "error": "the plugin does not run"}),
             Some(active) => match active.plugin.export_contact(ids.clone(), now).await {
-                Ok(exported) => json!({"plugin": name, "data": exported.value}),
+                Ok(exported) => json!({"plugin": name, "data": exported}),
                 Err(fault) => {
                     tracing::warn!(plugin = name, code = fault.code(), error = %fault, "plugin did not export a person");
                     json!({"plugin": name, "error": fault.to_string()})
