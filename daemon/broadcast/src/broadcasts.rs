@@ -212,8 +212,11 @@ impl Broadcasts {
         self.0.operator().await
     }
 
-    /// Sends until the task is dropped.
-    pub fn run(&self, heartbeat: Heartbeat) -> impl Future<Output = ()> + Send + use<> {
+    /// Sends until the store is closed.
+    ///
+    /// # Errors
+    /// The store is closed, or belongs to another process.
+    pub fn run(&self, heartbeat: Heartbeat) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
         sender::run(Arc::clone(&self.0), heartbeat)
     }
 }

@@ -49,6 +49,7 @@ pub(crate) struct Context {
 pub(crate) struct Memory {
     pub(crate) paces: BTreeMap<String, Pace>,
     pub(crate) loaded: BTreeMap<BroadcastId, Arc<Loaded>>,
+    /// Monotonic time.
     pub(crate) rules_applied_at: BTreeMap<BroadcastId, Timestamp>,
 }
 
@@ -125,7 +126,7 @@ impl Context {
     }
 
     /// Pauses a broadcast and reports the reason.
-    pub(crate) async fn pause_for(&self, row: &BroadcastRow, reason: BroadcastReason) -> Result<(), BroadcastError> {
+    pub(crate) async fn pause_for(&self, row: &BroadcastRow, reason: BroadcastReason) -> Result<(), StoreError> {
         let states = (BroadcastState::Sending, BroadcastState::Paused);
         if self.store.move_broadcast(row.id, states, Some(reason.clone())).await? {
             tracing::error!(broadcast = %row.name, code = reason.code, reason = reason.message, "broadcast paused");

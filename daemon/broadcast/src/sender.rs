@@ -26,8 +26,8 @@ const BATCH: u64 = 256;
 const RULES_INTERVAL_MS: i64 = 1000;
 /// The longest time until a restriction of the whole broadcast is checked again.
 const MAX_WAIT_MS: i64 = 60_000;
-/// The delay after an error of the store.
-const RETRY_MS: i64 = 1000;
+/// The delay after an error of the store. Real time: a full disk does not follow the virtual clock.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The decisions about a batch of recipients.
 #[derive(Default)]
@@ -39,41 +39,64 @@ struct Batch {
     pause: Option<BroadcastReason>,
 }
 
+/// A plugin's broadcast while it is planned and started. It can be started again when this is
+/// dropped, also by a panic.
+struct Starting(Arc<Context>, BroadcastId);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.starting.lock().remove(&self.1);
+    }
+}
+
 /// The loop.
-pub(crate) async fn run(context: Arc<Context>, heartbeat: Heartbeat) {
+///
+/// # Errors
+/// The store is closed, or belongs to another process.
+pub(crate) async fn run(context: Arc<Context>, heartbeat: Heartbeat) -> Result<(), StoreError> {
     loop {
         heartbeat.beat();
-        let wake_at = match heartbeat.idle(advance(&context)).await {
-            Ok(wake_at) => wake_at,
+        match advance(&context, &heartbeat).await {
+            Ok(wake_at) => heartbeat.idle(context.wake.wait(wake_at, POLL_INTERVAL)).await,
+            Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "broadcasts not read or written, retrying");
-                Some(context.clock.now().plus_ms(RETRY_MS))
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
-        };
-        heartbeat.idle(context.wake.wait(wake_at, POLL_INTERVAL)).await;
+        }
     }
 }
 
 /// Starts what plugins asked for, and hands over one batch of each broadcast. Returns when to call
 /// it again.
-async fn advance(context: &Arc<Context>) -> Result<Option<Timestamp>, BroadcastError> {
+async fn advance(context: &Arc<Context>, heartbeat: &Heartbeat) -> Result<Option<Timestamp>, StoreError> {
     let rows = context.store.read(Reader::active_broadcasts).await?;
     forget_inactive(context, &rows);
     let mut wake_at: Option<Timestamp> = None;
     for row in rows {
+        heartbeat.beat();
         if row.wants_start {
             // Planning takes long, and other broadcasts are sent meanwhile.
             if context.starting.lock().insert(row.id) {
+                let starting = Starting(Arc::clone(context), row.id);
                 let context = Arc::clone(context);
                 tokio::spawn(async move {
                     plan_and_start(&context, &row).await;
-                    context.starting.lock().remove(&row.id);
+                    drop(starting);
                     context.wake.ring();
                 });
             }
             continue;
         }
-        let next = hand_over_batch(context, &row).await?;
+        let next = match hand_over_batch(context, heartbeat, &row).await {
+            Ok(next) => next,
+            Err(BroadcastError::Store(error)) if !error.is_refusal() => return Err(error),
+            Err(error) => {
+                // The cause is this broadcast, so the others continue.
+                context.pause_for(&row, reason_of(&error)).await?;
+                None
+            }
+        };
         wake_at = [wake_at, next].into_iter().flatten().min();
     }
     Ok(wake_at)
@@ -104,18 +127,26 @@ async fn plan_and_start(context: &Arc<Context>, row: &BroadcastRow) {
 }
 
 /// Hands over as many messages as the channel can send now. Returns when to call it again.
-async fn hand_over_batch(context: &Arc<Context>, row: &BroadcastRow) -> Result<Option<Timestamp>, BroadcastError> {
+async fn hand_over_batch(
+    context: &Arc<Context>,
+    heartbeat: &Heartbeat,
+    row: &BroadcastRow,
+) -> Result<Option<Timestamp>, BroadcastError> {
     let now = context.clock.now();
     let soon = Some(now.plus_ms(TICK_MS));
     let loaded = load_active(context, row).await?;
     if loaded.definition.expires.is_some_and(|expires| expires <= now) {
-        while context.store.expire_recipients(row.id).await? {}
+        while context.store.expire_recipients(row.id).await? {
+            heartbeat.beat();
+        }
         return finish_or_wait(context, row, &loaded).await;
     }
-    if apply_rules(context, row, &loaded, now).await? {
+    if apply_rules(context, row, &loaded).await? {
         return Ok(None);
     }
-    if let Some(wait) = context.waits.lock().get(&row.id).filter(|wait| now < wait.until) {
+    // One that ends later was set before the clock was set back.
+    let is_current = |wait: &&Wait| (1..=MAX_WAIT_MS).contains(&wait.until.since_ms(now));
+    if let Some(wait) = context.waits.lock().get(&row.id).filter(is_current) {
         return Ok(Some(wait.until));
     }
     context.waits.lock().remove(&row.id);
@@ -213,15 +244,12 @@ async fn load_active(context: &Arc<Context>, row: &BroadcastRow) -> Result<Arc<L
 }
 
 /// Applies the rules once a second. Returns whether they paused the broadcast.
-async fn apply_rules(
-    context: &Arc<Context>,
-    row: &BroadcastRow,
-    loaded: &Loaded,
-    now: Timestamp,
-) -> Result<bool, BroadcastError> {
+async fn apply_rules(context: &Arc<Context>, row: &BroadcastRow, loaded: &Loaded) -> Result<bool, BroadcastError> {
     let id = row.id;
+    // Monotonic: the clock may be set back.
+    let now = context.clock.monotonic();
     let last = context.sending.lock().rules_applied_at.get(&id).copied();
-    if last.is_some_and(|last| (0..RULES_INTERVAL_MS).contains(&now.since_ms(last))) {
+    if last.is_some_and(|last| now.since_ms(last) < RULES_INTERVAL_MS) {
         return Ok(false);
     }
     context.sending.lock().rules_applied_at.insert(id, now);

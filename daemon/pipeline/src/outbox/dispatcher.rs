@@ -5,12 +5,12 @@
 //! second, so that a missed alarm delays a message by seconds and not for ever. A row that cannot
 //! be read or has no destination is settled by itself and holds up no other.
 
-use super::queue::{LONGEST_DEFERRAL_MS, PendingSend, ReadRequest, ReadRows};
+use super::queue::{PendingSend, ReadRequest, ReadRows};
 use super::send::{NotNow, Sender};
 use super::state::Shared;
 use crate::context::{Context, NotStored, Phase};
 use beadle_model::Timestamp;
-use beadle_store::step::{DueSends, OutboxRow, SendOutcome, SendState, Settlement};
+use beadle_store::step::{DueSends, LONGEST_DEFERRAL_MS, OutboxRow, SendOutcome, SendState, Settlement};
 use beadle_store::{Reader, StoreError};
 use beadle_tasks::Heartbeat;
 use std::sync::Arc;

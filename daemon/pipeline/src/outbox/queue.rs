@@ -18,7 +18,7 @@ use super::settings::Settings;
 use beadle_gate::pace::{PairRate, Throughput};
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, ConversationView, MessageId, Timestamp};
-use beadle_store::step::{OutboxPlace, OutboxRow};
+use beadle_store::step::{LONGEST_DEFERRAL_MS, OutboxPlace, OutboxRow};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -34,9 +34,6 @@ const LEAST_BYTES: usize = 256 << 10;
 const FAILING_ROWS: usize = 16;
 /// Rows that are read at once: one group commit's worth.
 const ROWS_AT_ONCE: usize = 512;
-/// A row that is due later than this was deferred before the clock was set back, and is due: quiet
-/// hours and the messaging limit defer by a day at most.
-pub(crate) const LONGEST_DEFERRAL_MS: i64 = 26 * 60 * 60 * 1000;
 
 /// Pauses of a channel after the first, second, … failure in a row that says nothing about the
 /// message. The first is no pause, but one message at a time goes until one succeeds; the last is
