@@ -3,16 +3,27 @@
 //! Files in the first folder (the operator's) are always loaded, files in the others (the
 //! packages') if the configuration names them. Subfolders, hidden files and editor backups are
 //! ignored. Contents are not read: a change is detected by the file's *stamp*, its metadata. An
-//! entry with the name of a plugin's file that is not a file (a link whose target is away, a
-//! folder, a pipe, a device) is listed as unreadable, and never opened.
+//! entry with the name of a plugin's file that is not a file (a link whose target does not
+//! exist, a folder, a pipe, a device) is listed as unreadable, and never opened.
 
+use rustix::fs::OFlags;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// `O_NONBLOCK`: opening a pipe does not wait for its writer.
-pub(crate) const NON_BLOCKING: i32 = 0o4000;
+/// Opens a file to read it, with its metadata. A pipe or device is refused, and does not block.
+///
+/// # Errors
+/// If it cannot be opened, or is not a file.
+pub(crate) fn open_file(path: &Path) -> io::Result<(File, Metadata)> {
+    let non_blocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(non_blocking).open(path)?;
+    let meta = file.metadata()?;
+    if meta.is_file() { Ok((file, meta)) } else { Err(io::Error::other("it is not a file")) }
+}
 
 /// Detects a change of a file. It includes the change time, which unlike the modification time no
 /// program can set back.
@@ -27,7 +38,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of a file; links are followed.
-    pub fn of(path: &Path) -> std::io::Result<Self> {
+    pub fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|meta| Self::from_meta(&meta))
     }
 
@@ -151,7 +162,7 @@ fn look(path: &Path) -> Result<Option<Stamp>, String> {
         Ok(meta) => Err(format!("is {}, not a file", kind_of(&meta))),
         Err(error) => match std::fs::symlink_metadata(path) {
             Ok(meta) if meta.is_symlink() => Err(format!("is a link whose target cannot be read ({error})")),
-            Err(entry) if entry.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(entry) if entry.kind() == io::ErrorKind::NotFound => Ok(None),
             _ => Err(format!("cannot be read ({error})")),
         },
     }
@@ -170,7 +181,7 @@ fn kind_of(meta: &std::fs::Metadata) -> &'static str {
     }
 }
 
-fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries: Result<Vec<_>, _> = std::fs::read_dir(dir)?.take(MAX_ENTRIES).collect();
     let is_wasm = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm");
     Ok(entries?.into_iter().map(|entry| entry.path()).filter(is_wasm).collect())

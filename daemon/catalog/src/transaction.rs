@@ -16,7 +16,7 @@ use crate::compile::Compiler;
 use crate::config::PluginConfig;
 use crate::dry_run;
 use crate::entry::{BlockedRevision, StepTime};
-use crate::folder::{NON_BLOCKING, Stamp};
+use crate::folder::{Stamp, open_file};
 use crate::grants;
 use crate::migration::{self, MigratedCopy, VersionChange};
 use crate::record::{CRASH, Record, SuspendedRevision};
@@ -32,7 +32,6 @@ use beadle_sandbox::{FirstCalls, Plugin, Sandbox, Spec, revision};
 use beadle_store::{StateInfo, Store};
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -583,15 +582,11 @@ fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) 
     }
 }
 
-/// Reads a file of this size. What has replaced it meanwhile (a pipe, a device) is not waited for,
-/// nor read without end.
+/// Reads a file of this size. A pipe or device that replaced it is refused.
 fn read_bytes(path: &Path, size: usize) -> std::io::Result<Vec<u8>> {
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(NON_BLOCKING).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a file"));
-    }
+    let (file, _) = open_file(path)?;
     let mut bytes = Vec::with_capacity(size);
-    // One more than its size: files of some file systems say 0 and have more.
+    // One more than its size: reading nothing would not notice that the file cannot be read.
     file.take((size as u64).saturating_add(1)).read_to_end(&mut bytes)?;
     bytes.truncate(size);
     Ok(bytes)

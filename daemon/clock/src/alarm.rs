@@ -25,8 +25,9 @@ struct Inner {
     /// The time that the loop waits for, in milliseconds; `i64::MAX` while it runs or waits for no
     /// time.
     until: AtomicI64,
-    /// The time when the loop's last wait ended, in milliseconds: what it found due is not later.
-    resumed_at: AtomicI64,
+    /// The time when the loop began to look for what is due, in milliseconds: what it found due is
+    /// not later.
+    began_at: AtomicI64,
     /// Its number in the manual clock's tracker.
     number: Option<u64>,
 }
@@ -36,13 +37,13 @@ impl Clock {
     pub fn alarm(&self) -> Alarm {
         let clock = self.clone();
         let number = clock.tracker().map(|tracker| tracker.add_alarm());
-        let resumed_at = AtomicI64::new(clock.now().0);
+        let began_at = AtomicI64::new(clock.now().0);
         Alarm(Arc::new(Inner {
             clock,
             bell: Notify::new(),
             rung: AtomicBool::new(false),
             until: AtomicI64::new(i64::MAX),
-            resumed_at,
+            began_at,
             number,
         }))
     }
@@ -63,6 +64,13 @@ impl Alarm {
         }
     }
 
+    /// Marks that the loop begins to look for what is due. The end of a wait does, too; a loop that
+    /// has not waited yet, or that paused otherwise, calls this, so that its next wait notices a
+    /// clock that is set back from now on.
+    pub fn begin(&self) {
+        self.0.began_at.store(self.0.clock.now().0, Ordering::Release);
+    }
+
     /// Returns when civil time is `until`, when the clock was set back or the alarm was rung since
     /// the last wait, or after `max_wait` of real time (a safeguard against a missed ring).
     /// Dropping the future loses nothing.
@@ -71,8 +79,8 @@ impl Alarm {
         inner.until.store(until.map_or(i64::MAX, |until| until.0), Ordering::Release);
         let _running_again = RunningAgain(inner);
         // After a clock that was ahead, other things are due than the loop waits for.
-        let resumed_at = Timestamp(inner.resumed_at.load(Ordering::Acquire));
-        let due = inner.clock.reach(until.unwrap_or(Timestamp(i64::MAX)), resumed_at);
+        let began_at = Timestamp(inner.began_at.load(Ordering::Acquire));
+        let due = inner.clock.reach(until.unwrap_or(Timestamp(i64::MAX)), began_at);
         tokio::select! {
             () = inner.rung(until) => {}
             () = due => {}
@@ -109,7 +117,7 @@ struct RunningAgain<'a>(&'a Inner);
 impl Drop for RunningAgain<'_> {
     fn drop(&mut self) {
         self.0.until.store(i64::MAX, Ordering::Release);
-        self.0.resumed_at.store(self.0.clock.now().0, Ordering::Release);
+        self.0.began_at.store(self.0.clock.now().0, Ordering::Release);
         self.0.mark_running();
     }
 }

@@ -13,7 +13,7 @@ use crate::limits;
 use crate::loaded::Loaded;
 use crate::meter::Panicked;
 use crate::pool::WarmInstance;
-use crate::report::{ExportedContact, Handled, MigratedPage, Report};
+use crate::report::{Handled, MigratedPage, Report};
 use crate::shortage::is_shortage;
 use crate::text::one_line;
 use beadle_model::{Effects, Event, EventBody, EventId, PersonIds, Timestamp};
@@ -126,7 +126,7 @@ pub async fn migrate(plugin: Arc<Loaded>, page: StatePage) -> Result<MigratedPag
 
 /// What a plugin keeps about a person, as JSON, by an instance that is destroyed afterwards.
 /// Effects are discarded.
-pub async fn export_contact(plugin: Arc<Loaded>, ids: PersonIds, now: Timestamp) -> Result<ExportedContact, Fault> {
+pub async fn export_contact(plugin: Arc<Loaded>, ids: PersonIds, now: Timestamp) -> Result<serde_json::Value, Fault> {
     // Not in the inbox: the call changes nothing.
     let event = Arc::new(Event {
         id: EventId(0),
@@ -142,7 +142,7 @@ pub async fn export_contact(plugin: Arc<Loaded>, ids: PersonIds, now: Timestamp)
     let exported = exported.await;
     let host = instance.store.data_mut();
     host.remove_created_files();
-    let task = host.finish();
+    host.finish();
     let fault =
         |kind| Fault { kind, plugin: Arc::clone(&plugin.facts.name), during: During::Exporting, backtrace: vec![] };
     match exported? {
@@ -150,10 +150,8 @@ pub async fn export_contact(plugin: Arc<Loaded>, ids: PersonIds, now: Timestamp)
             let reason = format!("the export has {} bytes, and may have {}", json.len(), limits::EXPORT_BYTES);
             Err(fault(FaultKind::GiveUp { reason }))
         }
-        Ok(json) => match serde_json::from_str(&json) {
-            Ok(value) => Ok(ExportedContact { value, log: task.log }),
-            Err(error) => Err(fault(FaultKind::GiveUp { reason: format!("the export is not JSON: {error}") })),
-        },
+        Ok(json) => serde_json::from_str(&json)
+            .map_err(|error| fault(FaultKind::GiveUp { reason: format!("the export is not JSON: {error}") })),
         Err(failure) => Err(fault(returned(failure))),
     }
 }

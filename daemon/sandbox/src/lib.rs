@@ -57,7 +57,7 @@ pub use limits::Limits;
 pub use load::{compile_into, revision};
 pub use plugin::Plugin;
 pub use pool::WarmInstance;
-pub use report::{ExportedContact, Handled, MigratedPage, Report};
+pub use report::{Handled, MigratedPage, Report};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 pub use spec::{About, Isolation, Spec};
 pub use surface::subscriptions;

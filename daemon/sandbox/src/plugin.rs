@@ -6,7 +6,7 @@ use crate::fault::{During, Fault, FaultKind};
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::meter;
-use crate::report::{ExportedContact, MigratedPage, Report};
+use crate::report::{MigratedPage, Report};
 use crate::spec::{About, Isolation};
 use beadle_model::{EventKind, PersonIds, PluginNo, StateNo, Timestamp};
 use std::collections::BTreeSet;
@@ -123,7 +123,7 @@ impl Plugin {
     }
 
     /// What it keeps about a person, if it exports `privacy`. Effects of the call are discarded.
-    pub async fn export_contact(&self, ids: PersonIds, now: Timestamp) -> Result<ExportedContact, Fault> {
+    pub async fn export_contact(&self, ids: PersonIds, now: Timestamp) -> Result<serde_json::Value, Fault> {
         let task = self.loaded.runtime.threads.spawn(execute::export_contact(Arc::clone(&self.loaded), ids, now));
         AbortOnDrop(task).join().await.unwrap_or_else(|error| Err(self.panicked(error, During::Exporting)))
     }

@@ -49,12 +49,3 @@ pub struct MigratedPage {
     /// No further page is needed.
     pub is_done: bool,
 }
-
-/// What a plugin keeps about a person.
-#[derive(Debug)]
-pub struct ExportedContact {
-    /// In the plugin's own form.
-    pub value: serde_json::Value,
-    /// What the plugin logged.
-    pub log: Vec<LogLine>,
-}

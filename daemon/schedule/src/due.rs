@@ -51,14 +51,10 @@ pub async fn run(
     let mut failure = StorageFailure::default();
     loop {
         heartbeat.beat();
-        let began_at = clock.now();
+        alarm.begin();
         match fire_due(&store, &clock, &mut scheduler).await {
             Ok(next_due) => {
                 failure.end();
-                if clock.now() < began_at {
-                    // It was set back meanwhile: what is due next is not what was decided.
-                    continue;
-                }
                 let wake = async {
                     tokio::select! {
                         () = alarm.wait(next_due, MAX_WAIT) => {}

@@ -49,6 +49,7 @@ impl Windows {
         let mut failure = StorageFailure::default();
         loop {
             heartbeat.beat();
+            self.changed.begin();
             match self.process_due().await {
                 Ok(next_due) => {
                     failure.end();

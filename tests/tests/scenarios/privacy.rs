@@ -118,7 +118,7 @@ async fn export_contains_what_the_person_wrote_and_what_plugins_keep() {
     for arguments in [
         &["lists", "create", "friends"][..],
         &["lists", "add", "friends", "con_1"],
-        &["broadcasts", "create", &file],
+        &["broadcasts", "create", &file, "--by", "Ana"],
         &["broadcasts", "plan", "news"],
     ] {
         let (done, said, error) = world.cli(arguments).await;

@@ -4,12 +4,11 @@
 //! folder, because people who may write content may not be allowed to read everything that the
 //! daemon can. A file that is too large or not text is rejected with the reason.
 
-use crate::folder::{NON_BLOCKING, Stamp};
+use crate::folder::{Stamp, open_file};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The maximum size of a document, part of the contract with plugins.
@@ -97,12 +96,7 @@ fn is_ignored(file: &str) -> bool {
 /// Reads a document; the error is the reason why it is rejected.
 pub fn read(root: &Path, name: &str) -> Result<(String, Stamp), String> {
     let unreadable = |error: io::Error| format!("it could not be read: {error}");
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(NON_BLOCKING).open(root.join(name)).map_err(unreadable)?;
-    let meta = file.metadata().map_err(unreadable)?;
-    if !meta.is_file() {
-        return Err("it is not a file".into());
-    }
+    let (file, meta) = open_file(&root.join(name)).map_err(unreadable)?;
     if !is_within(root, &file).map_err(unreadable)? {
         return Err("it is a link to a file outside the folder".into());
     }
