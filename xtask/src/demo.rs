@@ -10,8 +10,9 @@ use std::os::unix::process::CommandExt as _;
 /// Builds, and replaces this process with the demo.
 pub fn run(words: &[String]) -> Result {
     eprintln!("building the daemon and the simulator: ten to twenty minutes the first time, seconds after that");
-    // As the tests build it: another selection would compile wasmtime again (ADR 0012).
-    call(cargo().args(["build", "--workspace", "--all-targets"]))?;
+    // The whole workspace, as the tests build it: another selection would compile wasmtime again
+    // (ADR 0012).
+    call(cargo().args(["build", "--workspace", "--bins"]))?;
     let built = plugins::build(&[])?;
     let mut demo = command(shell::target_dir().join("debug").join("beadle"));
     demo.arg("demo").args(words);

@@ -188,14 +188,6 @@ impl Broadcasts {
         planner::plan(&self.0, id).await
     }
 
-    /// Checks a definition, and sets the channel if there is only one.
-    ///
-    /// # Errors
-    /// If the definition is not valid.
-    pub fn check(&self, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
-        commands::check_definition(&self.0, definition)
-    }
-
     /// The broadcast with this id or name. If several authors use the name, the operator's.
     ///
     /// # Errors

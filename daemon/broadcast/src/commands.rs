@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::BroadcastError;
 use crate::plan::Plan;
-use crate::templates::{Templates, changed_template, declared_purpose};
+use crate::templates::{Templates, changed_template};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{Draft, GateVerdict};
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition};
@@ -40,9 +40,9 @@ pub(crate) async fn create(
 ///
 /// # Errors
 /// If the definition is not valid.
-pub(crate) fn check_definition(context: &Context, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
+fn check_definition(context: &Context, definition: &mut BroadcastDefinition) -> Result<(), BroadcastError> {
     let invalid = |message: String| Err(BroadcastError::Invalid(message));
-    definition.check_name().map_err(BroadcastError::Invalid)?;
+    definition.check().map_err(BroadcastError::Invalid)?;
     match (definition.channel.as_str(), context.channels.as_slice()) {
         ("", [only]) => definition.channel.clone_from(only),
         ("", _) => {
@@ -56,12 +56,10 @@ pub(crate) fn check_definition(context: &Context, definition: &mut BroadcastDefi
             return invalid(format!("unknown channel `{name}`; the channels are {}", known.join(", ")));
         }
     }
-    match &definition.audience {
-        Audience::Contacts(contacts) if contacts.is_empty() || contacts.len() > MAX_LISTED => {
-            return invalid(format!("`audience.contacts` must contain 1 to {MAX_LISTED} contacts"));
-        }
-        Audience::Tag(tag) if tag.trim().is_empty() => return invalid("`audience.tag` must not be empty".into()),
-        _ => {}
+    if let Audience::Contacts(contacts) = &definition.audience
+        && !(1..=MAX_LISTED).contains(&contacts.len())
+    {
+        return invalid(format!("`audience.contacts` must contain 1 to {MAX_LISTED} contacts"));
     }
     if definition.expires.is_some_and(|expires| expires <= context.clock.now()) {
         return invalid("`expires` must be in the future".into());
@@ -106,9 +104,8 @@ pub(crate) async fn test(
                     return Ok(Err(Refusal::new(code, format!("The gate refuses the message to {contact}: {code}."))));
                 }
             };
-            let draft = Draft { body: &body, host: false, reply: false, message: None };
-            let declared = declared_purpose(&body, &purpose);
-            let decision = gatekeeper.ask_for(&draft, declared, author, &view, now)?;
+            let draft = Draft { purpose: Some(&purpose), ..Draft::new(&body) };
+            let decision = gatekeeper.ask(&draft, author, &view, now)?;
             match decision.verdict {
                 GateVerdict::Send => {}
                 GateVerdict::Later { until, check } => {

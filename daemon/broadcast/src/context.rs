@@ -8,7 +8,7 @@ use beadle_clock::{Alarm, Clock};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::broadcast::BroadcastDefinition;
-use beadle_model::{BroadcastId, BroadcastState, Coded as _, PluginNo, Timestamp};
+use beadle_model::{BroadcastId, BroadcastState, PluginNo, Timestamp};
 use beadle_pipeline::outbox::Outbox;
 use beadle_segments::Segments;
 use beadle_store::{BroadcastReason, BroadcastRow, Store, StoreError};
@@ -137,9 +137,5 @@ impl Context {
 
 /// An error as the reason why a broadcast is paused or was not started.
 pub(crate) fn reason_of(error: &BroadcastError) -> BroadcastReason {
-    let code = match error {
-        BroadcastError::Refused(refusal) => refusal.code.clone(),
-        error => error.code().to_owned(),
-    };
-    BroadcastReason { code, message: error.to_string() }
+    BroadcastReason { code: error.code_text(), message: error.to_string() }
 }

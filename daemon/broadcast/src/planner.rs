@@ -8,9 +8,9 @@
 use crate::context::Context;
 use crate::error::BroadcastError;
 use crate::plan::{Plan, PlanCost, Sample};
-use crate::templates::{Templates, declared_purpose};
+use crate::templates::Templates;
 use beadle_gate::broadcast::BroadcastMessage;
-use beadle_gate::{GateVerdict, TemplateFacts, WINDOW_MARGIN_MS, templates};
+use beadle_gate::{Draft, Facts, GateVerdict, TemplateFacts, templates};
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::broadcast::BroadcastDefinition;
 use beadle_model::effect::PriceKey;
@@ -109,8 +109,8 @@ impl Planner {
             TemplateFacts::Defined(definition) => Some(definition.clone()),
             _ => None,
         };
-        let declared = declared_purpose(&body, &self.definition.purpose);
-        let (verdict, price) = self.gatekeeper.plan(&body, (facts, declared), view, self.now)?;
+        let draft = Draft { purpose: Some(&self.definition.purpose), ..Draft::new(&body) };
+        let (verdict, price) = self.gatekeeper.plan(&draft, facts, view, self.now)?;
         match verdict {
             GateVerdict::Send => {}
             GateVerdict::Later { check, .. } => *tally.plan.deferred.entry(check.name().to_owned()).or_default() += 1,
@@ -120,8 +120,7 @@ impl Planner {
         let service = || PriceKey { country: String::new(), category: "service".into() };
         *tally.costs.entry(price.unwrap_or_else(service)).or_default() += 1;
         tally.plan.recipients += 1;
-        let is_open = view.window_until.is_some_and(|until| self.now < until.plus_ms(-WINDOW_MARGIN_MS));
-        tally.plan.open_windows += u64::from(is_open);
+        tally.plan.open_windows += u64::from(Facts::new(view, self.now).has_open_window());
         let language = Some(language).filter(|language| !language.is_empty());
         if let Some(language) = &language {
             *tally.plan.languages.entry(language.clone()).or_default() += 1;

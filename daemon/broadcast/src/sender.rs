@@ -7,7 +7,7 @@ use crate::error::BroadcastError;
 use crate::plan::Plan;
 use crate::planner;
 use crate::rules::{self, Load, Tally};
-use crate::templates::{Templates, changed_template, declared_purpose};
+use crate::templates::{Templates, changed_template};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{Check, Draft, GateVerdict};
 use beadle_model::{BroadcastId, BroadcastState, ContactId, RecipientState, Timestamp};
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// The interval between two batches while a broadcast is being sent.
 const TICK_MS: i64 = 50;
+/// The interval while it can only wait: for its channel, or for the last answers.
+const IDLE_TICK_MS: i64 = 1000;
 /// The longest time without a check, if the alarm does not ring. Real time.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// The maximum number of messages that one transaction hands over.
@@ -133,7 +135,6 @@ async fn hand_over_batch(
     row: &BroadcastRow,
 ) -> Result<Option<Timestamp>, BroadcastError> {
     let now = context.clock.now();
-    let soon = Some(now.plus_ms(TICK_MS));
     let loaded = load_active(context, row).await?;
     if loaded.definition.expires.is_some_and(|expires| expires <= now) {
         while context.store.expire_recipients(row.id).await? {
@@ -150,9 +151,12 @@ async fn hand_over_batch(
         return Ok(Some(wait.until));
     }
     context.waits.lock().remove(&row.id);
+    if context.outbox.load(&row.channel).is_paused {
+        return Ok(Some(now.plus_ms(IDLE_TICK_MS)));
+    }
     let count = available(context, row, now).await?.min(BATCH);
     if count == 0 {
-        return Ok(soon);
+        return Ok(Some(now.plus_ms(TICK_MS)));
     }
     let batch = decide(context, row, &loaded, now, count).await?;
     if batch.decided.is_empty() && batch.wait.is_none() && batch.pause.is_none() {
@@ -181,9 +185,11 @@ async fn hand_over_batch(
 }
 
 async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -> Result<u64, StoreError> {
-    let channel = row.channel.clone();
-    let (own_waiting, own_in_flight) =
-        context.store.read(move |reader| reader.broadcasts_in_outbox(&channel, now)).await?;
+    let (gatekeeper, channel) = (context.gatekeeper.clone(), row.channel.clone());
+    let read = move |reader: &Reader| {
+        Ok((reader.broadcasts_in_outbox(&channel, now)?, gatekeeper.messaging_limit(&channel, now)?))
+    };
+    let ((own_waiting, own_in_flight), limit) = context.store.read(read).await?;
     let load = context.outbox.load(&row.channel);
     let load = Load {
         per_second: u64::from(load.messages_per_second),
@@ -199,8 +205,6 @@ async fn available(context: &Arc<Context>, row: &BroadcastRow, now: Timestamp) -
     };
     // Messages beyond the messaging limit would wait in the outbox. At least one is checked, so
     // that the gate says until when the limit is used up.
-    let (gatekeeper, channel) = (context.gatekeeper.clone(), row.channel.clone());
-    let limit = context.store.read(move |_| gatekeeper.messaging_limit(&channel, now)).await?;
     let left = limit.map_or(u64::MAX, |(used, limit)| limit.saturating_sub(used + own_waiting).max(1));
     Ok(available.min(left))
 }
@@ -216,7 +220,7 @@ async fn finish_or_wait(
     let (counts, next_due) = context.store.read(read).await?;
     let has = |state: RecipientState| counts.iter().any(|count| count.state == state);
     if has(RecipientState::Planned) || has(RecipientState::Queued) {
-        return Ok(Some(context.clock.now().plus_ms(TICK_MS)));
+        return Ok(Some(context.clock.now().plus_ms(IDLE_TICK_MS)));
     }
     if let Some(due_at) = next_due {
         return Ok(loaded.definition.expires.map_or(Some(due_at), |expires| Some(due_at.min(expires))));
@@ -327,9 +331,8 @@ fn decide_batch(
                 continue;
             }
         };
-        let draft = Draft { body: &body, host: false, reply: false, message: None };
-        let declared = declared_purpose(&body, purpose);
-        let decision = context.gatekeeper.ask_for(&draft, declared, row.plugin, &view, now)?;
+        let draft = Draft { purpose: Some(purpose), ..Draft::new(&body) };
+        let decision = context.gatekeeper.ask(&draft, row.plugin, &view, now)?;
         match &decision.verdict {
             GateVerdict::Send => {
                 let send = new_send(context.store.reserve_message(), view.id, body, &decision);

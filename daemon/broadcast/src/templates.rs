@@ -4,7 +4,7 @@
 use crate::error::BroadcastError;
 use crate::plan::Plan;
 use beadle_gate::broadcast::BroadcastMessage;
-use beadle_gate::{TemplateFacts, WINDOW_MARGIN_MS, templates};
+use beadle_gate::{Facts, TemplateFacts, templates};
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::{ConsentState, ConversationView, Outgoing, Purpose, TemplateDefinition, Timestamp};
 use beadle_store::{KnownTemplates, Reader, StoreError};
@@ -63,7 +63,7 @@ impl Templates {
         if *purpose != Purpose::Service && to.contact.consent_for(purpose).state != ConsentState::Granted {
             return Err(if to.contact.opted_out_since.is_some() { "opted-out" } else { "not-opted-in" });
         }
-        let is_open = to.window_until.is_some_and(|until| now < until.plus_ms(-WINDOW_MARGIN_MS));
+        let is_open = Facts::new(to, now).has_open_window();
         if let (true, Some(text)) = (is_open, message.text(language, values)) {
             return Ok((text, TemplateFacts::Unknown));
         }
@@ -116,11 +116,6 @@ fn fingerprint(definition: &TemplateDefinition) -> String {
     // It was parsed from JSON.
     hash.update(serde_json::to_vec(&definition.components).unwrap_or_default());
     beadle_model::text::hex(&hash.finalize()[..]).chars().take(32).collect()
-}
-
-/// The purpose to declare to the gate: that of a text. The category of a template shows its own.
-pub(crate) fn declared_purpose<'a>(body: &Outgoing, purpose: &'a Purpose) -> Option<&'a Purpose> {
-    (!body.is_outreach()).then_some(purpose)
 }
 
 /// Why the template differs from the plan; `None` if it does not.

@@ -204,11 +204,6 @@ impl BroadcastMessage {
         Ok(Self { placeholders, topic, template, text, file })
     }
 
-    /// Whether there is a text for open windows.
-    pub fn has_text(&self) -> bool {
-        self.text.is_some()
-    }
-
     /// The template's name.
     pub fn template_name(&self) -> Option<&str> {
         self.template.as_ref().map(|template| template.name.as_str())

@@ -19,9 +19,30 @@ pub struct Draft<'a> {
     pub reply: bool,
     /// Its id, if it is queued and about to leave.
     pub message: Option<MessageId>,
+    /// The purpose that the sender declares, for a text. A template's category shows its own.
+    pub purpose: Option<&'a Purpose>,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    /// A message with which a plugin writes first.
+    pub fn new(body: &'a Outgoing) -> Self {
+        Self { body, host: false, reply: false, message: None, purpose: None }
+    }
+
+    /// The declared purpose, if no category shows it.
+    pub fn declared_purpose(&self) -> Option<&'a Purpose> {
+        self.purpose.filter(|_| !self.body.is_outreach())
+    }
+
+    /// The topic of marketing.
+    pub fn topic(&self) -> Option<&'a str> {
+        match (self.body, self.declared_purpose()) {
+            (Outgoing::Template(template), _) => template.topic.as_deref(),
+            (_, Some(Purpose::MarketingTopic(topic))) => Some(topic),
+            _ => None,
+        }
+    }
+
     /// Whether it is Beadle's own reply, for example the confirmation of STOP, or a read mark.
     pub fn is_own_reply(&self) -> bool {
         (self.host && self.reply) || matches!(self.body, Outgoing::MarkRead { .. })
@@ -37,9 +58,6 @@ pub struct Facts<'a> {
     pub now: Timestamp,
     /// The template, for a message that uses one.
     pub template: TemplateFacts,
-    /// The purpose that the sender declares, of a message whose category does not show it: a text
-    /// of a broadcast.
-    pub declared_purpose: Option<Purpose>,
     /// What else restricts it.
     pub circumstances: Circumstances,
 }
@@ -180,13 +198,7 @@ impl Category {
 impl<'a> Facts<'a> {
     /// The facts about a destination that nothing restricts.
     pub fn new(conversation: &'a ConversationView, now: Timestamp) -> Self {
-        Self {
-            conversation,
-            now,
-            template: TemplateFacts::Unknown,
-            declared_purpose: None,
-            circumstances: Circumstances::default(),
-        }
+        Self { conversation, now, template: TemplateFacts::Unknown, circumstances: Circumstances::default() }
     }
 
     /// The category of a draft: the registry's, which the platform decides, before what the sender
@@ -205,12 +217,12 @@ impl<'a> Facts<'a> {
     /// Whether rules about marketing apply: because of the category, or because the sender declares
     /// it.
     pub fn is_marketing(&self, draft: &Draft<'_>) -> bool {
-        self.category(draft).may_be_marketing() || self.declared_purpose.as_ref().is_some_and(Purpose::is_marketing)
+        self.category(draft).may_be_marketing() || draft.declared_purpose().is_some_and(Purpose::is_marketing)
     }
 
     /// What the recipient must have agreed to.
     pub fn purpose(&self, draft: &Draft<'_>) -> Purpose {
-        if let Some(purpose) = &self.declared_purpose {
+        if let Some(purpose) = draft.declared_purpose() {
             return purpose.clone();
         }
         if !self.category(draft).may_be_marketing() {

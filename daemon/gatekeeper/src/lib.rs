@@ -20,7 +20,7 @@ use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
 use beadle_model::time::{DAY_MS, HOUR_MS};
 use beadle_model::{
-    ContactId, ConversationView, GateTrace, MessageId, Outgoing, PluginNo, Purpose, TemplateDefinition, Timestamp,
+    ContactId, ConversationView, GateTrace, MessageId, Outgoing, PluginNo, TemplateDefinition, Timestamp,
 };
 use beadle_store::{KnownTemplates, MarketingSends, OutreachHold, Reader, StoreError, TemplateFilter};
 use budgets::Budgets;
@@ -162,31 +162,14 @@ impl Gatekeeper {
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<Decision, StoreError> {
-        self.ask_for(draft, None, by, to, now)
-    }
-
-    /// The same for a message whose purpose its sender declares, because its category does not show
-    /// it: a text of a broadcast. For marketing, the rules about marketing apply, and it counts for
-    /// the caps.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn ask_for(
-        &self,
-        draft: &Draft<'_>,
-        purpose: Option<&Purpose>,
-        by: PluginNo,
-        to: &ConversationView,
-        now: Timestamp,
-    ) -> Result<Decision, StoreError> {
-        let mut facts = self.facts(draft, purpose, by, to, now)?;
+        let mut facts = self.facts(draft, by, to, now)?;
         let (policy, price) = (self.policy(), budgets::price_key(draft, &facts));
         let is_budgeted = price.as_ref().map_or(Ok(false), |price| self.0.budgets.limits(&policy, by, to, price))?;
         let is_free_form = !draft.body.is_outreach();
         let is_counted = !is_free_form || (facts.is_marketing(draft) && to.group.is_none());
         let outreach = is_counted.then(|| Outreach {
             is_marketing: facts.is_marketing(draft),
-            topic: topic(draft.body, purpose).map(str::to_owned),
+            topic: draft.topic().map(str::to_owned),
             is_outside_window: !facts.has_open_window(),
             is_free_form,
             price: price.clone(),
@@ -219,26 +202,25 @@ impl Gatekeeper {
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<GateTrace, StoreError> {
-        Ok(beadle_gate::decide(draft, &self.facts(draft, None, by, to, now)?).1)
+        Ok(beadle_gate::decide(draft, &self.facts(draft, by, to, now)?).1)
     }
 
     /// What the gate says about one of many messages that are planned, and what its price depends
-    /// on. `template`: its definition, which is the same for many. `purpose`: that of a text.
-    /// Budgets and the messaging limit are not asked, because they limit all of them together.
+    /// on. `template`: its definition, which is the same for many. Budgets and the messaging limit
+    /// are not asked, because they limit all of them together.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn plan(
         &self,
-        body: &Outgoing,
-        (template, purpose): (TemplateFacts, Option<&Purpose>),
+        draft: &Draft<'_>,
+        template: TemplateFacts,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<(GateVerdict, Option<PriceKey>), StoreError> {
-        let draft = Draft { body, host: false, reply: false, message: None };
-        let facts = Facts { template, declared_purpose: purpose.cloned(), ..Facts::new(to, now) };
-        let facts = self.personal_facts(facts, &self.policy(), &draft)?;
-        Ok((beadle_gate::decide(&draft, &facts).0, budgets::price_key(&draft, &facts)))
+        let facts = Facts { template, ..Facts::new(to, now) };
+        let facts = self.personal_facts(facts, &self.policy(), draft)?;
+        Ok((beadle_gate::decide(draft, &facts).0, budgets::price_key(draft, &facts)))
     }
 
     /// The use of a channel's messaging limit: how many people were written to first in 24 hours,
@@ -264,13 +246,12 @@ impl Gatekeeper {
     fn facts<'a>(
         &self,
         draft: &Draft<'_>,
-        purpose: Option<&Purpose>,
         by: PluginNo,
         to: &'a ConversationView,
         now: Timestamp,
     ) -> Result<Facts<'a>, StoreError> {
         let policy = self.policy();
-        let mut facts = Facts { declared_purpose: purpose.cloned(), ..Facts::new(to, now) };
+        let mut facts = Facts::new(to, now);
         if let Outgoing::Template(message) = draft.body {
             facts.template = self.template(message, to)?;
         }
@@ -311,8 +292,7 @@ impl Gatekeeper {
             if facts.category(draft).may_be_marketing() {
                 facts.circumstances.marketing_refused = self.0.reader.marketing_refused(to.contact.id, now)?;
             }
-            let topic = topic(draft.body, facts.declared_purpose.as_ref());
-            facts.circumstances.capped = self.capped((draft.message, topic), &policy.caps, to, now)?;
+            facts.circumstances.capped = self.capped((draft.message, draft.topic()), &policy.caps, to, now)?;
         }
         Ok(facts)
     }
@@ -416,8 +396,8 @@ impl Gatekeeper {
         now: Timestamp,
     ) -> Result<Result<Allowed, beadle_model::Refusal>, StoreError> {
         let text = Outgoing::Text { body: "…".into(), preview_url: false, quote: None };
-        let draft = Draft { body: &text, host: false, reply: false, message: None };
-        let facts = self.facts(&draft, None, by, to, now)?;
+        let draft = Draft::new(&text);
+        let facts = self.facts(&draft, by, to, now)?;
         let any_until = match beadle_gate::decide(&draft, &facts).0 {
             GateVerdict::Refused(refusal) => return Ok(Err(refusal)),
             GateVerdict::TemplateNeeded(_) => None,
@@ -486,8 +466,8 @@ impl Gatekeeper {
     ) -> Result<bool, StoreError> {
         let template = Template { category: Some(category.to_owned()), ..Template::new("", "") };
         let body = Outgoing::Template(Box::new(template));
-        let draft = Draft { body: &body, host: false, reply: false, message: None };
-        let mut facts = self.facts(&draft, None, by, to, now)?;
+        let draft = Draft::new(&body);
+        let mut facts = self.facts(&draft, by, to, now)?;
         // Its parameters are not known yet.
         facts.template = TemplateFacts::Unknown;
         Ok(matches!(beadle_gate::decide(&draft, &facts).0, GateVerdict::Send | GateVerdict::Later { .. }))
@@ -502,15 +482,7 @@ impl Gatekeeper {
         if let Outgoing::Template(message) = body {
             facts.template = self.template(message, to)?;
         }
-        Ok(facts.category(&Draft { body, host: false, reply: false, message: None }))
-    }
-}
-
-fn topic<'a>(body: &'a Outgoing, purpose: Option<&'a Purpose>) -> Option<&'a str> {
-    match (body, purpose) {
-        (Outgoing::Template(template), _) => template.topic.as_deref(),
-        (_, Some(Purpose::MarketingTopic(topic))) => Some(topic),
-        _ => None,
+        Ok(facts.category(&Draft::new(body)))
     }
 }
 

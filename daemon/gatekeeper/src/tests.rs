@@ -86,7 +86,7 @@ impl TestEnv {
     }
 
     fn verdict(&self, to: &ConversationView, body: &Outgoing, at: Timestamp) -> GateVerdict {
-        let draft = Draft { body, host: false, reply: false, message: None };
+        let draft = Draft::new(body);
         self.gatekeeper.ask(&draft, PluginNo::HOST, to, at).unwrap().verdict
     }
 }
@@ -198,7 +198,7 @@ async fn messaging_limit_defers_the_next_person() {
     let env = TestEnv::new(Policy::default()).await;
     env.store.set_messaging_limit("102".into(), 1).await.unwrap();
     let order = template("order", "en");
-    let draft = |message| Draft { body: &order, host: false, reply: false, message };
+    let draft = |message| Draft { message, ..Draft::new(&order) };
     let to = |contact| {
         let mut to = conversation(None);
         to.contact.id = ContactId(contact);
@@ -246,12 +246,11 @@ async fn text_for_marketing_follows_the_rules_about_marketing() {
     let caps = MarketingCaps { per_day: Some(1), ..MarketingCaps::default() };
     let env = TestEnv::new(Policy { caps, ..Policy::default() }).await;
     let text = Outgoing::Text { body: "x".into(), preview_url: false, quote: None };
-    let draft = Draft { body: &text, host: false, reply: false, message: None };
     let mut to = conversation(None);
     to.window_until = Some(NOW.plus_ms(HOUR_MS));
     let purpose = Purpose::MarketingTopic("cats".into());
     let ask = |purpose: Option<&Purpose>, to: &ConversationView| {
-        env.gatekeeper.ask_for(&draft, purpose, PluginNo(1), to, NOW).unwrap()
+        env.gatekeeper.ask(&Draft { purpose, ..Draft::new(&text) }, PluginNo(1), to, NOW).unwrap()
     };
     let decision = ask(Some(&purpose), &to);
     assert_eq!(decision.verdict, GateVerdict::Send);
@@ -279,7 +278,7 @@ fn code_of(verdict: &GateVerdict) -> &str {
 /// Who asks, for which message, about which template: what the gate says.
 fn ask_to_send(env: &TestEnv, by: i64, message: Option<i64>, name: &str, to: &ConversationView) -> String {
     let body = template(name, "en");
-    let draft = Draft { body: &body, host: false, reply: false, message: message.map(MessageId) };
+    let draft = Draft { message: message.map(MessageId), ..Draft::new(&body) };
     code_of(&env.gatekeeper.ask(&draft, PluginNo(by), to, NOW).unwrap().verdict).to_owned()
 }
 

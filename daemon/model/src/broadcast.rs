@@ -62,11 +62,14 @@ mod rfc3339 {
 const MAX_NAME_CHARS: usize = 64;
 
 impl BroadcastDefinition {
-    /// Checks the name.
+    /// Checks the name and the tag.
     ///
     /// # Errors
     /// A sentence that says why it is not valid.
-    pub fn check_name(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
+        if matches!(&self.audience, Audience::Tag(tag) if tag.trim().is_empty()) {
+            return Err("`audience.tag` must not be empty".into());
+        }
         let name = &self.name;
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_valid = (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && name.chars().all(is_allowed);

@@ -191,7 +191,7 @@ impl TraceBuilder<'_> {
         let Some(conversation) = self.reader.conversation(details.row.conversation)? else { return Ok(()) };
         let row = &details.row;
         let (host, message) = (row.plugin == PluginNo::HOST, Some(row.message));
-        let draft = Draft { body: &row.body, host, reply: row.reply, message };
+        let draft = Draft { host, reply: row.reply, message, ..Draft::new(&row.body) };
         let present = self.gatekeeper.explain(&draft, row.plugin, &conversation, self.now)?;
         for step in &present.steps {
             self.add(None, format!("gate {}", step.check), format!("now: {}", gate_step(step)));

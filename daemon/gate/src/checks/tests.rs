@@ -67,7 +67,7 @@ fn typing() -> Outgoing {
 
 /// `send` or the code of the refusal; `host`: Beadle's own reply.
 fn outcome(body: &Outgoing, host: bool, conversation: &ConversationView) -> String {
-    outcome_of(&Draft { body, host, reply: host, message: None }, &Facts::new(conversation, NOW))
+    outcome_of(&Draft { host, reply: host, ..Draft::new(body) }, &Facts::new(conversation, NOW))
 }
 
 /// `send`, the check that defers it, or the code of the refusal; the trace must agree.
@@ -160,7 +160,7 @@ fn refusal_names_time_and_alternative() {
     let mut conversation = conversation();
     conversation.window_until = Some(NOW);
     let body = text();
-    let draft = Draft { body: &body, host: false, reply: false, message: None };
+    let draft = Draft::new(&body);
     let (verdict, _) = decide(&draft, &Facts::new(&conversation, NOW.plus_ms(1000)));
     let GateVerdict::TemplateNeeded(refusal) = verdict else { panic!("{verdict:?}") };
     assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21 20:36:00 UTC.");
@@ -271,7 +271,7 @@ fn category_comes_from_the_registry() {
         };
         facts.template = template_facts(definition);
         let body = template(stated);
-        let draft = Draft { body: &body, host: false, reply: false, message: None };
+        let draft = Draft::new(&body);
         assert_eq!(outcome_of(&draft, &facts), expected, "{registry} {stated:?}");
     }
 }
@@ -294,11 +294,7 @@ fn template_must_exist_be_approved_and_fit() {
         let mut facts = Facts::new(&conversation, NOW);
         facts.template = template_facts.clone();
         let body = template(Some("utility"));
-        assert_eq!(
-            outcome_of(&Draft { body: &body, host: false, reply: false, message: None }, &facts),
-            expected,
-            "{template_facts:?}"
-        );
+        assert_eq!(outcome_of(&Draft::new(&body), &facts), expected, "{template_facts:?}");
     }
 }
 
@@ -353,7 +349,7 @@ fn queued_message_is_refused_after_leaving() {
     for (message, expected) in
         [(None, "send"), (Some(MessageId(6)), "left"), (Some(MessageId(7)), "send"), (Some(MessageId(8)), "send")]
     {
-        let draft = Draft { body: &body, host: false, reply: false, message };
+        let draft = Draft { message, ..Draft::new(&body) };
         assert_eq!(outcome_of(&draft, &Facts::new(&conversation, NOW)), expected, "{message:?}");
     }
 }
@@ -378,7 +374,7 @@ fn only_own_replies_pass_where_nothing_else_does() {
         let (mut conversation, mut circumstances) = (conversation(), Circumstances::default());
         change(&mut conversation, &mut circumstances);
         let facts = Facts { circumstances, ..Facts::new(&conversation, NOW) };
-        let draft = |reply| Draft { body: &body, host: true, reply, message: None };
+        let draft = |reply| Draft { host: true, reply, ..Draft::new(&body) };
         assert_eq!(outcome_of(&draft(true), &facts), "send", "{name}");
         assert_eq!(outcome_of(&draft(false), &facts), expected, "{name}");
     }
@@ -446,18 +442,15 @@ fn each_circumstance_has_its_check() {
         let mut facts = Facts::new(&conversation, NOW);
         change(&mut facts.circumstances);
         let (text, marketing) = (text(), template(Some("marketing")));
-        assert_eq!(outcome_of(&Draft { body: &text, host: false, reply: false, message: None }, &facts), for_text);
-        assert_eq!(
-            outcome_of(&Draft { body: &marketing, host: false, reply: false, message: None }, &facts),
-            for_marketing
-        );
+        assert_eq!(outcome_of(&Draft::new(&text), &facts), for_text);
+        assert_eq!(outcome_of(&Draft::new(&marketing), &facts), for_marketing);
     }
     // The latest of several times counts, and a refusal before all of them.
     let mut facts = Facts::new(&conversation, NOW);
     facts.circumstances.quiet_until = Some(at);
     facts.circumstances.throughput_free_at = Some(at.plus_ms(1));
     let body = text();
-    let draft = Draft { body: &body, host: false, reply: false, message: None };
+    let draft = Draft::new(&body);
     assert_eq!(outcome_of(&draft, &facts), "later by throughput");
     facts.circumstances.over_budget = Some(ReachedBudget { reason: "x".into(), until: None });
     assert_eq!(outcome_of(&draft, &facts), "over-budget");
@@ -483,7 +476,7 @@ fn advertising_in_a_utility_template_is_refused_unless_allowed() {
         let parameter = beadle_model::outgoing::Parameter { name: None, value: value.clone() };
         let message = crate::templates::tests::message("hello", "en");
         let body = Outgoing::Template(Box::new(beadle_model::outgoing::Template { body: vec![parameter], ..message }));
-        assert_eq!(outcome_of(&Draft { body: &body, host: false, reply: false, message: None }, &facts), expected);
+        assert_eq!(outcome_of(&Draft::new(&body), &facts), expected);
     }
 }
 
@@ -553,7 +546,7 @@ mod properties {
                 ..crate::templates::tests::definition("hello", "en")
             });
             facts.circumstances = circumstances.clone();
-            let draft = Draft { body: &body, host, reply, message: None };
+            let draft = Draft { host, reply, ..Draft::new(&body) };
             outcome_of(&draft, &facts);
             let (is_template, is_read, is_own_reply) = (kind == 3, kind == 2, host && reply);
             let is_marketing = is_template && category == "marketing";

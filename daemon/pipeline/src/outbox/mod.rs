@@ -246,6 +246,7 @@ impl Outbox {
         let messages_per_second = self.shared.settings().pace(channel).messages_per_second;
         let memory = self.shared.lock();
         let (waiting, is_paused) = memory.queue.load(channel, now);
+        // The channels of new rows are not read yet, so that they count for each.
         ChannelLoad { waiting: waiting + memory.arrivals(), is_paused, messages_per_second }
     }
 

@@ -130,7 +130,7 @@ impl Sender {
             Err(error) => return Err(NotNow::Unreadable(error)),
         };
         let (host, message) = (row.plugin == PluginNo::HOST, Some(row.message));
-        let draft = Draft { body: &row.body, host, reply: row.reply, message };
+        let draft = Draft { host, reply: row.reply, message, ..Draft::new(&row.body) };
         let decision = match self.0.gatekeeper.ask(&draft, row.plugin, &view, now) {
             Ok(decision) => decision,
             Err(error @ StoreError::Unreadable { .. }) => {

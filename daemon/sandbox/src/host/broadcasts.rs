@@ -114,7 +114,7 @@ impl HostState {
             file,
             expires: None,
         };
-        definition.check_name().map_err(invalid)?;
+        definition.check().map_err(invalid)?;
         BroadcastMessage::new(&definition, None).map_err(invalid)?.check_limits()?;
         if self.own_broadcast(&definition.name)?.is_some() || self.creates(&definition.name) {
             let message = format!("The plugin already has a broadcast `{}`.", definition.name);

@@ -22,7 +22,7 @@ impl HostState {
         if let Some(media) = body.media() {
             self.check_file(media)?;
         }
-        let draft = Draft { body: &body, host: false, reply, message: None };
+        let draft = Draft { reply, ..Draft::new(&body) };
         let decision = self.facts.gatekeeper.ask(&draft, self.facts.no, to, self.inputs.now())?;
         if let GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) = decision.verdict {
             self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");

@@ -68,7 +68,7 @@ pub async fn explain(
             _ => return Err(ApiError::bad_request("one of `text` and `template` is needed")),
         };
         gatekeeper.choose_language(&mut body, &to)?;
-        let draft = Draft { body: &body, host: false, reply: false, message: None };
+        let draft = Draft::new(&body);
         // Its length is checked before the gate is asked.
         let by = query.sender(reader)?;
         let decision = gatekeeper.ask(&draft, by, &to, now)?;
