@@ -1,6 +1,6 @@
-//! From a syntax tree to a checked expression. Every name must be known, every comparison must be
-//! of one type, and a text that is compared with a fact must be one that the fact can have:
-//! `country == "uk"` would select nobody, and nothing would say why.
+//! Compiles a syntax tree into a checked expression. Every name must be known, both sides of a
+//! comparison must have one type, and a text must be a possible value of the fact that it is compared
+//! with: `country == "uk"` would select nobody, without an error.
 
 use crate::error::ExpressionError;
 use crate::expression::{
@@ -15,7 +15,7 @@ use beadle_model::{Purpose, Role, is_language_tag};
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What expressions may name, and what the configuration's other sections say.
+/// The names that expressions may use, as other sections of the configuration declare them.
 pub struct Vocabulary<'a> {
     /// The declared attributes.
     pub attributes: &'a AttributeTypes,
@@ -42,17 +42,17 @@ pub struct SegmentSource {
     pub expression: String,
 }
 
-/// What is wrong with which segment.
-pub(crate) type Found = Vec<(String, ExpressionError)>;
+/// Problems of segments: the segment's name, and the problem.
+pub(crate) type Problems = Vec<(String, ExpressionError)>;
 
 /// Checks all segments. Returns them with warnings, or all errors; both with the segment's name.
-pub fn compile(sources: &[SegmentSource], vocabulary: &Vocabulary<'_>) -> Result<(Definitions, Found), Found> {
+pub fn compile(sources: &[SegmentSource], vocabulary: &Vocabulary<'_>) -> Result<(Definitions, Problems), Problems> {
     let names: BTreeSet<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-    let (mut errors, mut warnings, mut segments) = (Found::new(), Found::new(), BTreeMap::new());
+    let (mut errors, mut warnings, mut segments) = (Problems::new(), Problems::new(), BTreeMap::new());
     for (number, source) in sources.iter().enumerate() {
         let note = |found: Vec<ExpressionError>| found.into_iter().map(|error| (source.name.clone(), error));
         if number == MAX_SEGMENTS {
-            let message = format!("there may be {MAX_SEGMENTS} segments");
+            let message = format!("there must be at most {MAX_SEGMENTS} segments");
             errors.extend(note(vec![ExpressionError::new(0..source.expression.len(), message).label("one too many")]));
             break;
         }
@@ -71,7 +71,7 @@ pub fn compile(sources: &[SegmentSource], vocabulary: &Vocabulary<'_>) -> Result
         {
             let size = test.size();
             if size > MAX_TESTS {
-                let message = format!("an expression may have {MAX_TESTS} parts, this one has {size}");
+                let message = format!("an expression must have at most {MAX_TESTS} parts; this one has {size}");
                 errors.extend(note(vec![ExpressionError::new(test.span, message).label("too many")]));
                 continue;
             }
@@ -91,8 +91,8 @@ pub fn compile(sources: &[SegmentSource], vocabulary: &Vocabulary<'_>) -> Result
 }
 
 /// Segments that name themselves, directly or through others.
-fn circles(segments: &BTreeMap<String, Segment>) -> Found {
-    let mut found = Found::new();
+fn circles(segments: &BTreeMap<String, Segment>) -> Problems {
+    let mut problems = Problems::new();
     for segment in segments.values() {
         let (mut open, mut seen) = (vec![segment.name.clone()], BTreeSet::new());
         while let Some(name) = open.pop() {
@@ -101,17 +101,17 @@ fn circles(segments: &BTreeMap<String, Segment>) -> Found {
                 let by = if name == segment.name { String::new() } else { format!(" through `{name}`") };
                 let message = format!("segment `{}` names itself{by}", segment.name);
                 let error = ExpressionError::new(segment.test.span.clone(), message).label("a circle of segments");
-                found.push((segment.name.clone(), error));
+                problems.push((segment.name.clone(), error));
                 break;
             }
             open.extend(named.into_iter().filter(|name| seen.insert(name.clone())));
         }
     }
-    found
+    problems
 }
 
-/// Segments that are too large together with those that they name. There are no circles.
-fn oversized(segments: &BTreeMap<String, Segment>) -> Found {
+/// Segments that are too large together with those that they name. They must not form a circle.
+fn oversized(segments: &BTreeMap<String, Segment>) -> Problems {
     fn size(test: &Test, segments: &BTreeMap<String, Segment>, known: &mut BTreeMap<String, usize>) -> usize {
         let mut named = Vec::new();
         let mut sum = 0usize;
@@ -135,22 +135,22 @@ fn oversized(segments: &BTreeMap<String, Segment>) -> Found {
         sum
     }
     let mut known = BTreeMap::new();
-    let mut found = Found::new();
+    let mut problems = Problems::new();
     for segment in segments.values() {
         let parts = size(&segment.test, segments, &mut known);
         if parts > MAX_TESTS_IN_ALL {
             let message = format!(
-                "segment `{}` has {parts} parts together with the segments that it names; it may have {MAX_TESTS_IN_ALL}",
+                "segment `{}` has {parts} parts together with the segments that it names; the maximum is {MAX_TESTS_IN_ALL}",
                 segment.name
             );
             let error = ExpressionError::new(segment.test.span.clone(), message).label("too large");
-            found.push((segment.name.clone(), error));
+            problems.push((segment.name.clone(), error));
         }
     }
-    found
+    problems
 }
 
-/// A value, before it is known what it is used for.
+/// A value whose use is not known yet.
 enum Operand {
     Boolean(Test),
     Text(TextField),
@@ -224,7 +224,7 @@ impl Checker<'_> {
         }
     }
 
-    fn made(&self, expr: &IdedExpr, kind: Kind) -> Option<Test> {
+    fn new_test(&self, expr: &IdedExpr, kind: Kind) -> Option<Test> {
         Some(Test { span: self.syntax.span(expr), kind })
     }
 
@@ -254,7 +254,7 @@ impl Checker<'_> {
             Expr::Select(SelectExpr { operand, field, test }) => self.member(expr, operand, field, *test),
             Expr::Call(call) => self.call(expr, call),
             Expr::List(_) => {
-                let error = self.error(expr, "a list of values stands only to the right of `in`");
+                let error = self.error(expr, "a list of values is only allowed to the right of `in`");
                 self.fail(error.label("such as `role in [\"admin\", \"owner\"]`"))
             }
             Expr::Comprehension(_) => {
@@ -272,7 +272,7 @@ impl Checker<'_> {
         let number =
             |value: f64| Some(Operand::Ordered(Sort::Number, Ordered { base: Base::Number(value), offset: 0 }));
         match literal {
-            LiteralValue::Boolean(value) => self.made(expr, Kind::Constant(*value.inner())).map(Operand::Boolean),
+            LiteralValue::Boolean(value) => self.new_test(expr, Kind::Constant(*value.inner())).map(Operand::Boolean),
             LiteralValue::String(text) => Some(Operand::Literal(text.inner().to_owned())),
             LiteralValue::Int(value) => number(*value.inner() as f64),
             LiteralValue::UInt(value) => number(*value.inner() as f64),
@@ -286,7 +286,7 @@ impl Checker<'_> {
     }
 
     fn named(&mut self, expr: &IdedExpr, name: &str) -> Option<Operand> {
-        let flag = |flag| self.made(expr, Kind::Flag(flag)).map(Operand::Boolean);
+        let flag = |flag| self.new_test(expr, Kind::Flag(flag)).map(Operand::Boolean);
         let ordered = |sort, base| Some(Operand::Ordered(sort, Ordered { base, offset: 0 }));
         match name {
             "member" => flag(Flag::Member),
@@ -315,7 +315,7 @@ impl Checker<'_> {
                     _ => "consent_state.marketing == \"withdrawn\"",
                 };
                 let error = self.error(expr, format!("`{name}` needs a name: `{example}`"));
-                self.fail(error.label("which one?"))
+                self.fail(error.label("a name must follow"))
             }
             _ => self.unknown(expr, "name", name, &NAMES),
         }
@@ -327,8 +327,8 @@ impl Checker<'_> {
         let error = match nearest(name, known) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => error.help(match known {
-                [] => format!("there is no {noun}"),
-                known => format!("there are {}", listed(known)),
+                [] => format!("no {noun} exists"),
+                known => format!("must be one of {}", listed(known)),
             }),
         };
         self.fail(error)
@@ -340,7 +340,7 @@ impl Checker<'_> {
             (Expr::Ident(object), false) if object == "attributes" => self.attribute(expr, field),
             (Expr::Ident(object), true) if object == "attributes" => {
                 self.attribute(expr, field)?;
-                self.made(expr, Kind::IsSet(Field::Attribute(field.to_owned()))).map(Operand::Boolean)
+                self.new_test(expr, Kind::IsSet(Field::Attribute(field.to_owned()))).map(Operand::Boolean)
             }
             (Expr::Ident(object), false) if object == "consent" || object == "consent_state" => {
                 self.consent(expr, object, field)
@@ -372,7 +372,7 @@ impl Checker<'_> {
             AttributeType::Text | AttributeType::Choice(_) => Operand::Text(TextField::Attribute(name.to_owned())),
             AttributeType::Number => ordered(Sort::Number, Base::NumberAttribute(name.to_owned())),
             AttributeType::Date => ordered(Sort::Date, Base::DateAttribute(name.to_owned())),
-            AttributeType::Boolean => Operand::Boolean(self.made(expr, Kind::Is(name.to_owned(), true))?),
+            AttributeType::Boolean => Operand::Boolean(self.new_test(expr, Kind::Is(name.to_owned(), true))?),
             AttributeType::Choices(_) => Operand::Set(SetField::Attribute(name.to_owned())),
         })
     }
@@ -388,10 +388,10 @@ impl Checker<'_> {
         };
         if matches!(known, Purpose::MarketingTopic(_)) && !self.vocabulary.purposes.contains(&known) {
             let warning = self.error(expr, format!("no wording in `[consents.wordings]` has the purpose `{known}`"));
-            self.warnings.push(warning.label("nobody may have agreed to it"));
+            self.warnings.push(warning.label("probably nobody has agreed to it"));
         }
         match object {
-            "consent" => self.made(expr, Kind::Consent(known, ConsentState::Granted)).map(Operand::Boolean),
+            "consent" => self.new_test(expr, Kind::Consent(known, ConsentState::Granted)).map(Operand::Boolean),
             _ => Some(Operand::ConsentState(known)),
         }
     }
@@ -403,12 +403,12 @@ impl Checker<'_> {
             ("_||_", None, _) => self.joined(expr, func_name, Kind::Any),
             ("!_", None, [inner]) => {
                 let inner = self.test(inner)?;
-                self.made(expr, Kind::Not(Box::new(inner))).map(Operand::Boolean)
+                self.new_test(expr, Kind::Not(Box::new(inner))).map(Operand::Boolean)
             }
             ("_==_", None, [left, right]) => self.equal(expr, left, right).map(Operand::Boolean),
             ("_!=_", None, [left, right]) => {
                 let equal = self.equal(expr, left, right)?;
-                self.made(expr, Kind::Not(Box::new(equal))).map(Operand::Boolean)
+                self.new_test(expr, Kind::Not(Box::new(equal))).map(Operand::Boolean)
             }
             ("_<_", None, [left, right]) => self.compare(expr, left, Comparison::Less, right),
             ("_<=_", None, [left, right]) => self.compare(expr, left, Comparison::LessOrEqual, right),
@@ -456,7 +456,7 @@ impl Checker<'_> {
         if !is_complete {
             return None;
         }
-        self.made(expr, kind(parts)).map(Operand::Boolean)
+        self.new_test(expr, kind(parts)).map(Operand::Boolean)
     }
 
     fn equal(&mut self, expr: &IdedExpr, left: &IdedExpr, right: &IdedExpr) -> Option<Test> {
@@ -483,7 +483,7 @@ impl Checker<'_> {
             (Operand::Boolean(one), Operand::Boolean(other)) => same(one, other),
             (one, other) => return self.mismatch(expr, (left, &one), (right, &other)),
         };
-        self.made(expr, kind)
+        self.new_test(expr, kind)
     }
 
     fn is_set(&mut self, expr: &IdedExpr, value: &IdedExpr, operand: Operand) -> Option<Test> {
@@ -502,7 +502,7 @@ impl Checker<'_> {
             _ => None,
         };
         match field {
-            Some(field) => self.made(expr, Kind::IsSet(field)),
+            Some(field) => self.new_test(expr, Kind::IsSet(field)),
             None => {
                 let error = self.error(value, format!("{} is never missing", self.quote(value)));
                 self.fail(error.label("cannot be compared with `null`"))
@@ -520,7 +520,7 @@ impl Checker<'_> {
         let (one, other) = (self.operand(left), self.operand(right));
         match (one?, other?) {
             (Operand::Ordered(sort, one), Operand::Ordered(other_sort, other)) if sort == other_sort => {
-                self.made(expr, Kind::Compare(one, comparison, other)).map(Operand::Boolean)
+                self.new_test(expr, Kind::Compare(one, comparison, other)).map(Operand::Boolean)
             }
             (Operand::Text(_) | Operand::Literal(_), Operand::Text(_) | Operand::Literal(_)) => {
                 let error = self.error(expr, "texts have no order");
@@ -576,7 +576,7 @@ impl Checker<'_> {
         match (one?, other?) {
             (Operand::Literal(text), Operand::Set(field)) => {
                 let text = self.item_of(&field, left, text)?;
-                self.made(expr, Kind::Contains(field, text))
+                self.new_test(expr, Kind::Contains(field, text))
             }
             (one, other) => {
                 let message = format!(
@@ -595,7 +595,7 @@ impl Checker<'_> {
     fn one_of(&mut self, expr: &IdedExpr, left: &IdedExpr, right: &IdedExpr, items: &[IdedExpr]) -> Option<Test> {
         if items.is_empty() {
             let error = self.error(right, "the list of values is empty");
-            return self.fail(error.label("nothing is in it"));
+            return self.fail(error.label("must contain a value"));
         }
         match self.operand(left)? {
             Operand::Text(field) => {
@@ -612,16 +612,16 @@ impl Checker<'_> {
                     }
                 }
                 let texts = texts.into_iter().collect::<Option<Vec<_>>>()?;
-                self.made(expr, Kind::OneOf(field, texts))
+                self.new_test(expr, Kind::OneOf(field, texts))
             }
             Operand::ConsentState(_) | Operand::Ordered(..) => {
                 let parts: Option<Vec<Test>> = items.iter().map(|item| self.equal(item, left, item)).collect();
-                self.made(expr, Kind::Any(parts?))
+                self.new_test(expr, Kind::Any(parts?))
             }
             other => {
                 let error = self.error(
                     left,
-                    format!("{} is {}, which is in no list of values", self.quote(left), describe(&other)),
+                    format!("{} is {}, which cannot be in a list of values", self.quote(left), describe(&other)),
                 );
                 self.fail(error.label("must be a single fact, such as `role`"))
             }
@@ -685,9 +685,9 @@ impl Checker<'_> {
                     let known: Vec<&str> = self.segments.iter().copied().collect();
                     return self.unknown(argument, "segment", text, &known);
                 }
-                self.made(expr, Kind::InSegment(text.to_owned())).map(Operand::Boolean)
+                self.new_test(expr, Kind::InSegment(text.to_owned())).map(Operand::Boolean)
             }
-            "list" => self.made(expr, Kind::OnList(text.to_owned())).map(Operand::Boolean),
+            "list" => self.new_test(expr, Kind::OnList(text.to_owned())).map(Operand::Boolean),
             "duration" => match (self.vocabulary.parse_duration)(text) {
                 Some(ms) => Some(Operand::Duration(ms)),
                 None => {
@@ -721,7 +721,7 @@ impl Checker<'_> {
                     "endsWith" => Affix::Suffix,
                     _ => Affix::Anywhere,
                 };
-                self.made(expr, Kind::Affix(field, affix, text)).map(Operand::Boolean)
+                self.new_test(expr, Kind::Affix(field, affix, text)).map(Operand::Boolean)
             }
             (Operand::Set(_), _) => {
                 let error = self.error(expr, format!("{} is a set of texts", self.quote(target)));

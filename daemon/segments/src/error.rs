@@ -1,15 +1,15 @@
-//! A mistake in an expression, and where it is.
+//! An error in an expression, with its place.
 
 use std::ops::Range;
 
-/// Something wrong with an expression.
+/// An error in an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionError {
     /// Where, in bytes of the expression.
     pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
-    /// Text next to the place; may be empty.
+    /// A text next to the place; may be empty.
     pub label: String,
     /// What to write instead.
     pub help: Option<String>,

@@ -1,8 +1,8 @@
 //! Whether a test holds for a person. It cannot fail, and takes a step for each part of the
 //! expression.
 //!
-//! What is missing equals nothing and is neither before nor after anything: a comparison with it is
-//! false, and its negation true. So `!(a == b)` and `a != b` are always the same.
+//! A missing value equals nothing and is neither before nor after anything: a comparison with it is
+//! false, and the negation of that comparison true. So `!(a == b)` and `a != b` are always the same.
 
 use crate::expression::{
     Affix, Base, Comparison, Definitions, Field, Flag, Kind, Ordered, SetField, Test, TextField, TimeField,
@@ -12,9 +12,9 @@ use beadle_model::{ConversationId, Timestamp};
 use beadle_store::{ListId, PersonFacts};
 use std::collections::BTreeMap;
 
-/// What tests refer to besides the person.
+/// The values that tests use, except those of the person.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct EvaluationContext {
     pub now: Timestamp,
     /// Days since 1970.
     pub today: i64,
@@ -24,10 +24,10 @@ pub struct Surroundings {
     pub groups: BTreeMap<String, Vec<ConversationId>>,
 }
 
-/// Decides about people.
+/// Decides whether tests hold for people.
 pub struct Evaluator<'a> {
     pub definitions: &'a Definitions,
-    pub around: &'a Surroundings,
+    pub context: &'a EvaluationContext,
 }
 
 impl Evaluator<'_> {
@@ -73,7 +73,7 @@ impl Evaluator<'_> {
             Kind::InSegment(name) => {
                 self.definitions.get(name).is_some_and(|segment| self.holds(&segment.test, person))
             }
-            Kind::OnList(name) => self.around.lists.get(name).is_some_and(|list| person.lists.contains(list)),
+            Kind::OnList(name) => self.context.lists.get(name).is_some_and(|list| person.lists.contains(list)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Evaluator<'_> {
 
     /// The channels on which the person's window is open.
     pub fn open_windows<'p>(&self, person: &'p PersonFacts) -> impl Iterator<Item = &'p str> {
-        let now = self.around.now;
+        let now = self.context.now;
         let open = person
             .conversations
             .iter()
@@ -104,7 +104,7 @@ impl Evaluator<'_> {
             SetField::Channels => person.conversations.iter().any(|conversation| &*conversation.channel == item),
             SetField::OpenWindows => self.open_windows(person).any(|channel| channel == item),
             SetField::Groups => {
-                let wanted = self.around.groups.get(item);
+                let wanted = self.context.groups.get(item);
                 wanted.is_some_and(|wanted| wanted.iter().any(|group| person.groups.contains(group)))
             }
             SetField::Attribute(name) => match attribute(person, name) {
@@ -122,10 +122,10 @@ impl Evaluator<'_> {
                 Some(AttributeValue::Number(number)) => number.as_f64()?,
                 _ => return None,
             },
-            Base::Now => self.around.now.as_ms() as f64,
+            Base::Now => self.context.now.as_ms() as f64,
             Base::At(ms) => *ms as f64,
             Base::Time(field) => time(*field, person)?.as_ms() as f64,
-            Base::Today => self.around.today as f64,
+            Base::Today => self.context.today as f64,
             Base::Day(days) => *days as f64,
             Base::DateAttribute(name) => match attribute(person, name) {
                 Some(AttributeValue::Text(text)) => crate::compile::day(text)? as f64,

@@ -116,7 +116,7 @@ impl Evaluator<'_> {
             TimeField::LastInbound => "last_inbound",
         };
         let value = time(field, person).map(|at| {
-            let days = self.around.now.since_ms(at) as f64 / (24.0 * 60.0 * 60.0 * 1000.0);
+            let days = self.context.now.since_ms(at) as f64 / (24.0 * 60.0 * 60.0 * 1000.0);
             format!("{} ({days:.1} days ago)", at.utc())
         });
         (name.into(), or_not_set(value))
@@ -126,10 +126,10 @@ impl Evaluator<'_> {
         match &ordered.base {
             Base::Time(field) => Some(self.time_value(*field, person)),
             Base::NumberAttribute(name) | Base::DateAttribute(name) => Some(attribute_value(name, person)),
-            Base::Now => Some(("now".into(), self.around.now.utc())),
+            Base::Now => Some(("now".into(), self.context.now.utc())),
             Base::Today => {
                 let epoch = jiff::civil::date(1970, 1, 1);
-                let day = jiff::Span::new().try_days(self.around.today).and_then(|days| epoch.checked_add(days));
+                let day = jiff::Span::new().try_days(self.context.today).and_then(|days| epoch.checked_add(days));
                 Some(("today".into(), or_not_set(day.ok().map(|day| day.to_string()))))
             }
             Base::Number(_) | Base::At(_) | Base::Day(_) => None,
@@ -148,7 +148,7 @@ impl Evaluator<'_> {
             ),
             SetField::OpenWindows => ("open_windows".into(), listed(self.open_windows(person).collect())),
             SetField::Groups => {
-                let wanted = self.around.groups.get(item);
+                let wanted = self.context.groups.get(item);
                 let is_in = wanted.is_some_and(|wanted| wanted.iter().any(|group| person.groups.contains(group)));
                 (format!("group {item}"), if is_in { "in the group" } else { "not in the group" }.into())
             }

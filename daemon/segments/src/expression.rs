@@ -80,7 +80,7 @@ pub struct Test {
     pub kind: Kind,
 }
 
-/// What is tested.
+/// The condition of a test.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     All(Vec<Test>),
@@ -183,7 +183,7 @@ pub enum TimeField {
     LastInbound,
 }
 
-/// Several texts.
+/// A set of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetField {
     Tags,
@@ -193,7 +193,7 @@ pub enum SetField {
     Attribute(String),
 }
 
-/// Something that may be missing.
+/// A value that may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     Text(TextField),
@@ -205,7 +205,7 @@ pub enum Field {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ordered {
     pub base: Base,
-    /// What is added to it, in its unit.
+    /// Added to the base, in its unit.
     pub offset: i64,
 }
 

@@ -1,6 +1,6 @@
-//! The limits of segments, and how lists are named beside them.
+//! The limits of segments, and the prefix of a list's name.
 
-/// The prefix by which a list is named where a segment could be: `list:NAME`.
+/// The prefix of a list's name where a segment could be named: `list:NAME`.
 pub const LIST_PREFIX: &str = "list:";
 
 /// The maximum number of segments.

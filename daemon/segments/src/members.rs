@@ -1,9 +1,10 @@
-//! Who is meant by a segment or a list now: a page of members, one person, or all of them counted.
+//! The members of a segment or a list: a page of them, whether one person belongs to it, or their
+//! number.
 //!
-//! An [`Audience`] is bound to the definitions and the time at which it was made, so that all its
-//! pages mean the same. People may change between two pages; each page sees one snapshot.
+//! [`Members`] keeps the definitions and the time with which it was created, so that all its pages
+//! are of the same segment. People may change between two pages; each page reads one snapshot.
 
-use crate::evaluate::{Evaluator, Surroundings};
+use crate::evaluate::{EvaluationContext, Evaluator};
 use crate::explain::{Explanation, Part};
 use crate::expression::{Definitions, Segment};
 use crate::limits::LIST_PREFIX;
@@ -13,7 +14,7 @@ use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The maximum number of people who are looked at for a page: it bounds the time that one takes.
+/// The maximum number of people that are examined for a page: it bounds the page's duration.
 const SEARCHED_PEOPLE: usize = 20_000;
 /// The maximum number of members of a page.
 const MAX_PAGE: usize = 10_000;
@@ -22,7 +23,7 @@ const MAX_PAGE: usize = 10_000;
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     /// No segment has this name.
-    #[error("there is no segment `{name}`; {}", known(segments))]
+    #[error("unknown segment `{name}`; {}", known(segments))]
     UnknownSegment {
         /// The name.
         name: String,
@@ -30,7 +31,7 @@ pub enum SegmentError {
         segments: Vec<String>,
     },
     /// No list has this name.
-    #[error("there is no list `{name}`{}", used_by(segment.as_deref()))]
+    #[error("unknown list `{name}`{}", used_by(segment.as_deref()))]
     UnknownList {
         /// The name.
         name: String,
@@ -38,7 +39,7 @@ pub enum SegmentError {
         segment: Option<String>,
     },
     /// No group has this subject or id.
-    #[error("there is no group `{name}`{}", used_by(Some(segment)))]
+    #[error("unknown group `{name}`{}", used_by(Some(segment)))]
     UnknownGroup {
         /// The name.
         name: String,
@@ -62,7 +63,7 @@ fn known(segments: &[String]) -> String {
 }
 
 fn used_by(segment: Option<&str>) -> String {
-    segment.map(|name| format!(", which segment `{name}` names")).unwrap_or_default()
+    segment.map(|name| format!(" in segment `{name}`")).unwrap_or_default()
 }
 
 /// The codes of [`SegmentError`], without those of the store.
@@ -125,12 +126,11 @@ impl Segments {
     /// the store does.
     ///
     /// # Errors
-    /// If there is no such segment or list, or the segment names a list or group that does not
-    /// exist.
+    /// If the segment or list is unknown, or the segment names an unknown list or group.
     pub fn members(&self, name: &str, now: Timestamp) -> Result<Members, SegmentError> {
         let definitions = self.definitions();
         let reader = self.0.reader.clone();
-        let mut around = Surroundings { now, today: 0, lists: BTreeMap::new(), groups: BTreeMap::new() };
+        let mut context = EvaluationContext { now, today: 0, lists: BTreeMap::new(), groups: BTreeMap::new() };
         let mut wanted = WantedFacts::default();
         let selected = match name.strip_prefix(LIST_PREFIX) {
             Some(list) => Selected::List { name: list.to_owned(), id: list_id(&reader, list, None)? },
@@ -139,12 +139,12 @@ impl Segments {
                     name: name.to_owned(),
                     segments: definitions.segments().map(|segment| segment.name.clone()).collect(),
                 })?;
-                around.today = today(now, &definitions.timezone);
-                resolve(&definitions, segment, &reader, &mut around, &mut wanted)?;
+                context.today = today(now, &definitions.timezone);
+                resolve(&definitions, segment, &reader, &mut context, &mut wanted)?;
                 Selected::Segment(name.to_owned())
             }
         };
-        Ok(Members { selected, definitions, reader, around, wanted })
+        Ok(Members { selected, definitions, reader, context, wanted })
     }
 }
 
@@ -165,7 +165,7 @@ fn resolve(
     definitions: &Definitions,
     segment: &Segment,
     reader: &Reader,
-    around: &mut Surroundings,
+    context: &mut EvaluationContext,
     wanted: &mut WantedFacts,
 ) -> Result<(), SegmentError> {
     let (mut open, mut seen) = (vec![segment], BTreeSet::from([segment.name.as_str()]));
@@ -174,7 +174,7 @@ fn resolve(
         segment.test.note_wanted(wanted);
         for name in segment.named_lists() {
             let id = list_id(reader, &name, Some(&segment.name))?;
-            around.lists.insert(name, id);
+            context.lists.insert(name, id);
         }
         for name in segment.named_groups() {
             let known = match known_groups.take() {
@@ -189,7 +189,7 @@ fn resolve(
             if found.is_empty() {
                 return Err(SegmentError::UnknownGroup { name, segment: segment.name.clone() });
             }
-            around.groups.insert(name, found);
+            context.groups.insert(name, found);
         }
         for name in segment.named_segments() {
             if let Some(named) = definitions.get(&name)
@@ -199,8 +199,8 @@ fn resolve(
             }
         }
     }
-    wanted.lists = around.lists.values().copied().collect();
-    let groups: BTreeSet<ConversationId> = around.groups.values().flatten().copied().collect();
+    wanted.lists = context.lists.values().copied().collect();
+    let groups: BTreeSet<ConversationId> = context.groups.values().flatten().copied().collect();
     wanted.groups = groups.into_iter().collect();
     Ok(())
 }
@@ -210,7 +210,7 @@ pub struct Members {
     selected: Selected,
     definitions: Arc<Definitions>,
     reader: Reader,
-    around: Surroundings,
+    context: EvaluationContext,
     wanted: WantedFacts,
 }
 
@@ -234,7 +234,7 @@ pub struct MembersPage {
 pub struct Counted {
     /// The members.
     pub members: u64,
-    /// The people who were looked at.
+    /// The people who were examined.
     pub people: u64,
 }
 
@@ -247,7 +247,7 @@ impl Members {
         self.page_among(after, limit, SEARCHED_PEOPLE)
     }
 
-    /// The same, looking at `people` at most (rounded up to a page of the store).
+    /// The same, but examines at most `people` people (rounded up to a page of the store).
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -255,7 +255,7 @@ impl Members {
         self.search(after, limit.clamp(1, MAX_PAGE), people).map(|(page, _)| page)
     }
 
-    /// A page, and how many people were looked at.
+    /// A page, and the number of people who were examined.
     fn search(
         &self,
         mut after: Option<ContactId>,
@@ -369,6 +369,6 @@ impl Members {
     }
 
     fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator { definitions: &self.definitions, around: &self.around }
+        Evaluator { definitions: &self.definitions, context: &self.context }
     }
 }

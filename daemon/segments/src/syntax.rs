@@ -1,7 +1,7 @@
-//! From text to a syntax tree with places. The only module that calls the parser.
+//! Parses a text into a syntax tree with places. The only module that calls the parser.
 //!
-//! The parser is bounded by the length of the text and the depth of its nesting; what it accepts
-//! and Beadle does not is reported by `compile`.
+//! The parser is bounded by the length of the text and the depth of its nesting. `compile` reports
+//! syntax that the parser accepts and Beadle does not support.
 
 use crate::error::ExpressionError;
 use crate::limits::MAX_EXPRESSION_BYTES;
@@ -24,7 +24,8 @@ pub struct Syntax<'a> {
 /// Parses an expression.
 pub fn parse(text: &str) -> Result<Syntax<'_>, ExpressionError> {
     if text.len() > MAX_EXPRESSION_BYTES {
-        let message = format!("an expression may have {MAX_EXPRESSION_BYTES} bytes, this one has {}", text.len());
+        let message =
+            format!("an expression must have at most {MAX_EXPRESSION_BYTES} bytes; this one has {}", text.len());
         let help = "name a part of it as a segment of its own: `segment(\"NAME\")`";
         return Err(ExpressionError::new(0..text.len(), message).label("too long").help(help));
     }
@@ -87,7 +88,7 @@ impl Syntax<'_> {
         start..end.min(self.text.len()).max(start)
     }
 
-    /// Where the token is that stands for an expression: its operator, its name, its literal.
+    /// Where the token of an expression is: its operator, its name or its literal.
     fn token(&self, expr: &IdedExpr) -> (usize, usize) {
         let (first, last) = self.info.offset_for(expr.id).unwrap_or_default();
         let (first, last) = (first as usize, last as usize + 1);
@@ -96,7 +97,7 @@ impl Syntax<'_> {
             if text.ends_with(name) { text.len() - name.len() } else { first }
         };
         match &expr.expr {
-            // A function is where its parenthesis is; a field where its dot is.
+            // The parser gives a function the place of its parenthesis, and a field that of its dot.
             Expr::Call(call) if call.target.is_none() && !is_operator(&call.func_name) => {
                 (before(&call.func_name), last)
             }
@@ -108,7 +109,7 @@ impl Syntax<'_> {
             }
             Expr::Select(select) if select.test => (before("has"), self.after_field(last, &select.field)),
             Expr::Select(select) => (first, self.after_field(last, &select.field)),
-            // A sign is part of the number, but not of its place.
+            // The parser's place of a number does not include its sign.
             Expr::Literal(_) if self.text.get(..first).is_some_and(|text| text.ends_with('-')) => {
                 let is_negative =
                     self.text.get(..first).and_then(|text| text.trim_end_matches('-').chars().next_back());
@@ -129,12 +130,12 @@ impl Syntax<'_> {
     }
 }
 
-/// Whether the parser made the name up for an operator: `_&&_`, `@in`, `-_`.
+/// Whether the name is the parser's name for an operator: `_&&_`, `@in`, `-_`.
 fn is_operator(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_alphabetic())
 }
 
-/// What the parser reports, in words for an operator.
+/// The parser's error in plain words.
 fn syntax_error(text: &str, error: &ParseError) -> ExpressionError {
     let at = offset(text, error.pos);
     let rest = text.get(at..).unwrap_or_default();
@@ -169,7 +170,7 @@ fn syntax_error(text: &str, error: &ParseError) -> ExpressionError {
         match (error.msg.strip_prefix("reserved identifier: "), found) {
             (Some(word), _) => format!("`{word}` is a reserved word"),
             (None, _) if error.msg.contains("has() macro") => "`has` needs an attribute: `has(attributes.NAME)`".into(),
-            (None, "\"" | "'") => "a text without an end".into(),
+            (None, "\"" | "'") => "a text without a closing quote".into(),
             (None, "") => "this is not an expression".into(),
             (None, found) => format!("`{found}` is not expected here"),
         },

@@ -1,8 +1,8 @@
 //! Expressions over facts, errors with their places, agreement with a small reference, and
 //! members over a store.
 
-use crate::compile::Found;
-use crate::evaluate::{Evaluator, Surroundings};
+use crate::compile::Problems;
+use crate::evaluate::{EvaluationContext, Evaluator};
 use crate::expression::Definitions;
 use crate::syntax::parse;
 use crate::{MAX_EXPRESSION_BYTES, Part, SegmentError, SegmentSource, Segments, Vocabulary, compile};
@@ -48,7 +48,7 @@ fn check_timezone(name: &str) -> Result<(), String> {
     if name.starts_with("Europe/") { Ok(()) } else { Err("must be a time zone".into()) }
 }
 
-fn compiled(segments: &[(&str, &str)]) -> Result<(Definitions, Found), Found> {
+fn compiled(segments: &[(&str, &str)]) -> Result<(Definitions, Problems), Problems> {
     let attributes = attributes();
     let vocabulary = Vocabulary {
         attributes: &attributes,
@@ -66,8 +66,8 @@ fn compiled(segments: &[(&str, &str)]) -> Result<(Definitions, Found), Found> {
     compile(&segments.iter().map(source).collect::<Vec<_>>(), &vocabulary)
 }
 
-fn around() -> Surroundings {
-    Surroundings {
+fn context() -> EvaluationContext {
+    EvaluationContext {
         now: NOW,
         today: crate::compile::day("2026-11-29").unwrap(),
         lists: [("vips".to_owned(), ListId(1)), ("staff".to_owned(), ListId(2))].into(),
@@ -75,7 +75,7 @@ fn around() -> Surroundings {
     }
 }
 
-/// Ana: a member since 40 days, on the shop's channel with an open window.
+/// Ana: a member for 40 days, on the shop's channel with an open window.
 fn ana() -> PersonFacts {
     let consent = |id: i64, purpose: &str, act| ConsentEntry {
         id,
@@ -133,7 +133,7 @@ fn ana() -> PersonFacts {
     }
 }
 
-/// Somebody about whom nothing is known.
+/// A person without any facts.
 fn nobody() -> PersonFacts {
     PersonFacts::of(Contact { id: ContactId(2), created_at: NOW, ..Contact::unknown() })
 }
@@ -142,12 +142,12 @@ fn holds(expression: &str, person: &PersonFacts) -> bool {
     let (definitions, _) = compiled(&[("it", expression), ("vip", "'vip' in tags")])
         .unwrap_or_else(|errors| panic!("{expression}: {errors:?}"));
     let segment = definitions.get("it").unwrap();
-    Evaluator { definitions: &definitions, around: &around() }.holds(&segment.test, person)
+    Evaluator { definitions: &definitions, context: &context() }.holds(&segment.test, person)
 }
 
 #[test]
 fn expressions_over_facts() {
-    // For Ana, and for somebody of whom nothing is known.
+    // The expected results for Ana, and for a person without any facts.
     let table = [
         ("true", true, true),
         ("\"vip\" in tags", true, false),
@@ -264,7 +264,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "'hats' in attributes.likes",
         "'hats'",
-        "unknown choice of `likes`: `hats`; does not exist; there are `shoes`, `bags`",
+        "unknown choice of `likes`: `hats`; does not exist; must be one of `shoes`, `bags`",
     ),
     (
         "attributes.points == 'many'",
@@ -305,10 +305,10 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "role == 'boss'",
         "'boss'",
-        "unknown role `boss`; does not exist; there are `banned`, `member`, `helper`, `moderator`, `admin`, `owner`",
+        "unknown role `boss`; does not exist; must be one of `banned`, `member`, `helper`, `moderator`, `admin`, `owner`",
     ),
     ("role in ['admin', 'onwer']", "'onwer'", "unknown role `onwer`; does not exist; did you mean `owner`?"),
-    ("role in []", "[]", "the list of values is empty; nothing is in it"),
+    ("role in []", "[]", "the list of values is empty; must contain a value"),
     ("role < 'admin'", "role < 'admin'", "texts have no order; compare them with `==`, `!=` or `in`"),
     ("country == 'UK'", "'UK'", "no person can have `UK` here; the code of the United Kingdom is \"GB\""),
     ("country == 'nl'", "'nl'", "no person can have `nl` here; must be a code of ISO 3166 in capitals, such as \"NL\""),
@@ -327,9 +327,13 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "consent_state.group == 'yes'",
         "'yes'",
-        "unknown state of consent `yes`; does not exist; there are `granted`, `withdrawn`, `requested`, `missing`",
+        "unknown state of consent `yes`; does not exist; must be one of `granted`, `withdrawn`, `requested`, `missing`",
     ),
-    ("consent", "consent", "`consent` needs a name: `consent.marketing` or `consent[\"marketing:TOPIC\"]`; which one?"),
+    (
+        "consent",
+        "consent",
+        "`consent` needs a name: `consent.marketing` or `consent[\"marketing:TOPIC\"]`; a name must follow",
+    ),
     ("segment('vpi')", "'vpi'", "unknown segment `vpi`; does not exist; did you mean `vip`?"),
     (
         "joined < now - duration('30 days')",
@@ -361,7 +365,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "size(tags) > 1",
         "size(tags)",
-        "unknown function `size`; does not exist; there are `date`, `duration`, `endsWith`, `has`, `list`, `segment`, `startsWith`, `contains`, `timestamp`",
+        "unknown function `size`; does not exist; must be one of `date`, `duration`, `endsWith`, `has`, `list`, `segment`, `startsWith`, `contains`, `timestamp`",
     ),
     ("duration(30) == now", "30", "`duration` needs a text in quotes; such as `duration(\"30d\")`"),
     (
@@ -381,7 +385,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     ("member &&", "&", "the expression ends too early; something must follow"),
     ("(member", "r", "the expression ends too early; something must follow"),
     ("  ", "", "the expression is empty; such as `\"vip\" in tags`"),
-    ("name == 'Ana", "'", "a text without an end; begins here"),
+    ("name == 'Ana", "'", "a text without a closing quote; begins here"),
     ("'caf\u{e9}' in tags && tgas", "tgas", "unknown name `tgas`; does not exist; did you mean `tags`?"),
     ("has(name)", "name", "`has` needs an attribute: `has(attributes.NAME)`; invalid syntax"),
     ("if", "if", "`if` is a reserved word; invalid syntax"),
@@ -492,8 +496,8 @@ fn explanation_shows_parts_and_values() {
     let expression = "segment('vip') && joined <\n now - duration('30d') && !('x' in tags || opted_out) \
         && attributes.points > 20 && role != 'admin' && list('staff') && consent.survey && 'Chess' in groups";
     let (definitions, _) = compiled(&[("it", expression), ("vip", "'vip' in tags")]).unwrap();
-    let around = around();
-    let evaluator = Evaluator { definitions: &definitions, around: &around };
+    let context = context();
+    let evaluator = Evaluator { definitions: &definitions, context: &context };
     let mut text = Vec::new();
     lines(&evaluator.explain(definitions.get("it").unwrap(), &ana()), 0, &mut text);
     assert_eq!(
@@ -566,8 +570,8 @@ proptest! {
     fn evaluation_agrees_with_a_reference(tree in tree()) {
         let (definitions, _) = compiled(&[("it", &tree.text())]).unwrap();
         let segment = definitions.get("it").unwrap();
-        let around = around();
-        let evaluator = Evaluator { definitions: &definitions, around: &around };
+        let context = context();
+        let evaluator = Evaluator { definitions: &definitions, context: &context };
         for tags in 0..=255u8 {
             let mut person = nobody();
             let names = (0..8).filter(|number| tags & (1 << number) != 0).map(|number| format!("t{number}"));
@@ -591,8 +595,8 @@ proptest! {
         let text = tokens.iter().map(|token| TOKENS[*token]).collect::<Vec<_>>().join(" ");
         match compiled(&[("it", &text), ("vip", "'vip' in tags")]) {
             Ok((definitions, _)) => {
-                let around = around();
-                let evaluator = Evaluator { definitions: &definitions, around: &around };
+                let context = context();
+                let evaluator = Evaluator { definitions: &definitions, context: &context };
                 let segment = definitions.get("it").unwrap();
                 for person in [ana(), nobody()] {
                     prop_assert_eq!(evaluator.holds(&segment.test, &person), evaluator.explain(segment, &person).holds);
@@ -715,8 +719,8 @@ async fn members_are_paged_counted_and_explained() {
     // A list that does not exist is an error, wherever it is named.
     let code = |name: &str| segments.members(name, NOW).err().map(|error| (error.code(), error.to_string()));
     assert_eq!(code("nope").unwrap().0, "segment-unknown");
-    assert_eq!(code("list:friends").unwrap(), ("list-unknown", "there is no list `friends`".into()));
-    let expected = "there is no list `friends`, which segment `listed` names";
+    assert_eq!(code("list:friends").unwrap(), ("list-unknown", "unknown list `friends`".into()));
+    let expected = "unknown list `friends` in segment `listed`";
     assert_eq!(code("both").unwrap(), ("list-unknown", expected.into()));
     assert_eq!(code("chess").unwrap().0, "group-unknown");
     assert!(matches!(segments.members("chess", NOW), Err(SegmentError::UnknownGroup { .. })));

@@ -125,10 +125,7 @@ async fn lists_are_kept_by_command_and_survive_a_restart() {
     let world = World::new().await;
     // A segment that names a list which does not exist is an error, not an empty segment.
     let missing = world.fail(&["segments", "count", "listed"]).await;
-    assert!(
-        missing.contains("error[list-unknown]: there is no list `friends`, which segment `listed` names"),
-        "{missing}"
-    );
+    assert!(missing.contains("error[list-unknown]: unknown list `friends` in segment `listed`"), "{missing}");
     let output = world.setup.cli(&["segments", "list"]).await;
     assert!(String::from_utf8_lossy(&output.stderr).contains("segment listed cannot be used"), "{output:?}");
     world.run(&["lists", "create", "friends", "--description", "Of the house"]).await;

@@ -293,7 +293,7 @@ fn windows_match_the_golden_file() {
 #[test]
 fn segments_and_lists_match_the_golden_file() {
     let list = |items: Value, next: Value| json!({"now": at(NOW), "items": items, "next": next});
-    let problem = json!({"code": "list-unknown", "message": "there is no list `friends`, which segment `both` names"});
+    let problem = json!({"code": "list-unknown", "message": "unknown list `friends` in segment `both`"});
     let segments = json!([
         {"name": "both", "where": "segment('vips') && list('friends')", "segments": ["vips"], "lists": ["friends"], "problem": problem},
         {"name": "vips", "where": "\"vip\" in tags &&\n  member", "description": "Invited to everything"}]);

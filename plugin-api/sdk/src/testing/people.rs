@@ -139,7 +139,7 @@ pub(crate) mod segments {
 
     fn members(world: &World, segment: &str) -> Refusable<Vec<String>> {
         let code = if segment.starts_with("list:") { "list-unknown" } else { "segment-unknown" };
-        let unknown = || Refusal::new(code, format!("there is no segment `{segment}`; a test defines it."));
+        let unknown = || Refusal::new(code, format!("Unknown segment or list `{segment}`; define it in the test."));
         world.segments.get(segment).cloned().ok_or_else(unknown)
     }
     pub(crate) fn contains(segment: &str, contact: &str) -> Refusable<bool> {
