@@ -60,9 +60,9 @@ impl Tx<'_> {
         wants_event: bool,
         now: Timestamp,
     ) -> Result<ImportOutcome, StoreError> {
-        let names = [AliasKind::WaId, AliasKind::Phone].map(|kind| Alias { kind, value: row.phone.clone() });
-        let known = self.cache.people.holder_in_any_spelling(self.conn, &names[1])?;
-        let id = self.find_or_create_contact(&names, now)?;
+        let aliases = [AliasKind::WaId, AliasKind::Phone].map(|kind| Alias { kind, value: row.phone.clone() });
+        let known = self.cache.people.holder_in_any_spelling(self.conn, &aliases[1])?;
+        let id = self.find_or_create_contact(&aliases, now)?;
         let id = id.ok_or_else(|| StoreError::NotFound { object: "contact", id: "without a number".into() })?;
         let found = load_person(self.conn, id)?;
         let mut person = found.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })?;
@@ -77,10 +77,10 @@ impl Tx<'_> {
             person.contact.profile = Some(Arc::new(profile));
         }
         self.update_person(&person)?;
-        self.ensure_conversation(id, channel, &names[0])?;
-        // What is cached has the contact as it was, and without the conversation.
+        self.ensure_conversation(id, channel, &aliases[0])?;
+        // The cache has the contact from before these changes, without the conversation.
         self.cache.people.forget(id);
-        if let Some((refused, at)) = self.refused_before(&names)? {
+        if let Some((refused, at)) = self.refused_before(&aliases)? {
             let contact = load_person(self.conn, id)?.map(|person| person.contact);
             let is_older = |consent: &NewConsent| {
                 let known = contact.as_ref().and_then(|contact| contact.consent_for(&consent.purpose).by);

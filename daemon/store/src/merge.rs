@@ -1,13 +1,13 @@
 //! Merges two contacts, at an operator's command or because the platform reports a change, in one
 //! transaction.
 //!
-//! The ids of the merged contact and of its conversations stay valid: their rows point to what they
-//! became (`merged_into`), and every look-up follows that. So history is not rewritten: an old
-//! event keeps its ids, and so do plugins. Only what is looked up by contact moves.
+//! The ids of the merged contact and of its conversations stay valid: their rows point to the kept
+//! ones (`merged_into`), and every look-up follows that. So history is not rewritten: old events and
+//! plugins keep their ids. Only rows that are looked up by contact move.
 //!
-//! Where both contacts have something: the stricter consent applies (an opt-out of either counts),
-//! two conversations on one channel become one with the later window, and of two plugin values with
-//! the same key the kept contact's stays and the other is counted and dropped.
+//! If both contacts have a value, the stricter consent applies (an opt-out of either counts), two
+//! conversations on one channel become one with the later window, and of two plugin values with the
+//! same key the kept contact's stays; the other is counted and dropped.
 
 mod rows;
 
@@ -36,14 +36,14 @@ impl Tx<'_> {
         &mut self,
         keep: ContactId,
         removed: ContactId,
-        dry: bool,
+        dry_run: bool,
         now: Timestamp,
     ) -> Result<MergeReport, StoreError> {
         let (kept, removed_person) = (self.read_contact(keep)?, self.read_contact(removed)?);
         if kept.contact.id == removed_person.contact.id {
             return Err(StoreError::SameContact { one: keep, other: removed, is: kept.contact.id });
         }
-        if dry {
+        if dry_run {
             self.conn.execute_batch("SAVEPOINT merge")?;
             let head = self.cache.consent_head;
             let done = self.merge_rows(&kept, &removed_person, now);

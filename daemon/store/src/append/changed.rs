@@ -1,9 +1,9 @@
 //! Reports of the platform that a person has another number or another user id.
 //!
 //! A report may come after the first messages of the new identity, because webhooks are not
-//! ordered. What was taken for a stranger is then merged with the person, in the same transaction,
-//! so that a STOP, a ban or a withdrawn consent of either holds (ADR 0095). The new number may also
-//! have belonged to somebody else before: then only the number moves.
+//! ordered. The contact that those messages created is then merged with the person's contact, in the
+//! transaction of the report, so that a STOP, a ban or a withdrawn consent of either holds (ADR
+//! 0095). If the new number belonged to another person before, only the number moves.
 
 use super::inbound::{Inbound, is_number};
 use crate::error::StoreError;
@@ -15,32 +15,32 @@ use beadle_model::{Alias, AliasKind, ContactId, ConversationId, EventBody, Times
 use rusqlite::params;
 
 /// A contact with the new number that was first seen longer than this before the change belongs to
-/// a previous owner of the number. WhatsApp repeats webhooks for as long, and no operator gives a
-/// number to somebody else within that time.
+/// a previous owner of the number. WhatsApp repeats webhooks for this time, and no network operator
+/// gives a number to another person within it.
 const LATE_REPORT_MS: i64 = 7 * DAY_MS;
 
-/// What the platform reports about a person.
+/// The change that the platform reports.
 pub(super) struct ReportedChange<'a> {
     /// The new number, if the number changed.
     number: Option<&'a str>,
-    /// The user ids that belong to it.
+    /// The user ids that belong to the new number.
     user_ids: Vec<&'a Alias>,
 }
 
 impl ReportedChange<'_> {
-    fn is_new_number(&self, name: &Alias) -> bool {
-        is_number(name) && self.number.is_some_and(|number| is_same_number(number, &name.value))
+    fn is_new_number(&self, alias: &Alias) -> bool {
+        is_number(alias) && self.number.is_some_and(|number| is_same_number(number, &alias.value))
     }
 }
 
-/// What became of the contacts that a report names.
+/// The result of merging the contacts of a report.
 #[derive(Default)]
-pub(super) struct United {
+pub(super) struct ReportedMerge {
     /// Conversations that were merged, and into which.
     pub(super) merged: Vec<(ConversationId, ConversationId)>,
-    /// The number of events that were appended about it.
+    /// The number of events that were appended about the merges.
     pub(super) events: usize,
-    /// Who had the new number before.
+    /// The contact that had the new number before the report.
     pub(super) holder: Option<ContactId>,
 }
 
@@ -71,12 +71,12 @@ pub(super) fn reported_change<'a>(inbound: &Inbound<'a>) -> Option<ReportedChang
 }
 
 impl Tx<'_> {
-    /// Merges the contacts that a report names, or moves the new number from its previous owner.
-    pub(super) fn unite(&mut self, inbound: &Inbound<'_>) -> Result<United, StoreError> {
-        let Some(change) = reported_change(inbound) else { return Ok(United::default()) };
-        let mut holders = self.holders(inbound.names, &change)?;
+    /// Merges the contacts of a report, or moves the new number from its previous owner.
+    pub(super) fn merge_reported(&mut self, inbound: &Inbound<'_>) -> Result<ReportedMerge, StoreError> {
+        let Some(change) = reported_change(inbound) else { return Ok(ReportedMerge::default()) };
+        let mut holders = self.holders(inbound.aliases, &change)?;
         let holder = holders.iter().find(|holder| holder.has_new_number).map(|holder| holder.person.contact.id);
-        let mut united = United { holder, ..United::default() };
+        let mut outcome = ReportedMerge { holder, ..ReportedMerge::default() };
         let mut previous = None;
         if holders.len() > 1
             && let Some(at) = holders.iter().position(|holder| holder.has_new_number)
@@ -88,28 +88,29 @@ impl Tx<'_> {
         // The oldest contact is kept.
         holders.sort_by_key(|holder| (holder.person.contact.created_at, holder.person.contact.id));
         let mut holders = holders.into_iter();
-        let Some(kept) = holders.next().map(|holder| holder.person.contact.id) else { return Ok(united) };
+        let Some(kept) = holders.next().map(|holder| holder.person.contact.id) else { return Ok(outcome) };
         if let Some(previous) = previous {
-            let numbers: Vec<Alias> = inbound.names.iter().filter(|name| change.is_new_number(name)).cloned().collect();
+            let numbers: Vec<Alias> =
+                inbound.aliases.iter().filter(|alias| change.is_new_number(alias)).cloned().collect();
             self.move_number(&numbers, previous, kept, inbound.now.plus_ms(1))?;
         }
         let inserted = self.inserted.len();
         for other in holders {
             let id = other.person.contact.id;
-            if !self.is_distinct(kept, id)? && !self.is_next_owner(&other, inbound.names)? {
+            if !self.is_distinct(kept, id)? && !self.is_next_owner(&other, inbound.aliases)? {
                 tracing::info!(%kept, merged = %id, "contacts merged after a reported change");
-                united.merged.extend(self.merge(kept, id, false, inbound.now)?.merged_conversations);
+                outcome.merged.extend(self.merge(kept, id, false, inbound.now)?.merged_conversations);
             }
         }
-        united.events = self.inserted.len() - inserted;
-        Ok(united)
+        outcome.events = self.inserted.len() - inserted;
+        Ok(outcome)
     }
 
-    /// The contacts that have some of these identities. Those that are being erased have none.
-    fn holders(&mut self, names: &[Alias], change: &ReportedChange<'_>) -> Result<Vec<Holder>, StoreError> {
+    /// The contacts that have some of these aliases, without those that are being erased.
+    fn holders(&mut self, aliases: &[Alias], change: &ReportedChange<'_>) -> Result<Vec<Holder>, StoreError> {
         let mut holders: Vec<Holder> = Vec::new();
-        for name in names.iter().filter(|name| name.kind != AliasKind::ParentUserId) {
-            let Some(id) = self.cache.people.holder_in_any_spelling(self.conn, name)? else { continue };
+        for alias in aliases.iter().filter(|alias| alias.kind != AliasKind::ParentUserId) {
+            let Some(id) = self.cache.people.holder_in_any_spelling(self.conn, alias)? else { continue };
             let at = match holders.iter().position(|holder| holder.person.contact.id == id) {
                 Some(at) => at,
                 None => {
@@ -122,16 +123,17 @@ impl Tx<'_> {
                 }
             };
             if let Some(holder) = holders.get_mut(at) {
-                holder.has_user_id |= !is_number(name);
-                holder.has_new_number |= change.is_new_number(name);
-                holder.has_other_number |= is_number(name) && !change.is_new_number(name);
+                holder.has_user_id |= !is_number(alias);
+                holder.has_new_number |= change.is_new_number(alias);
+                holder.has_other_number |= is_number(alias) && !change.is_new_number(alias);
             }
         }
         Ok(holders)
     }
 
-    /// Whether this contact had the new number before it was the reported person's, as an operator
-    /// said or by its age. Someone who never wrote has no history that could be mixed up.
+    /// Whether this contact had the new number before the reported person: an operator marked the
+    /// two as distinct, or the contact is old and wrote. The history of a contact that never wrote
+    /// is empty, so that merging it mixes up nothing.
     fn is_previous_owner(&self, holder: &Holder, all: &[Holder], changed_at: Timestamp) -> Result<bool, StoreError> {
         for other in all {
             if self.is_distinct(holder.person.contact.id, other.person.contact.id)? {
@@ -143,12 +145,12 @@ impl Tx<'_> {
         Ok(!has_more && is_old && self.has_written(holder.person.contact.id)?)
     }
 
-    /// Whether this contact has a number that the reported person gave up: it wrote from it with a
-    /// user id that is not reported.
-    fn is_next_owner(&self, holder: &Holder, names: &[Alias]) -> Result<bool, StoreError> {
+    /// Whether this contact is the next owner of a number that the reported person gave up: it wrote
+    /// from the number with a user id that is not in the report.
+    fn is_next_owner(&self, holder: &Holder, aliases: &[Alias]) -> Result<bool, StoreError> {
         let contact = holder.person.contact.id;
         let has_more = holder.has_user_id || holder.has_new_number;
-        Ok(!has_more && self.has_written(contact)? && self.has_user_id_with(names, contact)?)
+        Ok(!has_more && self.has_written(contact)? && self.has_user_id_with(aliases, contact)?)
     }
 
     fn has_written(&self, contact: ContactId) -> Result<bool, StoreError> {
@@ -163,9 +165,11 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(sql)?.query_row(bounds, |row| row.get(0))?)
     }
 
-    /// Adds the identities of a report to the contact. A new number counts as recorded after the
-    /// user ids that the person had, which belonged to the old one, and not after those that are
-    /// reported with it. `holder` is who had it before.
+    /// Adds the aliases of a report to the contact. `holder` is the contact that had the new number
+    /// before the report.
+    ///
+    /// The new number counts as recorded after the user ids that the person had, because those
+    /// belonged to the old number, and at the same time as the user ids that are reported with it.
     pub(super) fn write_changed(
         &mut self,
         inbound: &Inbound<'_>,
@@ -175,21 +179,21 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let (contact, later) = (person.contact.id, inbound.now.plus_ms(1));
         let has_returned = holder == Some(contact) && !self.is_address(change, person, &inbound.sender.channel)?;
-        for name in inbound.names {
-            let is_new = change.is_new_number(name) || change.user_ids.contains(&name);
+        for alias in inbound.aliases {
+            let is_new = change.is_new_number(alias) || change.user_ids.contains(&alias);
             let at = if is_new { later } else { inbound.now };
-            if !self.write_alias(name, contact, at)? && is_new && has_returned {
+            if !self.write_alias(alias, contact, at)? && is_new && has_returned {
                 self.conn
                     .prepare_cached(
                         "UPDATE aliases SET created_at = ?4 WHERE kind = ?1 AND value = ?2 AND contact = ?3",
                     )?
-                    .execute(params![name.kind as i64, name.value, contact.0, later.0])?;
+                    .execute(params![alias.kind as i64, alias.value, contact.0, later.0])?;
             }
         }
         Ok(())
     }
 
-    /// Whether the contact is reached by the new number already: the report is repeated.
+    /// Whether the new number is already the contact's address, because the report is repeated.
     fn is_address(&mut self, change: &ReportedChange<'_>, person: &Person, channel: &str) -> Result<bool, StoreError> {
         let Some((_, id)) = person.conversations.iter().find(|(name, _)| **name == *channel) else { return Ok(false) };
         let conversation = self.cache.people.conversation_row(self.conn, *id)?;

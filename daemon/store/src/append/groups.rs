@@ -184,21 +184,21 @@ impl Tx<'_> {
         members: &[Vec<beadle_model::Alias>],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut there = Vec::with_capacity(members.len());
-        for names in members {
-            there.extend(self.find_or_create_contact(names, at)?);
+        let mut present = Vec::with_capacity(members.len());
+        for aliases in members {
+            present.extend(self.find_or_create_contact(aliases, at)?);
         }
         let known: Vec<i64> = self
             .conn
             .prepare_cached("SELECT contact FROM group_members WHERE conversation = ?1 AND left_at IS NULL")?
             .query_map([conversation.0], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        for absent in known.into_iter().filter(|known| !there.contains(&ContactId(*known))) {
+        for absent in known.into_iter().filter(|known| !present.contains(&ContactId(*known))) {
             self.conn
                 .prepare_cached("UPDATE group_members SET left_at = ?3 WHERE conversation = ?1 AND contact = ?2")?
                 .execute([conversation.0, absent, at.0])?;
         }
-        for contact in there {
+        for contact in present {
             self.joins_group(conversation, contact, at)?;
         }
         Ok(())

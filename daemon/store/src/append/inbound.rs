@@ -9,7 +9,7 @@ pub(super) struct Inbound<'a> {
     pub(super) event: &'a NewEvent,
     pub(super) sender: &'a Sender,
     /// All their aliases, the most decisive ones first.
-    pub(super) names: &'a [Alias],
+    pub(super) aliases: &'a [Alias],
     pub(super) now: Timestamp,
     /// The events of the store's own making that have a subscriber.
     pub(super) interest: &'a Interest,

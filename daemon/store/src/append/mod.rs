@@ -42,7 +42,7 @@ pub(crate) struct Incoming {
 
 struct Prepared {
     /// All aliases of the sender, the most decisive ones first.
-    names: Vec<Alias>,
+    aliases: Vec<Alias>,
     json: String,
 }
 
@@ -52,7 +52,7 @@ impl Incoming {
             .events
             .iter_mut()
             .map(|event| {
-                let names = match &event.placement {
+                let aliases = match &event.placement {
                     Placement::Sender(sender) => sender_aliases(sender),
                     _ => Vec::new(),
                 };
@@ -60,7 +60,7 @@ impl Incoming {
                 if let Some(body) = replacement {
                     event.body = body;
                 }
-                Ok(Prepared { names, json })
+                Ok(Prepared { aliases, json })
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Self { batch, prepared, received_at })
@@ -71,20 +71,20 @@ impl Incoming {
 /// digits is a phone number too.
 fn sender_aliases(sender: &Sender) -> Vec<Alias> {
     // An empty alias would match anyone.
-    let mut names: Vec<Alias> = sender.aliases.iter().filter(|alias| !alias.value.is_empty()).cloned().collect();
-    for alias in names.clone() {
+    let mut aliases: Vec<Alias> = sender.aliases.iter().filter(|alias| !alias.value.is_empty()).cloned().collect();
+    for alias in aliases.clone() {
         if alias.kind == AliasKind::WaId && alias.value.bytes().all(|b| b.is_ascii_digit()) {
-            names.push(Alias { kind: AliasKind::Phone, value: alias.value });
+            aliases.push(Alias { kind: AliasKind::Phone, value: alias.value });
         }
     }
-    names.sort_by_key(|alias| match alias.kind {
+    aliases.sort_by_key(|alias| match alias.kind {
         AliasKind::UserId => 0,
         AliasKind::WaId => 1,
         AliasKind::Phone => 2,
         AliasKind::ParentUserId => 3,
     });
-    names.dedup();
-    names
+    aliases.dedup();
+    aliases
 }
 
 /// Whether the event's key is made of the platform's message id.
@@ -173,13 +173,13 @@ impl Tx<'_> {
         let plan = match &event.placement {
             Placement::Nowhere => AppendPlan::plain(None, None),
             // Without an alias the sender could never be found again: no conversation.
-            Placement::Sender(_) if prepared.names.is_empty() => AppendPlan::plain(None, None),
+            Placement::Sender(_) if prepared.aliases.is_empty() => AppendPlan::plain(None, None),
             Placement::Conversation(id) => self.known_conversation(*id)?,
             Placement::Group { channel, group } => {
                 AppendPlan::plain(Some(self.find_or_create_group(channel, group)?), None)
             }
             Placement::Sender(sender) => {
-                let inbound = Inbound { event, sender, names: &prepared.names, now, interest };
+                let inbound = Inbound { event, sender, aliases: &prepared.aliases, now, interest };
                 match self.apply_sender(&inbound)? {
                     Some(plan) => plan,
                     None => {
@@ -214,8 +214,8 @@ impl Tx<'_> {
         interest: &Interest,
         appended: &mut Appended,
     ) -> Result<(), StoreError> {
-        appended.merged.extend(&plan.united.merged);
-        appended.events += plan.united.events;
+        appended.merged.extend(&plan.reported_merge.merged);
+        appended.events += plan.reported_merge.events;
         if event.opens_window
             && let Some(conversation) = plan.conversation
         {

@@ -1,6 +1,6 @@
 //! What to append for one event.
 
-use super::changed::United;
+use super::changed::ReportedMerge;
 use beadle_model::{ContactId, ConversationId, EventBody, Outgoing};
 
 /// Where to append an event, and what to append around it in the same transaction.
@@ -13,13 +13,20 @@ pub(super) struct AppendPlan {
     pub(super) after: Vec<EventBody>,
     /// The reply to its reserved word.
     pub(super) reply: Option<Outgoing>,
-    /// Which contacts it merged.
-    pub(super) united: United,
+    /// The merges of contacts that it reports.
+    pub(super) reported_merge: ReportedMerge,
 }
 
 impl AppendPlan {
     /// Nothing around it.
     pub(super) fn plain(conversation: Option<ConversationId>, contact: Option<ContactId>) -> Self {
-        Self { conversation, contact, before: Vec::new(), after: Vec::new(), reply: None, united: United::default() }
+        Self {
+            conversation,
+            contact,
+            before: Vec::new(),
+            after: Vec::new(),
+            reply: None,
+            reported_merge: ReportedMerge::default(),
+        }
     }
 }

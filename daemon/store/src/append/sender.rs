@@ -64,8 +64,8 @@ impl Tx<'_> {
         if self.seen(inbound.event.key)? {
             return Ok(None);
         }
-        let united = self.unite(inbound)?;
-        let known = self.find_contact(inbound.names)?;
+        let reported_merge = self.merge_reported(inbound)?;
+        let known = self.find_contact(inbound.aliases)?;
         let previous_owner = match known {
             Some(id) if self.is_new_owner(inbound, id)? => Some(id),
             _ => None,
@@ -79,14 +79,14 @@ impl Tx<'_> {
             person.contact.name.clone_from(&inbound.sender.name);
         }
         if person.contact.timezone.is_none() {
-            let phones = inbound.names.iter().filter(|name| name.kind == AliasKind::Phone);
-            person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
+            let phones = inbound.aliases.iter().filter(|alias| alias.kind == AliasKind::Phone);
+            person.contact.timezone = phones.filter_map(|alias| zone_of_number(&alias.value)).next().map(str::to_owned);
         }
         let stated =
             inbound.event.keyword.as_ref().and_then(|word| word.language).map(|language| language.code().to_owned());
         let language = stated.or_else(|| person.contact.language.take());
         person.contact.language = language.or_else(|| inbound.sender.language.clone());
-        let mut plan = AppendPlan { united, ..AppendPlan::plain(None, None) };
+        let mut plan = AppendPlan { reported_merge, ..AppendPlan::plain(None, None) };
         if inbound.interest.contact_changed {
             plan.before.extend(contact_notification(inbound, &before));
         }
@@ -105,7 +105,7 @@ impl Tx<'_> {
         if is_new {
             self.write_person(&mut person)?;
             // A ban outlasts an erasure; everything else about the person is new.
-            if self.refused_before(inbound.names)?.is_some_and(|(refused, _)| refused.is_banned()) {
+            if self.refused_before(inbound.aliases)?.is_some_and(|(refused, _)| refused.is_banned()) {
                 let profile = Profile { role: Role::Banned, ..person.contact.profile().clone() };
                 person.contact.profile = Some(Arc::new(profile));
             }
@@ -120,12 +120,12 @@ impl Tx<'_> {
         self.update_person(&person)?;
         let contact = person.contact.id;
         if let Some(previous) = previous_owner {
-            let numbers: Vec<Alias> = inbound.names.iter().filter(|name| is_number(name)).cloned().collect();
+            let numbers: Vec<Alias> = inbound.aliases.iter().filter(|alias| is_number(alias)).cloned().collect();
             self.move_number(&numbers, previous, contact, inbound.now)?;
         }
         match reported_change(inbound) {
-            Some(change) => self.write_changed(inbound, &change, &person, plan.united.holder)?,
-            None => self.write_aliases(inbound.names, contact, inbound.now)?,
+            Some(change) => self.write_changed(inbound, &change, &person, plan.reported_merge.holder)?,
+            None => self.write_aliases(inbound.aliases, contact, inbound.now)?,
         }
         plan.contact = Some(contact);
         plan.conversation = Some(self.find_or_create_conversation(inbound, &mut person)?);
@@ -151,8 +151,8 @@ impl Tx<'_> {
                 continue;
             }
             let evidence = consent.evidence.clone().or_else(|| message.cloned());
-            // A withdrawal that arrives late ends what was granted meanwhile, too: a first message
-            // that was written after STOP is not a consent.
+            // A withdrawal that arrives late also ends what was granted since: a first message that
+            // was written after STOP is not a consent.
             let decided = person.contact.consent_for(&consent.purpose).by.map_or(consent.at, |mark| mark.at);
             let at = match consent.act {
                 ConsentAct::Withdrawn => consent.at.max(decided),
@@ -173,8 +173,8 @@ impl Tx<'_> {
             return Ok(None);
         }
         let mut contact = None;
-        for name in inbound.names {
-            match self.cache.people.holder(self.conn, name)? {
+        for alias in inbound.aliases {
+            match self.cache.people.holder(self.conn, alias)? {
                 Some(holder) if contact.is_none_or(|contact| contact == holder) => contact = Some(holder),
                 _ => return Ok(None),
             }
@@ -198,37 +198,37 @@ impl Tx<'_> {
         Ok(same_address.then(|| AppendPlan::plain(Some(row.id), Some(contact))))
     }
 
-    /// Adds aliases from a receipt to the contact of a conversation. `at` is when the message was
-    /// made: whom the number belonged to then.
+    /// Adds aliases from a receipt to the contact of a conversation. `at` is the time of the message,
+    /// when they belonged to this contact; a number may have another owner since.
     pub(super) fn add_aliases(
         &mut self,
-        names: &[Alias],
+        aliases: &[Alias],
         conversation: ConversationId,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        if names.is_empty() {
+        if aliases.is_empty() {
             return Ok(());
         }
         let contact = self.cache.people.conversation_row(self.conn, conversation)?.and_then(|row| row.contact);
         let Some(contact) = contact else { return Ok(()) };
-        // Someone who is being erased is not to be found by a number any more.
+        // A person who is being erased must not be found by a number.
         let person = self.cache.people.person(self.conn, contact)?;
         match person.is_none_or(|person| person.contact.profile().erased_since.is_some()) {
             true => Ok(()),
-            false => self.write_aliases(names, contact, at),
+            false => self.write_aliases(aliases, contact, at),
         }
     }
 
     /// A contact that was mentioned: found, or created without becoming a member.
     pub(crate) fn find_or_create_contact(
         &mut self,
-        names: &[Alias],
+        aliases: &[Alias],
         now: Timestamp,
     ) -> Result<Option<ContactId>, StoreError> {
-        if names.is_empty() {
+        if aliases.is_empty() {
             return Ok(None);
         }
-        let mut person = match self.find_contact(names)? {
+        let mut person = match self.find_contact(aliases)? {
             Some(id) => self.person(id)?,
             None => Person {
                 contact: Contact { created_at: now, ..Contact::unknown() },
@@ -240,18 +240,17 @@ impl Tx<'_> {
             self.write_person(&mut person)?;
         }
         let id = person.contact.id;
-        self.write_aliases(names, id, now)?;
+        self.write_aliases(aliases, id, now)?;
         self.cache.people.insert_person(person);
         Ok(Some(id))
     }
 
-    /// Whether a known phone number comes with a new user id, so that another person has the number
-    /// now. User ids are scoped to a business, so a different one counts only if the contact
-    /// already wrote on this channel; and a number changes together with the user id, so only one
-    /// that was seen with this number counts. A report about a changed id is not a message of a new
-    /// owner.
+    /// Whether a known phone number comes with a new user id, because another person has the number
+    /// now. User ids are scoped to a business, so a different id counts only if the contact already
+    /// wrote on this channel. The user id changes together with the number, so only an id that was
+    /// seen with this number counts. A report about a changed id is not a message of a new owner.
     fn is_new_owner(&mut self, inbound: &Inbound<'_>, contact: ContactId) -> Result<bool, StoreError> {
-        let mut user_ids = inbound.names.iter().filter(|name| name.kind == AliasKind::UserId);
+        let mut user_ids = inbound.aliases.iter().filter(|alias| alias.kind == AliasKind::UserId);
         let Some(user_id) = user_ids.next() else { return Ok(false) };
         if matches!(inbound.event.body, EventBody::ContactChanged { .. })
             || self.cache.people.holder(self.conn, user_id)?.is_some()
@@ -260,20 +259,20 @@ impl Tx<'_> {
         }
         let contact = self.person(contact)?;
         let is_known_here = contact.conversations.iter().any(|(channel, _)| **channel == *inbound.sender.channel);
-        Ok(is_known_here && self.has_user_id_with(inbound.names, contact.contact.id)?)
+        Ok(is_known_here && self.has_user_id_with(inbound.aliases, contact.contact.id)?)
     }
 
-    /// Whether a user id of the contact was seen together with one of these numbers: it was
-    /// recorded not before the number.
-    pub(super) fn has_user_id_with(&self, names: &[Alias], contact: ContactId) -> Result<bool, StoreError> {
+    /// Whether a user id of the contact was seen together with one of these numbers: it was recorded
+    /// at the same time as the number, or later.
+    pub(super) fn has_user_id_with(&self, aliases: &[Alias], contact: ContactId) -> Result<bool, StoreError> {
         let mut with_number = self.conn.prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM aliases AS number JOIN aliases AS user USING (contact)
              WHERE number.kind = ?1 AND number.value = ?2 AND contact = ?3
                AND user.kind = ?4 AND user.created_at >= number.created_at)",
         )?;
-        for name in names.iter().filter(|name| is_number(name)) {
-            for value in std::iter::once(name.value.clone()).chain(other_spelling(&name.value)) {
-                let bounds = params![name.kind as i64, value, contact.0, AliasKind::UserId as i64];
+        for alias in aliases.iter().filter(|alias| is_number(alias)) {
+            for value in std::iter::once(alias.value.clone()).chain(other_spelling(&alias.value)) {
+                let bounds = params![alias.kind as i64, value, contact.0, AliasKind::UserId as i64];
                 if with_number.query_row(bounds, |row| row.get(0))? {
                     return Ok(true);
                 }
@@ -299,22 +298,22 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let user_id = self.user_id_of(previous)?;
-        for name in numbers {
+        for alias in numbers {
             let moved = self
                 .conn
                 .prepare_cached("UPDATE aliases SET contact = ?3, created_at = ?4 WHERE kind = ?1 AND value = ?2")?
-                .execute(params![name.kind as i64, name.value, owner.0, now.0])?;
+                .execute(params![alias.kind as i64, alias.value, owner.0, now.0])?;
             if moved == 0 {
                 continue;
             }
-            self.cache.people.insert_alias(name.clone(), owner);
-            self.insert_conflict(name, owner, previous, now)?;
+            self.cache.people.insert_alias(alias.clone(), owner);
+            self.insert_conflict(alias, owner, previous, now)?;
             let changed: Vec<i64> = self
                 .conn
                 .prepare_cached(
                     "UPDATE conversations SET address_kind = ?3, address = ?4 WHERE contact = ?1 AND address = ?2 RETURNING id",
                 )?
-                .query_map(params![previous.0, name.value, AliasKind::UserId as i64, user_id], |row| row.get(0))?
+                .query_map(params![previous.0, alias.value, AliasKind::UserId as i64, user_id], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
             for id in changed {
                 if let Some(row) = self.cache.people.conversation_row(self.conn, ConversationId(id))? {
@@ -326,9 +325,9 @@ impl Tx<'_> {
     }
 
     /// The contact of the first alias that has one.
-    fn find_contact(&mut self, names: &[Alias]) -> Result<Option<ContactId>, StoreError> {
-        for name in names {
-            if let Some(holder) = self.cache.people.holder_in_any_spelling(self.conn, name)? {
+    fn find_contact(&mut self, aliases: &[Alias]) -> Result<Option<ContactId>, StoreError> {
+        for alias in aliases {
+            if let Some(holder) = self.cache.people.holder_in_any_spelling(self.conn, alias)? {
                 return Ok(Some(holder));
             }
         }
@@ -379,46 +378,46 @@ impl Tx<'_> {
 
     /// Adds new aliases of a message to the contact. Records a conflict for those of another
     /// contact.
-    fn write_aliases(&mut self, names: &[Alias], contact: ContactId, now: Timestamp) -> Result<(), StoreError> {
+    fn write_aliases(&mut self, aliases: &[Alias], contact: ContactId, now: Timestamp) -> Result<(), StoreError> {
         let mut is_new = false;
-        for name in names {
-            is_new |= self.write_alias(name, contact, now)?;
+        for alias in aliases {
+            is_new |= self.write_alias(alias, contact, now)?;
         }
         if is_new {
-            self.note_seen_together(names, contact)?;
+            self.note_seen_together(aliases, contact)?;
         }
         Ok(())
     }
 
     /// Adds an alias to the contact; `false` if it is known. Records a conflict if it is another
     /// contact's.
-    pub(super) fn write_alias(&mut self, name: &Alias, contact: ContactId, at: Timestamp) -> Result<bool, StoreError> {
-        match self.cache.people.holder(self.conn, name)? {
+    pub(super) fn write_alias(&mut self, alias: &Alias, contact: ContactId, at: Timestamp) -> Result<bool, StoreError> {
+        match self.cache.people.holder(self.conn, alias)? {
             Some(holder) if holder == contact => Ok(false),
             Some(holder) => {
-                self.insert_conflict(name, holder, contact, at)?;
+                self.insert_conflict(alias, holder, contact, at)?;
                 Ok(false)
             }
             None => {
                 self.conn
                     .prepare_cached("INSERT INTO aliases (kind, value, contact, created_at) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![name.kind as i64, name.value, contact.0, at.0])?;
-                self.cache.people.insert_alias(name.clone(), contact);
+                    .execute(params![alias.kind as i64, alias.value, contact.0, at.0])?;
+                self.cache.people.insert_alias(alias.clone(), contact);
                 Ok(true)
             }
         }
     }
 
-    /// The user ids of a message count as recorded not before its numbers, whatever was known
+    /// The user ids of a message count as recorded no earlier than its numbers, whichever was known
     /// first.
-    fn note_seen_together(&self, names: &[Alias], contact: ContactId) -> Result<(), StoreError> {
+    fn note_seen_together(&self, aliases: &[Alias], contact: ContactId) -> Result<(), StoreError> {
         let mut raise = self.conn.prepare_cached(
             "UPDATE aliases SET created_at = max(created_at, coalesce(
                  (SELECT created_at FROM aliases WHERE kind = ?3 AND value = ?4 AND contact = ?5), created_at))
              WHERE kind = ?1 AND value = ?2 AND contact = ?5",
         )?;
-        for user_id in names.iter().filter(|name| name.kind == AliasKind::UserId) {
-            for number in names.iter().filter(|name| is_number(name)) {
+        for user_id in aliases.iter().filter(|alias| alias.kind == AliasKind::UserId) {
+            for number in aliases.iter().filter(|alias| is_number(alias)) {
                 raise.execute(params![
                     user_id.kind as i64,
                     user_id.value,
@@ -433,7 +432,7 @@ impl Tx<'_> {
 
     fn insert_conflict(
         &self,
-        name: &Alias,
+        alias: &Alias,
         holder: ContactId,
         claimant: ContactId,
         now: Timestamp,
@@ -443,7 +442,7 @@ impl Tx<'_> {
                 "INSERT INTO alias_conflicts (kind, value, holder, claimant, seen_at)
                  VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
             )?
-            .execute(params![name.kind as i64, name.value, holder.0, claimant.0, now.0])?;
+            .execute(params![alias.kind as i64, alias.value, holder.0, claimant.0, now.0])?;
         Ok(())
     }
 
