@@ -1,6 +1,6 @@
 //! Compiles a syntax tree into a checked expression. Every name must be known, both sides of a
-//! comparison must have one type, and a text must be a possible value of the fact that it is compared
-//! with: `country == "uk"` would select nobody, without an error.
+//! comparison must have one type, and a text must be a possible value of the fact that it is
+//! compared with: `country == "uk"` would select nobody, without an error.
 
 use crate::error::ExpressionError;
 use crate::expression::{

@@ -2,7 +2,8 @@
 //! expression.
 //!
 //! A missing value equals nothing and is neither before nor after anything: a comparison with it is
-//! false, and the negation of that comparison true. So `!(a == b)` and `a != b` are always the same.
+//! false, and the negation of that comparison true. So `!(a == b)` and `a != b` are always the
+//! same.
 
 use crate::expression::{
     Affix, Base, Comparison, Definitions, Field, Flag, Kind, Ordered, SetField, Test, TextField, TimeField,

@@ -7,8 +7,8 @@
 //! Expressions are a part of the Common Expression Language (ADR 0092); only `compile` knows the
 //! library that parses it.
 //!
-//! A segment selects people. It does not decide who may be written to: consent, windows and opt-outs
-//! are checked by the gate.
+//! A segment selects people. It does not decide who may be written to: consent, windows and
+//! opt-outs are checked by the gate.
 
 mod compile;
 mod error;

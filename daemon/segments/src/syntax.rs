@@ -97,7 +97,8 @@ impl Syntax<'_> {
             if text.ends_with(name) { text.len() - name.len() } else { first }
         };
         match &expr.expr {
-            // The parser gives a function the place of its parenthesis, and a field that of its dot.
+            // The parser gives a function the place of its parenthesis, and a field that of its
+            // dot.
             Expr::Call(call) if call.target.is_none() && !is_operator(&call.func_name) => {
                 (before(&call.func_name), last)
             }

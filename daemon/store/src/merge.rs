@@ -2,8 +2,8 @@
 //! transaction.
 //!
 //! The ids of the merged contact and of its conversations stay valid: their rows point to the kept
-//! ones (`merged_into`), and every look-up follows that. So history is not rewritten: old events and
-//! plugins keep their ids. Only rows that are looked up by contact move.
+//! ones (`merged_into`), and every look-up follows that. So history is not rewritten: old events
+//! and plugins keep their ids. Only rows that are looked up by contact move.
 //!
 //! If both contacts have a value, the stricter consent applies (an opt-out of either counts), two
 //! conversations on one channel become one with the later window, and of two plugin values with the

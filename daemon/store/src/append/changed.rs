@@ -1,8 +1,8 @@
 //! Reports of the platform that a person has another number or another user id.
 //!
 //! A report may come after the first messages of the new identity, because webhooks are not
-//! ordered. The contact that those messages created is then merged with the person's contact, in the
-//! transaction of the report, so that a STOP, a ban or a withdrawn consent of either holds (ADR
+//! ordered. The contact that those messages created is then merged with the person's contact, in
+//! the transaction of the report, so that a STOP, a ban or a withdrawn consent of either holds (ADR
 //! 0095). If the new number belonged to another person before, only the number moves.
 
 use super::inbound::{Inbound, is_number};
@@ -145,8 +145,8 @@ impl Tx<'_> {
         Ok(!has_more && is_old && self.has_written(holder.person.contact.id)?)
     }
 
-    /// Whether this contact is the next owner of a number that the reported person gave up: it wrote
-    /// from the number with a user id that is not in the report.
+    /// Whether this contact is the next owner of a number that the reported person gave up: it
+    /// wrote from the number with a user id that is not in the report.
     fn is_next_owner(&self, holder: &Holder, aliases: &[Alias]) -> Result<bool, StoreError> {
         let contact = holder.person.contact.id;
         let has_more = holder.has_user_id || holder.has_new_number;

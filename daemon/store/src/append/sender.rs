@@ -198,8 +198,8 @@ impl Tx<'_> {
         Ok(same_address.then(|| AppendPlan::plain(Some(row.id), Some(contact))))
     }
 
-    /// Adds aliases from a receipt to the contact of a conversation. `at` is the time of the message,
-    /// when they belonged to this contact; a number may have another owner since.
+    /// Adds aliases from a receipt to the contact of a conversation. `at` is the time of the
+    /// message, when they belonged to this contact; a number may have another owner since.
     pub(super) fn add_aliases(
         &mut self,
         aliases: &[Alias],
@@ -262,8 +262,8 @@ impl Tx<'_> {
         Ok(is_known_here && self.has_user_id_with(inbound.aliases, contact.contact.id)?)
     }
 
-    /// Whether a user id of the contact was seen together with one of these numbers: it was recorded
-    /// at the same time as the number, or later.
+    /// Whether a user id of the contact was seen together with one of these numbers: it was
+    /// recorded at the same time as the number, or later.
     pub(super) fn has_user_id_with(&self, aliases: &[Alias], contact: ContactId) -> Result<bool, StoreError> {
         let mut with_number = self.conn.prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM aliases AS number JOIN aliases AS user USING (contact)

@@ -1,8 +1,10 @@
-//! The file of erasures next to the database: one line for each, only ever added to.
+//! The file of erasures next to the database: a line for each. Lines are added and never removed,
+//! so that an erasure can be repeated after the restore of a backup of any age. A line has a few
+//! hundred bytes.
 //!
-//! A database that is restored from a backup does not know what was erased since; this file, which
-//! is not part of the database, does. It names a person by hashes only (see `identities`). Keep it
-//! with the data directory and not with a backup: an older copy would know less.
+//! A database that is restored from a backup lacks the erasures since then; this file, which is not
+//! part of the database, has them. It names a person by hashes only (see `identities`). It must
+//! stay in the data directory when a backup is restored: an older copy of it lacks erasures, too.
 
 use super::identities::{IdentityHash, Refused};
 use crate::error::StoreError;
@@ -12,7 +14,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Its name in the data directory.
+/// The name of the file in the data directory.
 const NAME: &str = "erasures.jsonl";
 
 /// An erasure in the file.
@@ -42,8 +44,8 @@ impl ErasureFile {
         Self(dir.join(NAME))
     }
 
-    /// Adds a line and makes it durable. Blocks. It begins with a line break: the line before may
-    /// have been cut off by a crash.
+    /// Adds a line and makes it durable. Blocks. The line begins with a line break, because a crash
+    /// may have cut off the line before it.
     pub(super) fn add(&self, erasure: &FiledErasure) -> Result<(), StoreError> {
         let line = format!("\n{}\n", crate::codec::to_json("an erasure", erasure)?);
         let mut options = OpenOptions::new();
@@ -57,8 +59,8 @@ impl ErasureFile {
         written.map_err(StoreError::file("write", &self.0))
     }
 
-    /// All lines. One that cannot be read was cut off by a crash: its erasure was not confirmed to
-    /// anyone, and goes on from the database.
+    /// All lines, without those that cannot be read. A crash cut these off; their erasures are
+    /// still in the database and continue from there.
     pub(super) fn read(&self) -> Result<Vec<FiledErasure>, StoreError> {
         let file = match std::fs::File::open(&self.0) {
             Ok(file) => file,

@@ -1,7 +1,7 @@
 //! Numbers and ids of erased people, which cannot be read back: HMAC-SHA256 under the host's key.
 //!
-//! They exist for one purpose: what an erased person had refused still holds if somebody imports
-//! their number again, and a ban still holds if they come back. See ADR 0093.
+//! They have one purpose: what an erased person had refused still holds if their number is imported
+//! again, and a ban still holds if they write again. See ADR 0093.
 
 use crate::error::StoreError;
 use crate::tx::Tx;
@@ -26,15 +26,14 @@ impl Refused {
     const SERVICE: i64 = 2;
     const BANNED: i64 = 4;
 
-    /// What follows from a contact. Who asks for erasure, or is erased, is no longer a recipient of
-    /// marketing.
+    /// The refusals of a contact that is erased. An erasure always refuses marketing.
     pub(crate) fn of(contact: &Contact) -> Self {
         let service = if contact.opted_out_since.is_some() { Self::SERVICE } else { 0 };
         let banned = if contact.profile().role == Role::Banned { Self::BANNED } else { 0 };
         Self(Self::MARKETING | service | banned)
     }
 
-    /// Both together.
+    /// The refusals of both.
     fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -107,9 +106,8 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// The entries of the ledger by which the refusals of an erased person hold for a contact that
-    /// is imported. They have the time of the erasure, so that consent which was given before it
-    /// does not count.
+    /// Entries for the ledger that apply the refusals of an erased person to an imported contact.
+    /// They have the time of the erasure, so that a consent from before it does not count.
     pub(crate) fn refusals_of(refused: Refused, contact: ContactId, at: Timestamp) -> Vec<NewConsent> {
         let withdrawal = |purpose| NewConsent {
             contact,

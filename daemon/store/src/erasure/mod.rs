@@ -1,12 +1,14 @@
 //! Erasure of a person, in two phases that survive a crash at any moment.
 //!
-//! The first is one transaction ([`Store::begin_erasure`]): nothing can be sent to the person from
-//! then on, their numbers and ids are forgotten, so that someone who writes from them is a new
-//! person, and the plugins are told by an event. The second ([`rows`]) erases slice by slice what
-//! is stored, once the plugins have erased what they keep; at last the freed bytes are overwritten
-//! on disk. What remains is the row in `erasures`: a receipt without personal data. See ADR 0093.
+//! The first phase is one transaction ([`Store::begin_erasure`]). From then on nothing can be sent
+//! to the person. Their numbers and ids are deleted, so that a person who writes from them is a new
+//! person, and an event notifies the plugins.
 //!
-//! When to take the next step is decided by the daemon's task for privacy.
+//! The second phase ([`rows`]) begins when the plugins have erased their data. It erases the stored
+//! rows and files slice by slice, and then overwrites the freed bytes on disk. The row in
+//! `erasures` remains: a receipt without personal data. See ADR 0093.
+//!
+//! The daemon's task for privacy decides when to take the next step.
 
 mod file;
 mod identities;
@@ -38,7 +40,7 @@ pub enum AskedBy {
     Operator = 1,
     /// The person.
     Person = 2,
-    /// It had been completed or begun before, and a backup from before it was restored.
+    /// Nobody: the erasure is repeated, because a backup from before it was restored.
     Restore = 3,
 }
 
@@ -58,9 +60,9 @@ impl AskedBy {
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum ErasurePhase {
-    /// Nothing is sent any more; the erasure is not in the file next to the database yet.
+    /// Nothing is sent. The erasure is not in the file next to the database yet.
     Begun = 0,
-    /// Plugins erase what they keep.
+    /// Plugins erase their data.
     Plugins = 1,
     /// Rows and files are erased.
     Rows = 2,
@@ -92,11 +94,11 @@ pub struct Erasure {
     pub contact: ContactId,
     /// Who asked for it.
     pub asked_by: AskedBy,
-    /// When nothing could be sent any more.
+    /// When it began: nothing is sent from then on.
     pub begun_at: Timestamp,
     /// How far it is.
     pub phase: ErasurePhase,
-    /// The event by which plugins were told.
+    /// The event that notified the plugins.
     pub event: Option<EventId>,
     /// What was erased.
     pub report: ErasureReport,
@@ -108,11 +110,11 @@ pub struct Erasure {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ErasureReport {
-    /// By what was erased: `events`, `messages`, `files`, …
+    /// By kind: `events`, `messages`, `files`, …
     pub erased: BTreeMap<String, u64>,
-    /// Plugins that erased what they keep.
+    /// Plugins that erased their data.
     pub plugins: Vec<String>,
-    /// Plugins that did not, and which an operator decided not to wait for.
+    /// Plugins that did not, and whose dead letter an operator dropped.
     pub plugins_failed: Vec<String>,
 }
 
@@ -124,12 +126,12 @@ impl ErasureReport {
     }
 }
 
-/// What a plugin has done about an erasure.
+/// The progress of a plugin with an erasure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErasingPlugin {
     /// The plugin.
     pub plugin: PluginNo,
-    /// How far it is.
+    /// Its progress.
     pub state: ErasingState,
     /// The number of attempts.
     pub attempts: u32,
@@ -141,18 +143,18 @@ pub struct ErasingPlugin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErasingState {
-    /// It was not called yet, or failed and is tried again soon.
+    /// It was not called yet, or failed and is called again soon.
     Pending,
-    /// It does not run: it is called when it does.
+    /// It does not run. It is called when it runs again.
     Waiting,
-    /// It failed: a dead letter, which is retried from time to time.
+    /// It failed, and the handling is a dead letter, which is retried from time to time.
     Failed {
-        /// When it was given up or retried last.
+        /// When it was last given up or retried.
         since: Timestamp,
     },
     /// It failed, and an operator dropped the dead letter.
     GivenUp,
-    /// It has erased what it keeps.
+    /// It has erased its data.
     Done,
 }
 
@@ -175,7 +177,7 @@ impl Subject {
     }
 }
 
-/// A row with what the steps need.
+/// An erasure with the data that the steps need.
 struct OpenErasure {
     erasure: Erasure,
     uid: String,
@@ -249,7 +251,7 @@ fn aliases_of(conn: &Connection, contact: ContactId) -> Result<Vec<Alias>, Store
         .collect()
 }
 
-/// How an erasure begins.
+/// The parameters of a new erasure.
 struct Beginning<'a> {
     asked_by: AskedBy,
     uid: &'a str,
@@ -320,8 +322,8 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0)).optional()?)
     }
 
-    /// From here on nothing is sent to the person, no timer of theirs fires, and nobody finds them
-    /// by a number.
+    /// From then on nothing is sent to the person, none of their timers fires, and no number leads
+    /// to them.
     fn stop_everything(
         &mut self,
         person: &mut Person,
@@ -344,7 +346,7 @@ impl Tx<'_> {
         }
         for id in &subject.conversations {
             one("DELETE FROM windows WHERE conversation = ?1", *id)?;
-            // Beadle's own last confirmation leaves.
+            // Beadle's own last confirmation is still sent.
             report.add(
                 "messages_dropped",
                 one("UPDATE outbox SET state = 5 WHERE conversation = ?1 AND state = 0 AND plugin <> 0", *id)?,
@@ -372,7 +374,7 @@ impl Tx<'_> {
         Ok(deleted)
     }
 
-    /// Sets the phase of an erasure, unless it is there or further.
+    /// Sets the phase of an erasure, unless it has reached this phase or a later one.
     pub(crate) fn advance_erasure(&mut self, id: i64, phase: ErasurePhase, now: Timestamp) -> Result<(), StoreError> {
         let completed_at = (phase == ErasurePhase::Done).then_some(now.0);
         self.conn
@@ -382,7 +384,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Notes what the plugins did, and goes on to the rows.
+    /// Records the results of the plugins, and begins the phase `rows`.
     pub(crate) fn plugins_erased(
         &mut self,
         id: i64,
@@ -443,14 +445,14 @@ impl Reader {
         })
     }
 
-    /// What the plugins have done about an erasure, and whether its event was dispatched to all of
+    /// The progress of the plugins with an erasure, and whether its event was dispatched to all of
     /// them.
     pub fn erasing_plugins(&self, event: EventId) -> Result<(Vec<ErasingPlugin>, bool), StoreError> {
         self.all(|conn| erasing_plugins(conn, event))
     }
 
-    /// Whether something about the person is still on its way: an event that plugins handle, a
-    /// message whose answer the platform owes.
+    /// Whether work about the person is in progress: an event that plugins handle, or a message
+    /// that the platform has not answered.
     pub fn is_person_busy(&self, erasure: i64) -> Result<bool, StoreError> {
         self.all(|conn| {
             let Some(open) = load_erasure(conn, erasure)? else { return Ok(false) };
@@ -484,7 +486,7 @@ fn erasing_plugins(conn: &Connection, event: EventId) -> Result<(Vec<ErasingPlug
         .prepare_cached("SELECT state, subscriber_list, done FROM events WHERE id = ?1")?
         .query_row([event.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, i64>(2)?)))
         .optional()?;
-    // The event is kept for at least eight days; when it is gone, the plugins are as well.
+    // The event is kept for at least eight days. Once it is deleted, no plugin is awaited.
     let Some((state, list, done)) = found else { return Ok((Vec::new(), true)) };
     let Some(list) = list else { return Ok((Vec::new(), state == 2)) };
     let subscribers = subscriber_list(conn, list)?;
@@ -522,8 +524,8 @@ fn erasing_plugins(conn: &Connection, event: EventId) -> Result<(Vec<ErasingPlug
 }
 
 impl Store {
-    /// Begins the erasure of a person: at once nothing can be sent to them any more, and plugins
-    /// are told. Returns its number; that of the open one if it had begun.
+    /// Begins the erasure of a person: nothing can be sent to them from now on, and plugins are
+    /// notified. Returns its number; if an erasure of this person is open, the number of that one.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the contact is unknown or was erased.
@@ -536,7 +538,8 @@ impl Store {
         self.ask(move |tx| tx.begin_erasure(contact, asked_by, now)).await
     }
 
-    /// Notes what the plugins did about an erasure, and begins to erase rows. Names of plugins.
+    /// Records the names of the plugins that erased their data and of those that did not, and
+    /// begins to erase rows.
     pub async fn plugins_erased(
         &self,
         erasure: i64,

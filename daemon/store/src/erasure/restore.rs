@@ -1,5 +1,5 @@
-//! Erasures that the database does not know, because it was restored from an older backup: they are
-//! repeated at the start, before anything is sent or received.
+//! Repeats erasures that are missing in the database, because it was restored from an older backup:
+//! at the start, before anything is sent or received.
 
 use super::file::{ErasureFile, FiledErasure};
 use super::identities::{IdentityHash, Refused, identity_hash, identity_hashes};
@@ -13,7 +13,7 @@ use beadle_model::{ContactId, Timestamp};
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Repeats the erasures in the file that the database does not know.
+/// Repeats the erasures in the file that are missing in the database.
 pub(crate) fn repeat_erasures(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let file = ErasureFile::in_dir(&tx.shared.dir);
     let mut unknown: BTreeMap<String, FiledErasure> = BTreeMap::new();
@@ -38,8 +38,8 @@ pub(crate) fn repeat_erasures(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 }
 
 impl Tx<'_> {
-    /// The contacts that have a number or id with one of these hashes; several may have one, because
-    /// the spellings of a number have the same.
+    /// The contacts that have a number or id with one of these hashes. Several contacts may have
+    /// the same hash, because the spellings of a number share one.
     fn contacts_by_identity(
         &self,
         unknown: &BTreeMap<String, FiledErasure>,
@@ -58,15 +58,15 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// Begins the erasures again. One that finds nobody is noted as complete, so that it is not
-    /// looked for again.
+    /// Begins the erasures again. An erasure without a contact is stored as complete, so that it is
+    /// not searched for again.
     fn repeat(&mut self, filed: &FiledErasure, contacts: &BTreeSet<ContactId>) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let mut uid = filed.uid.clone();
         for contact in contacts {
             let beginning = Beginning { asked_by: AskedBy::Restore, uid: &uid, phase: ErasurePhase::Plugins, now };
             self.begin_erasure_as(*contact, &beginning)?;
-            // A further contact with one of the numbers is an erasure of its own.
+            // Each further contact with one of the numbers gets an erasure of its own.
             uid = beadle_model::text::hex(crate::random::random::<16>()?);
         }
         if contacts.is_empty() {
@@ -80,7 +80,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What goes into the file about an erasure that is not there yet.
+    /// The line for the file, if the erasure is not in it yet.
     fn unfiled(&self, id: i64) -> Result<Option<FiledErasure>, StoreError> {
         let Some(open) = load_erasure(self.conn, id)? else { return Ok(None) };
         if open.erasure.phase != ErasurePhase::Begun {
@@ -94,7 +94,7 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// Adds an erasure to the file next to the database, and goes on to the plugins.
+    /// Adds an erasure to the file next to the database, and begins the phase `plugins`.
     ///
     /// # Errors
     /// Those of the store and of the file system.

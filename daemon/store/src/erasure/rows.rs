@@ -1,12 +1,12 @@
 //! The second phase: rows and files of an erased person, slice by slice.
 //!
-//! Events, messages and rejected webhooks have no index by person, to keep their inserts cheap, so
-//! they are read once from the first to the last row, on a reader's connection; the writer changes
-//! only what was found. A row of the person's own is emptied or deleted. Where another row mentions
-//! a number or id of theirs, the mention is replaced.
+//! Events, messages and rejected webhooks have no index by person, which keeps their inserts cheap.
+//! So they are read once from the first to the last row, on a reader's connection; the writer
+//! changes only the rows that were found. A row that belongs to the person is emptied or deleted.
+//! In other rows, mentions of the person's numbers and ids are replaced.
 //!
-//! The row of an event stays until its retention time, with nothing but its key: a hash by which
-//! the platform's repetition of a webhook is recognised, which would bring everything back.
+//! The row of an event stays until its retention time, with its key only. The key is a hash by
+//! which a repeated webhook is recognised, which would otherwise store the event again.
 
 use super::{ErasurePhase, ErasureReport, OpenErasure, Subject, load_erasure};
 use crate::codec::to_json;
@@ -22,13 +22,14 @@ use rusqlite::{Connection, params};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The rows that are searched at once: some milliseconds of a reader, with bodies of a kilobyte.
+/// The maximum number of rows in a search: some milliseconds of a reader, with bodies of a
+/// kilobyte.
 const SEARCHED: i64 = 5000;
 
-/// The rows that are changed in one transaction.
+/// The maximum number of rows that a transaction changes.
 const CHANGED: usize = 200;
 
-/// Shorter names of the platform are not searched for: they would be found by chance.
+/// Shorter numbers and ids are not searched for, because they occur in other texts by chance.
 const MIN_NEEDLE_BYTES: usize = 7;
 
 /// What replaces a mention.
@@ -45,7 +46,7 @@ enum Table {
 impl Table {
     const ALL: [Table; 3] = [Table::Events, Table::Outbox, Table::Rejected];
 
-    /// The number, whether the row is the person's own, the body, and another body.
+    /// The query: id, contact, conversation, body, and a second text that may mention people.
     fn select(self) -> &'static str {
         match self {
             Table::Events => {
@@ -65,23 +66,23 @@ impl Table {
 
 /// A row that was found.
 #[derive(Debug)]
-enum Found {
-    /// It is the person's, with the files that it names.
+enum FoundRow {
+    /// It belongs to the person. With the files that it names.
     Own(i64, BTreeSet<i64>),
-    /// It mentions them: its body without the mention; `None` if it cannot be kept.
+    /// It mentions the person. With its body without the mention; `None` if it cannot be kept.
     Mention(i64, Option<String>),
 }
 
-/// What a search found.
+/// The result of a search.
 struct Search {
-    found: Vec<Found>,
-    /// The last row that was searched, and whether it is the last of the table.
+    found: Vec<FoundRow>,
+    /// The last row that was searched, and whether the table has no more rows.
     cursor: i64,
     is_end: bool,
 }
 
-/// The texts by which a person is mentioned: numbers and ids, also in base64, as in the platform's
-/// ids of messages.
+/// The texts that mention a person: numbers and ids, also in base64, as in the platform's ids of
+/// messages.
 fn needles(aliases: &[Alias]) -> Vec<String> {
     let mut needles: BTreeSet<String> = BTreeSet::new();
     for alias in aliases.iter().filter(|alias| alias.value.len() >= MIN_NEEDLE_BYTES) {
@@ -115,7 +116,7 @@ fn files_in(body: &str) -> BTreeSet<i64> {
     parts.filter_map(|part| part.split('"').next().and_then(|number| number.parse().ok())).collect()
 }
 
-/// A text in which no needle is left; `None` if there was none.
+/// The text with every needle replaced; `None` if it contains none.
 fn without(needles: &[String], text: &str) -> Option<String> {
     let mut clean: Option<String> = None;
     for needle in needles {
@@ -148,13 +149,13 @@ fn search(conn: &Connection, table: Table, subject: &Subject, cursor: i64) -> Re
             || conversation.is_some_and(|id| subject.conversations.contains(&id));
         let body = text_of(row.get_ref(3)?);
         if is_own {
-            search.found.push(Found::Own(id, files_in(&body)));
+            search.found.push(FoundRow::Own(id, files_in(&body)));
         } else {
             let other = text_of(row.get_ref(4)?);
             let is_mentioned =
                 needles.iter().any(|needle| body.contains(needle.as_str()) || other.contains(needle.as_str()));
             if is_mentioned {
-                search.found.push(Found::Mention(id, clean_body(table, &needles, &body)));
+                search.found.push(FoundRow::Mention(id, clean_body(table, &needles, &body)));
             }
         }
         if search.found.len() >= CHANGED {
@@ -171,33 +172,33 @@ fn clean_body(table: Table, needles: &[String], body: &str) -> Option<String> {
     let is_readable = match table {
         Table::Events => serde_json::from_str::<EventBody>(&clean).is_ok(),
         Table::Outbox => serde_json::from_str::<Outgoing>(&clean).is_ok(),
-        // Its bytes were signed as they are.
+        // The signature is valid for its original bytes only.
         Table::Rejected => false,
     };
     is_readable.then_some(clean)
 }
 
 impl Tx<'_> {
-    /// Erases what a search found, and notes how far it is.
+    /// Erases what a search found, and stores the progress.
     fn erase_found(&mut self, id: i64, table: Table, search: &Search) -> Result<(), StoreError> {
         let Some(mut open) = load_erasure(self.conn, id)? else { return Ok(()) };
         for found in &search.found {
             match (table, found) {
-                (Table::Events, Found::Own(event, files)) => {
+                (Table::Events, FoundRow::Own(event, files)) => {
                     self.empty_event(*event)?;
                     open.subject.files.extend(files);
                     open.erasure.report.add("events", 1);
                 }
-                (Table::Outbox, Found::Own(message, files)) => {
+                (Table::Outbox, FoundRow::Own(message, files)) => {
                     self.delete_message(*message)?;
                     open.subject.files.extend(files);
                     open.erasure.report.add("messages", 1);
                 }
-                (Table::Rejected, Found::Own(webhook, _) | Found::Mention(webhook, _)) => {
+                (Table::Rejected, FoundRow::Own(webhook, _) | FoundRow::Mention(webhook, _)) => {
                     self.conn.prepare_cached("DELETE FROM rejected_webhooks WHERE id = ?1")?.execute([webhook])?;
                     open.erasure.report.add("rejected_webhooks", 1);
                 }
-                (Table::Events, Found::Mention(event, body)) => {
+                (Table::Events, FoundRow::Mention(event, body)) => {
                     match body {
                         Some(body) => {
                             self.write_body("UPDATE event_bodies SET body = ?2 WHERE id = ?1", *event, body)?
@@ -206,7 +207,7 @@ impl Tx<'_> {
                     }
                     open.erasure.report.add("mentions", 1);
                 }
-                (Table::Outbox, Found::Mention(message, body)) => {
+                (Table::Outbox, FoundRow::Mention(message, body)) => {
                     let sql = "UPDATE outbox_bodies SET body = ?2, gate = NULL WHERE id = ?1";
                     self.write_body(sql, *message, body.as_deref().unwrap_or("{}"))?;
                     open.erasure.report.add("mentions", 1);
@@ -238,7 +239,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Empties an event, so that only its key is left.
+    /// Empties an event except for its key.
     fn empty_event(&mut self, event: i64) -> Result<(), StoreError> {
         let body = to_json("an event", &EventBody::Unrouted { kind: ERASED.into(), json: Value::Null })?;
         self.write_body("UPDATE event_bodies SET body = ?2 WHERE id = ?1", event, &body)?;
@@ -268,8 +269,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Erases everything that is found by the person's ids. Returns false if an event or message
-    /// was added since the search: search on.
+    /// Erases everything that is found by the person's ids, and begins the phase `cleaning`.
+    /// Returns true: there are no further slices.
     fn erase_rest(&mut self, id: i64, shared: &SharedFiles) -> Result<bool, StoreError> {
         let Some(mut open) = load_erasure(self.conn, id)? else { return Ok(true) };
         if open.erasure.phase != ErasurePhase::Rows {
@@ -323,8 +324,9 @@ impl Tx<'_> {
         Ok(deleted)
     }
 
-    /// Files that arrived in the person's conversations or with their messages in groups, and those
-    /// that were sent to them and to nobody else. Bytes first, so that none remain without a row.
+    /// Deletes files that arrived in the person's conversations or with their messages in groups,
+    /// and files that were sent to this person only. The bytes are deleted first, so that none
+    /// remain without a row.
     fn delete_files_of(&mut self, subject: &Subject, shared: &SharedFiles) -> Result<usize, StoreError> {
         let mut files: BTreeSet<i64> = BTreeSet::new();
         for conversation in &subject.conversations {
@@ -358,7 +360,8 @@ impl Tx<'_> {
         Ok(files.len())
     }
 
-    /// Replaces the entries in the ledger by their digests: the chain still holds (ADR 0090).
+    /// Replaces the entries in the ledger by their digests, so that the chain still verifies (ADR
+    /// 0090).
     fn redact_consents(&mut self, subject: &Subject) -> Result<usize, StoreError> {
         let mut redacted = 0;
         for contact in &subject.contacts {
@@ -411,7 +414,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Empties the rows of contacts and conversations; their ids stay used.
+    /// Empties the rows of contacts and conversations. The rows stay, so that no id is used again.
     fn empty_contact(&self, subject: &Subject) -> Result<(), StoreError> {
         for conversation in &subject.conversations {
             self.conn
@@ -453,12 +456,12 @@ impl Store {
         }
     }
 
-    /// Overwrites the bytes that were freed, in the database and in its write-ahead log, and
-    /// completes the erasure.
+    /// Overwrites the freed bytes in the database and in its write-ahead log, and completes the
+    /// erasure. Returns false if a reader of another process prevents the log from being emptied;
+    /// call it again.
     ///
     /// # Errors
-    /// Those of the store; `false` if a reader of another process keeps the log from being emptied:
-    /// try again.
+    /// Those of the store.
     pub async fn clean_erased(&self, erasure: i64, now: Timestamp) -> Result<bool, StoreError> {
         let shared = std::sync::Arc::clone(self.shared());
         let emptied = tokio::task::spawn_blocking(move || crate::checkpoint::empty_log(&shared));
@@ -470,8 +473,9 @@ impl Store {
     }
 }
 
-/// Files of plugins that were sent to others as well. Searching for them reads all messages, which
-/// the writer has no time for; it searches only those after the last one.
+/// Files of plugins that were sent to other people as well. A reader searches all messages for
+/// them, which takes too long for the writer; the writer searches only messages after
+/// `last_message`.
 #[derive(Default)]
 struct SharedFiles {
     files: BTreeSet<i64>,
