@@ -1,5 +1,5 @@
-//! What people asked the operator for by a reserved word: a person to talk to, a copy of their
-//! data, the erasure of their data. Each kind is open at most once per contact.
+//! Requests of people to the operator by a reserved word: a person to talk to, a copy of their
+//! data, or the erasure of their data. A contact has at most one open request of each kind.
 
 use crate::error::StoreError;
 use crate::read::{Reader, bounded};
@@ -10,7 +10,7 @@ use beadle_model::{ContactId, ConversationId, MessageId, Outgoing, PersonIds, Pl
 use rusqlite::{OptionalExtension, ToSql, params};
 use serde::Serialize;
 
-/// What a person asks for. The store keeps the numbers.
+/// The kind of a request. The store keeps the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
@@ -40,8 +40,8 @@ impl RequestKind {
     }
 }
 
-/// For how long a request can be confirmed: long enough to read the question, too short for a
-/// person who finds the phone.
+/// The time within which a request can be confirmed: long enough to read the question, too short
+/// for someone else who picks up the phone later.
 pub const CONFIRM_WITHIN_MS: i64 = 60 * 60 * 1000;
 
 /// An open request.
@@ -51,18 +51,18 @@ pub struct ContactRequest {
     pub id: i64,
     /// The contact.
     pub contact: ContactId,
-    /// Where they asked.
+    /// The conversation in which the person asked.
     pub conversation: Option<ConversationId>,
-    /// What for.
+    /// Its kind.
     pub kind: RequestKind,
-    /// When.
+    /// When the person asked.
     pub asked_at: Timestamp,
-    /// When they confirmed it, if it needs that.
+    /// When the person confirmed it, if it needs a confirmation.
     pub confirmed_at: Option<Timestamp>,
 }
 
 impl Tx<'_> {
-    /// Opens a request, unless one of this kind is open.
+    /// Opens a request. If one of this kind is open, it can be confirmed for the whole time again.
     pub(crate) fn open_request(
         &self,
         kind: RequestKind,
@@ -70,7 +70,6 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if let Some(open) = self.find_open(kind, contact)? {
-            // They can confirm it for as long again.
             self.conn
                 .prepare_cached(
                     "UPDATE contact_requests SET asked_at = ?2, conversation = ?3 WHERE id = ?1 AND confirmed_at IS NULL",
@@ -91,15 +90,15 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(sql)?.query_row([contact.0, kind as i64], |row| row.get(0)).optional()?)
     }
 
-    /// Whether there is an open request that was not confirmed.
+    /// Whether an open request is not confirmed.
     pub(crate) fn is_unconfirmed(&self, kind: RequestKind, contact: ContactId) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM contact_requests WHERE contact = ?1 AND kind = ?2 AND closed_at IS NULL
                    AND confirmed_at IS NULL";
         Ok(self.conn.prepare_cached(sql)?.exists([contact.0, kind as i64])?)
     }
 
-    /// Confirms or withdraws a request that was not confirmed yet, in the time for it. Returns
-    /// whether there was one.
+    /// Confirms or declines an open request, if the time for it has not passed. Returns whether
+    /// there was one.
     pub(crate) fn answer_request(
         &self,
         kind: RequestKind,
@@ -117,7 +116,8 @@ impl Tx<'_> {
                       AND closed_at IS NULL AND confirmed_at IS NULL AND asked_at BETWEEN ?4 AND ?5"
             }
         };
-        // One that was made while the clock was ahead is not open until that time comes.
+        // If the clock was ahead, `asked_at` may be far in the future: such a request cannot be
+        // confirmed until an hour before that time.
         let (since, until) = (now.plus_ms(-CONFIRM_WITHIN_MS), now.plus_ms(CONFIRM_WITHIN_MS));
         Ok(self.conn.prepare_cached(sql)?.execute([contact.0, kind as i64, now.0, since.0, until.0])? > 0)
     }
@@ -134,14 +134,14 @@ impl Tx<'_> {
     }
 }
 
-/// What a person asked for, open or closed.
+/// A request of a person, open or closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonRequest {
-    /// What for.
+    /// Its kind.
     pub kind: RequestKind,
-    /// When.
+    /// When the person asked.
     pub asked_at: Timestamp,
-    /// When they confirmed it.
+    /// When the person confirmed it.
     pub confirmed_at: Option<Timestamp>,
     /// When it was closed, and how.
     pub closed: Option<(Timestamp, String)>,
@@ -152,11 +152,11 @@ pub struct PersonRequest {
 pub struct ExportAnswer {
     /// The request.
     pub request: i64,
-    /// Where it was asked.
+    /// The conversation in which the person asked.
     pub conversation: ConversationId,
     /// The file; its bytes are on disk.
     pub file: NewMedia,
-    /// The message with it.
+    /// The message that contains the file.
     pub message: Outgoing,
 }
 
@@ -170,7 +170,7 @@ impl Tx<'_> {
             Err(error) => return Err(error),
         }
         self.insert_created_media(&answer.file, PluginNo::HOST, now)?;
-        // A reply: also someone who said STOP gets what they asked for.
+        // A reply, so that a person who said STOP gets it too.
         let send = NewSend {
             message: MessageId(self.shared.reserve_message()),
             conversation: answer.conversation,
@@ -194,7 +194,7 @@ impl Reader {
         self.open_requests("confirmed_at IS NOT NULL AND kind <> ?3", params![after, bounded(limit), human])
     }
 
-    /// What a person asked for by reserved words, oldest first.
+    /// The requests of a person, oldest first.
     pub fn person_requests(&self, ids: &PersonIds) -> Result<Vec<PersonRequest>, StoreError> {
         self.all(|conn| {
             let mut requests = Vec::new();
@@ -224,8 +224,8 @@ impl Reader {
         self.open_requests("true", params![0, bounded(limit)])
     }
 
-    /// Open requests for which a condition holds. The first two parameters: after which one, and
-    /// how many.
+    /// Open requests for which a condition holds, oldest first. The first two parameters are the id
+    /// after which to start, and the maximum number.
     fn open_requests(&self, condition: &str, params: &[&dyn ToSql]) -> Result<Vec<ContactRequest>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(&format!(

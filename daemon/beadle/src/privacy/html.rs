@@ -1,5 +1,4 @@
-//! An export as one page that people can read: no scripts, nothing loaded from elsewhere, in the
-//! person's language.
+//! Writes an export as one HTML page in the person's language. It has no scripts and loads nothing.
 
 use super::write::PersonWriter;
 use crate::api::{PersonData, PersonSection};
@@ -110,12 +109,12 @@ impl<W: Write> HtmlWriter<W> {
         Self { to, language: None, begun: false, section: None }
     }
 
-    /// What was written.
+    /// The destination, with what was written so far.
     pub fn written(&self) -> &W {
         &self.to
     }
 
-    /// The destination.
+    /// Returns the destination.
     pub fn into_inner(self) -> W {
         self.to
     }
@@ -201,7 +200,7 @@ impl<W: Write> PersonWriter for HtmlWriter<W> {
     }
 }
 
-/// Text without markup: people choose their names and write what they like.
+/// Escapes markup, which the names and texts of people may contain.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {

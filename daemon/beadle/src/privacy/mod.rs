@@ -1,5 +1,5 @@
-//! The data of one person, written as JSON or as a readable page, and the task that carries out
-//! what people ask for.
+//! Writes the data of one person as JSON or as a readable page, and runs the task that carries out
+//! people's requests.
 
 mod html;
 mod task;

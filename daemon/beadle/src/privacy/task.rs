@@ -1,8 +1,8 @@
 //! Answers confirmed requests for copies of data, and advances erasures.
 //!
-//! Every step is in the store before the next one begins, so that after a crash the next process
-//! goes on where this one was. The steps of an erasure are the store's (`beadle_store::Erasure`);
-//! this module decides when to take each, and waits for the plugins.
+//! Every step is stored before the next one begins, so that the next process continues after a
+//! crash. The store defines the steps of an erasure (`beadle_store::Erasure`); this module decides
+//! when to take each of them, and waits for the plugins.
 
 use super::html::HtmlWriter;
 use super::write::PersonWriter as _;
@@ -21,23 +21,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a waiting erasure is checked. Real time.
+/// The interval at which a waiting erasure is checked. Real time.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the task checks without a signal, which may be missed. Real time.
+/// The interval at which the task checks without a signal, in case a signal was missed. Real time.
 const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(60);
-/// A plugin that failed to erase is called again after this, in civil time, so that the log stays
+/// The time until a plugin that failed to erase is called again, in civil time. It keeps the log
 /// readable.
 const RETRY_MS: i64 = 10 * 60 * 1000;
-/// The maximum time for which events of the person and the last confirmation are awaited, in civil
-/// time.
+/// The maximum time to wait for events of the person and for the last confirmation, in civil time.
 const MAX_BUSY_WAIT_MS: i64 = 15 * 60 * 1000;
-/// The requests or erasures that are read at a time.
+/// The number of requests or erasures to read at a time.
 const PAGE: usize = 100;
-/// The largest copy that is sent in a chat: a hundred thousand messages. Beyond it the operator
-/// exports to a file.
+/// The maximum size of a copy that is sent in a chat: a hundred thousand messages. The operator
+/// exports a larger one to a file.
 const COPY_BYTES: usize = 16 << 20;
 
-/// What a copy is called in the chat, in the languages of [`Language::ALL`].
+/// The caption of a copy in the chat, in the languages of [`Language::ALL`].
 const CAPTIONS: [&str; 5] = [
     "Your data: {received} messages and events, {sent} messages to you. Open the file in a browser.",
     "Je gegevens: {received} berichten en gebeurtenissen, {sent} berichten aan jou. Open het bestand in een browser.",
@@ -51,7 +50,7 @@ const FILE_NAMES: [&str; 5] =
 /// Runs until the daemon stops.
 pub async fn run(admin: Arc<Admin>, heartbeat: Heartbeat) {
     let mut changes = admin.store.privacy_changes();
-    // A plugin exports what it keeps only once it runs.
+    // Only a plugin that runs can export its data.
     let mut subscriptions = admin.pipeline.watch_subscriptions();
     let known = subscriptions.wait_for(|subscriptions| subscriptions.is_known());
     if heartbeat.idle(known).await.is_err() {
@@ -83,8 +82,8 @@ pub async fn run(admin: Arc<Admin>, heartbeat: Heartbeat) {
     }
 }
 
-/// Answers requests that people have confirmed. `refused`: copies that cannot be sent, reported
-/// once.
+/// Answers requests that people have confirmed. `refused` contains requests whose copy cannot be
+/// sent, so that each is reported once.
 async fn answer_requests(admin: &Admin, refused: &mut BTreeSet<i64>, heartbeat: &Heartbeat) -> Result<(), StoreError> {
     let mut after = 0;
     loop {
@@ -114,7 +113,7 @@ async fn answer_requests(admin: &Admin, refused: &mut BTreeSet<i64>, heartbeat: 
     }
 }
 
-/// Sends a person the copy of their data. `Ok(Err)`: why it cannot be sent.
+/// Sends a person the copy of their data. Returns `Ok(Err(reason))` if it cannot be sent.
 async fn answer_export(
     admin: &Admin,
     request: &ContactRequest,
@@ -215,7 +214,7 @@ async fn advance_erasures(admin: &Admin, heartbeat: &Heartbeat) -> Result<bool, 
         (after, is_open) = (last.id, true);
         for erasure in open {
             heartbeat.beat();
-            // One that cannot be continued does not stop those after it.
+            // An erasure that fails must not stop the others.
             if let Err(error) = advance(admin, &erasure, heartbeat).await {
                 tracing::warn!(erasure = erasure.id, %error, "erasure not continued, retrying");
             }
@@ -244,7 +243,8 @@ async fn advance(admin: &Admin, erasure: &Erasure, heartbeat: &Heartbeat) -> Res
     }
 }
 
-/// Goes on once every plugin has erased what it keeps and nothing about the person is on its way.
+/// Begins the phase `rows` once every plugin has erased its data and no work about the person is in
+/// progress.
 async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreError> {
     let (id, now) = (erasure.id, admin.clock.now());
     let (plugins, is_finished) = match erasure.event {
@@ -254,7 +254,7 @@ async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreErro
     let is_awaited = |plugin: &ErasingPlugin| !matches!(plugin.state, ErasingState::Done | ErasingState::GivenUp);
     for plugin in plugins.iter().filter(|plugin| is_awaited(plugin)) {
         if let ErasingState::Failed { since } = plugin.state
-            // In the future: the clock was ahead.
+            // A time in the future is from when the clock was ahead.
             && !(0..RETRY_MS).contains(&now.since_ms(since))
         {
             retry(admin, erasure, plugin.plugin).await?;
@@ -278,11 +278,11 @@ async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreErro
     admin.store.plugins_erased(id, named(ErasingState::Done), named(ErasingState::GivenUp), now).await
 }
 
-/// Calls a plugin again that failed to erase what it keeps.
+/// Calls a plugin again that failed to erase its data.
 async fn retry(admin: &Admin, erasure: &Erasure, plugin: PluginNo) -> Result<(), StoreError> {
     let Some(event) = erasure.event else { return Ok(()) };
     let handling = HandlingId { event, plugin };
-    // An operator retries it now.
+    // An operator's retry is running.
     let Some(retry) = admin.pipeline.begin_retry(handling) else { return Ok(()) };
     match admin.store.retry_dead_letter(DeadLetterRef::Handling(handling), admin.clock.now()).await {
         Ok(_) => {}

@@ -1,5 +1,5 @@
-//! Writing the pages of an export to a file: each as it comes, so that the memory does not grow
-//! with the person's history.
+//! Writes an export to a file page by page, so that the memory in use does not depend on the size
+//! of the person's history.
 
 use crate::api::{PersonData, PersonSection};
 use serde_json::Value;
