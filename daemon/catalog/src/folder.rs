@@ -70,7 +70,7 @@ impl Stamp {
 
 /// A plugin's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct PluginFile {
     /// Its path.
     pub path: PathBuf,
     /// Its stamp when it was listed.
@@ -86,7 +86,7 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// Tells a folder from another one at the same path.
+/// Distinguishes a folder from another one at the same path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FolderIdentity {
     device: u64,
@@ -106,7 +106,7 @@ impl FolderIdentity {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Plugins to load, by name.
-    pub plugins: BTreeMap<String, Found>,
+    pub plugins: BTreeMap<String, PluginFile>,
     /// Folders that could not be read, and why.
     pub missing: BTreeMap<PathBuf, String>,
     /// Folders without any entry, as an unmounted file system leaves them.
@@ -145,7 +145,7 @@ pub fn list(dirs: &[PathBuf], named: &BTreeSet<&str>) -> Listing {
                 continue;
             }
             match look(&path) {
-                Ok(Some(stamp)) => _ = listing.plugins.insert(name, Found { path, stamp }),
+                Ok(Some(stamp)) => _ = listing.plugins.insert(name, PluginFile { path, stamp }),
                 // An entry that disappears meanwhile does not exist.
                 Ok(None) => {}
                 Err(reason) => _ = listing.unreadable.insert(name, Unreadable { path, reason }),

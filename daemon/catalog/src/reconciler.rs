@@ -128,8 +128,8 @@ impl Reconciler {
         }
     }
 
-    /// Runs until the catalog is dropped. After a panic it can be run again: it observes everything
-    /// anew.
+    /// Runs until the catalog is dropped. After a panic it can be run again: it then observes
+    /// everything again.
     pub async fn run(&mut self, heartbeat: &Heartbeat) {
         if !self.has_records {
             self.read_records().await;

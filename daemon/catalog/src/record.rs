@@ -184,7 +184,7 @@ mod tests {
         }
         let suspended = record.suspended.clone().unwrap();
         assert_eq!((suspended.revision.as_str(), suspended.suspension.code.as_str()), ("a", CRASH));
-        // A clock that was set back, and another revision, begin anew.
+        // A clock that was set back, and another revision, reset the count.
         assert!(!record.note_crash("polls", Timestamp(0)) && record.crashes.len() == 1);
         record.activate("b");
         assert!(record.crashes.is_empty());

@@ -171,7 +171,7 @@ async fn outreach_hold_doubles_with_each_refusal() {
     assert_eq!(env.verdict(&to, &template("order", "en"), now), GateVerdict::Send);
     assert!(env.gatekeeper.holds(now).is_empty());
     let (later, _) = env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(DAY_MS));
-    assert_eq!(later.until.since_ms(now.plus_ms(DAY_MS)), HOUR_MS, "after a day it begins anew");
+    assert_eq!(later.until.since_ms(now.plus_ms(DAY_MS)), HOUR_MS, "after a day it begins again with an hour");
 }
 
 #[tokio::test]

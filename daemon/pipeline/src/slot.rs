@@ -142,8 +142,8 @@ impl PluginSlot {
         }
     }
 
-    /// Gives new attempts this revision; running ones end with the one that began them. Earlier
-    /// failures are forgotten. The subscriptions have to be published anew.
+    /// Gives this revision to new attempts; running attempts end with the revision that began them.
+    /// Earlier failures are forgotten. The caller must publish the subscriptions again.
     pub fn activate(&self, revision: ActiveRevision) {
         *self.occupant.write() = Occupant::Active(revision);
         self.resume();

@@ -71,15 +71,20 @@ impl CodeCache {
         folder.join("code")
     }
 
-    /// Removes files that are in place of the cache's folders: what is there can be compiled again.
-    pub(crate) fn make_way(folder: &Path) {
+    /// Removes files that have the name of one of the cache's folders, so that the folder can be
+    /// created. Everything in the cache can be compiled again.
+    pub(crate) fn remove_misplaced_files(folder: &Path) {
         for path in [folder.to_owned(), Self::code_in(folder), folder.join("seals"), folder.join("staging")] {
             if path.is_dir() || fs::symlink_metadata(&path).is_err() {
                 continue;
             }
             match fs::remove_file(&path) {
-                Ok(()) => tracing::warn!(path = %path.display(), "file in place of the compile cache removed"),
-                Err(error) => tracing::warn!(path = %path.display(), %error, "file in place of the compile cache"),
+                Ok(()) => {
+                    tracing::warn!(path = %path.display(), "misplaced file in the compile cache removed")
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "misplaced file in the compile cache not removed")
+                }
             }
         }
     }

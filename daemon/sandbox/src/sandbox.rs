@@ -103,7 +103,7 @@ impl Sandbox {
     ) -> Result<Self, SandboxError> {
         let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
         if let Some(folder) = &config.cache_dir {
-            CodeCache::make_way(folder);
+            CodeCache::remove_misplaced_files(folder);
         }
         let code = config.cache_dir.as_deref().map(CodeCache::code_in);
         let engine = engine(code.as_deref()).map_err(failed)?;

@@ -165,8 +165,9 @@ impl Schedule {
         }
     }
 
-    /// A hash of what determines its planned times. If it changes, the schedule was edited and its
-    /// plan starts anew; other changes (payload, plugins, excluded days, jitter) keep its progress.
+    /// A hash of the settings that determine its planned times. If it changes, the schedule was
+    /// edited and its plan starts again; other changes (payload, plugins, excluded days, jitter)
+    /// keep its progress.
     pub fn plan_hash(&self) -> [u8; 16] {
         let Self { source, zones, pattern, enabled, .. } = self;
         let anchor = if let Pattern::Every { anchor, .. } = pattern { format!("{anchor:?}") } else { String::new() };

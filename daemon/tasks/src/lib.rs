@@ -4,8 +4,8 @@
 //! decides: it is started again after a growing pause, or the daemon shuts down and gives the
 //! reason. Each task has a [`Heartbeat`]; one that stays silent is reported as stuck.
 //!
-//! Invariants: a failure is logged under the name of its kind; a restarted task is made anew by its
-//! factory from shared or durable state, so that nothing is lost with the old one.
+//! Invariants: a failure is logged under the name of its kind; the factory of a restarted task
+//! creates it again from shared or durable state, so that nothing is lost with the old one.
 //!
 //! Work that ends by itself (one handling, one request, one connection) is not spawned here. Its
 //! owner handles its failure, because only the owner knows what was left undone.

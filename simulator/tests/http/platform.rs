@@ -28,7 +28,7 @@ async fn messaging_limit_applies_to_people_written_to_first() {
     env.say("bram", "hello").await;
     assert_eq!(env.send(template(BRAM, "x")).await.0, 200, "a reply does not count");
     env.advance(24 * HOUR_MS).await;
-    assert_eq!(env.send(template(BRAM, "x")).await.0, 200, "after a day the count starts anew");
+    assert_eq!(env.send(template(BRAM, "x")).await.0, 200, "after a day the count starts at zero");
     env.idle().await;
     assert_eq!(env.daemon.field("business_capability_update")[0]["max_daily_conversations_per_business"], "TIER_1");
 }

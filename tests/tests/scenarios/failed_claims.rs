@@ -60,13 +60,14 @@ async fn dead_letter_that_is_retried_twice_sends_once() {
     let dead = daemon.list_all("dead-letters").await;
     let id = dead.first().and_then(|row| row.get("id")).and_then(Value::as_str).unwrap_or_default();
     let path = format!("dead-letters/{id}/retry");
-    // At once: one runs, the other is told that one does, or that the dead letter no longer exists.
+    // At the same time: one runs; the other fails, because a retry is running or the dead letter no
+    // longer exists.
     let (one, other) = tokio::join!(daemon.post(&path), daemon.post(&path));
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert!(matches!(statuses, [200, 404 | 409]), "{statuses:?}: {} {}", one.text(), other.text());
     daemon.wait_for_status(|status| status.get("dead_letters") == Some(&json!(0))).await;
-    // Later: it is gone.
+    // Later, the dead letter no longer exists.
     let later = daemon.post(&path).await;
     assert_eq!(later.status, 404, "{}", later.text());
     daemon.wait_until_idle().await;

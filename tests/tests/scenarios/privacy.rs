@@ -1,5 +1,5 @@
-//! Copies of data and erasures, with the real programs: what an operator exports, what a person
-//! gets in the chat, and that nothing is left of an erased one.
+//! Copies of data and erasures, with the real programs: an operator's export, a person's copy in
+//! the chat, and that no data of an erased person is left.
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
@@ -35,8 +35,8 @@ impl World {
     /// Wilhelmina and Bram write.
     async fn chat(&self) {
         for (person, texts) in [(NAME, ["hello there", SECRET]), ("Bram", ["hi", "what a nice book"])] {
-            for said in texts {
-                self.simulator.say(person, said).await;
+            for message in texts {
+                self.simulator.say(person, message).await;
             }
             let count = texts.len();
             self.wait_for_texts(person, count).await;
@@ -77,7 +77,7 @@ impl World {
         .await
     }
 
-    /// The files in the data folder in which something of the person is left.
+    /// The files in the data directory that still contain data of the person.
     fn traces(&self) -> Vec<String> {
         let mut found = Vec::new();
         search(&self.setup.data(), &mut found);
@@ -121,12 +121,12 @@ async fn export_contains_what_the_person_wrote_and_what_plugins_keep() {
         &["broadcasts", "create", &file, "--by", "Ana"],
         &["broadcasts", "plan", "news"],
     ] {
-        let (done, said, error) = world.cli(arguments).await;
-        assert!(done, "{arguments:?}: {said} {error}");
+        let (done, output, error) = world.cli(arguments).await;
+        assert!(done, "{arguments:?}: {output} {error}");
     }
     let json = world.setup.data().join("data.json");
-    let (done, said, error) = world.cli(&["contacts", "export", "con_1", "--output", &json.to_string_lossy()]).await;
-    assert!(done, "{said} {error}");
+    let (done, output, error) = world.cli(&["contacts", "export", "con_1", "--output", &json.to_string_lossy()]).await;
+    assert!(done, "{output} {error}");
     assert_eq!(std::fs::metadata(&json).unwrap().permissions().mode() & 0o777, 0o600);
     let data: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     assert_eq!(text(&data, "/profile/0/name"), NAME);
@@ -174,8 +174,8 @@ async fn nothing_is_left_of_an_erased_person() {
     assert!(!world.traces().is_empty());
     let (done, _, error) = world.cli(&["contacts", "erase", "con_1"]).await;
     assert!(!done && error.contains("--yes"), "nobody is at a terminal: {error}");
-    let (done, said, error) = world.cli(&["contacts", "erase", "con_1", "--yes"]).await;
-    assert!(done && said.contains("Erasure 1 of con_1"), "{said} {error}");
+    let (done, output, error) = world.cli(&["contacts", "erase", "con_1", "--yes"]).await;
+    assert!(done && output.contains("Erasure 1 of con_1"), "{output} {error}");
     let receipt = world.wait_for_phase("1", "done").await;
     assert_eq!(world.traces(), Vec::<String>::new());
     assert_eq!(text(&receipt, "/plugins/0/state"), "done", "{receipt}");
@@ -183,8 +183,8 @@ async fn nothing_is_left_of_an_erased_person() {
     for name in ["events", "messages", "values", "timers", "files", "consents", "identities"] {
         assert!(count(name) > 0, "{name}: {receipt}");
     }
-    let (done, said, _) = world.cli(&["consents", "verify"]).await;
-    assert!(done && said.contains("all intact") && said.contains("erased"), "{said}");
+    let (done, output, _) = world.cli(&["consents", "verify"]).await;
+    assert!(done && output.contains("all intact") && output.contains("erased"), "{output}");
     assert!(!world.cli(&["contacts", "show", "con_1"]).await.0);
     let entries = world.daemon.get("plugins/guestbook/state").await.to_string();
     assert!(entries.contains("nice book") && !entries.contains(SECRET), "the plugin kept the others: {entries}");
@@ -192,7 +192,7 @@ async fn nothing_is_left_of_an_erased_person() {
         let (_, out, error) = world.cli(arguments).await;
         assert!(!format!("{out}{error}").contains(NUMBER), "{arguments:?}: {out}");
     }
-    // Who writes again is a new person; others go on.
+    // A person who writes again is a new person; other people are not affected.
     world.simulator.say(NAME, "me again").await;
     let texts = world.wait_for_texts(NAME, 3).await;
     assert_eq!(texts.last().map(String::as_str), Some("written: me again"));
@@ -214,15 +214,15 @@ async fn a_plugin_that_fails_is_listed_and_retried() {
     .await;
     assert_eq!(text(&view, "/phase"), "plugins", "it blocks the erasure");
     assert!(text(&view, "/plugins/0/error").contains("the guestbook is broken"), "{view}");
-    let letter = text(&view, "/plugins/0/dead_letter").to_owned();
+    let dead_letter = text(&view, "/plugins/0/dead_letter").to_owned();
     assert!(!world.traces().is_empty());
-    // Nothing is sent meanwhile, and nobody finds the person.
+    // Nothing is sent in the meantime, and no number leads to the person.
     let (_, explained, _) = world.cli(&["gate", "explain", "con_1", "--text", "hi"]).await;
     assert!(explained.contains("erased"), "{explained}");
     world.simulator.say("Bram", "mend").await;
     world.wait_for_texts("Bram", 4).await;
-    let (done, said, error) = world.cli(&["dead-letters", "retry", &letter]).await;
-    assert!(done, "{said} {error}");
+    let (done, output, error) = world.cli(&["dead-letters", "retry", &dead_letter]).await;
+    assert!(done, "{output} {error}");
     let receipt = world.wait_for_phase("1", "done").await;
     assert_eq!(text(&receipt, "/plugins/0/state"), "done");
     assert_eq!(world.traces(), Vec::<String>::new());

@@ -201,7 +201,7 @@ async fn damaged_compiled_code_is_compiled_again_and_no_plugin_is_blamed() {
     let metrics = daemon.try_get("/metrics").await.unwrap().text();
     assert!(metrics.contains("beadle_compiled_code_discarded_total 1"), "{metrics}");
     daemon.stop().await;
-    // Compiled and sealed anew.
+    // It was compiled and sealed again.
     let daemon = setup.start().await;
     let metrics = daemon.try_get("/metrics").await.unwrap().text();
     assert!(metrics.contains("beadle_compiled_code_discarded_total 0"), "{metrics}");

@@ -201,14 +201,14 @@ impl TraceBuilder<'_> {
         Ok(())
     }
 
-    fn webhook(&mut self, letter: &DeadLetter) {
-        let id = letter.reference.to_string();
-        let webhook = letter.webhook.as_ref();
+    fn webhook(&mut self, dead_letter: &DeadLetter) {
+        let id = dead_letter.reference.to_string();
+        let webhook = dead_letter.webhook.as_ref();
         let size = webhook.map(|webhook| format!(" for {}, {} bytes", webhook.app, webhook.bytes)).unwrap_or_default();
-        let times = counted(letter.attempts.into(), "time", "times");
-        self.add(Some(letter.at.as_ms()), &id, format!("received{size}, {times}"));
-        self.add(None, &id, format!("could not be parsed: {} ({})", letter.error, letter.code));
-        if let Some(at) = letter.retried_at {
+        let times = counted(dead_letter.attempts.into(), "time", "times");
+        self.add(Some(dead_letter.at.as_ms()), &id, format!("received{size}, {times}"));
+        self.add(None, &id, format!("could not be parsed: {} ({})", dead_letter.error, dead_letter.code));
+        if let Some(at) = dead_letter.retried_at {
             self.add(Some(at.as_ms()), &id, "was parsed again without success");
         }
         let text = format!(

@@ -33,9 +33,9 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn refuse(&self, what: impl std::fmt::Display) -> Result<(), Refusal> {
+    fn refuse(&self, problem: impl std::fmt::Display) -> Result<(), Refusal> {
         let TemplateDefinition { name, language, .. } = self.definition;
-        Err(Refusal::new("template-parameters", format!("Template `{name}` in `{language}`: {what}."))
+        Err(Refusal::new("template-parameters", format!("Template `{name}` in `{language}`: {problem}."))
             .instead(format!("`beadle templates show {name}` shows what it needs.")))
     }
 
@@ -55,36 +55,36 @@ impl Check<'_> {
         self.buttons(prefix, defined, buttons)
     }
 
-    /// Checks the variables of one text.
-    fn check_variables(&self, what: &str, text: &str, parameters: &[Parameter]) -> Result<(), Refusal> {
+    /// Checks the variables of one text. `part` is its name in errors.
+    fn check_variables(&self, part: &str, text: &str, parameters: &[Parameter]) -> Result<(), Refusal> {
         let needed = variables(text);
         if !self.definition.is_named {
             if let Some(name) = parameters.iter().find_map(|parameter| parameter.name.as_ref()) {
-                return self.refuse(format!("{what} has variables by position, but the message names `{name}`"));
+                return self.refuse(format!("{part} has variables by position, but the message names `{name}`"));
             }
             if parameters.len() != needed.len() {
                 let (needed, count) = (counted(needed.len() as u64, "variable", "variables"), parameters.len());
-                return self.refuse(format!("{what} has {needed}, but the message fills {count}"));
+                return self.refuse(format!("{part} has {needed}, but the message fills {count}"));
             }
             return Ok(());
         }
         let names: Vec<&str> =
             parameters.iter().map(|parameter| parameter.name.as_deref().unwrap_or_default()).collect();
         if let Some(missing) = needed.iter().find(|name| !names.contains(name)) {
-            return self.refuse(format!("{what} needs the variable `{missing}`"));
+            return self.refuse(format!("{part} needs the variable `{missing}`"));
         }
         match names.iter().find(|name| !needed.contains(name)) {
-            Some(&"") => self.refuse(format!("{what} has variables with names, but the message gives one without")),
-            Some(surplus) => self.refuse(format!("{what} has no variable `{surplus}`")),
+            Some(&"") => self.refuse(format!("{part} has variables with names, but the message gives one without")),
+            Some(surplus) => self.refuse(format!("{part} has no variable `{surplus}`")),
             None => Ok(()),
         }
     }
 
     fn header(&self, defined: Option<&Value>, prefix: &str, header: Option<&TemplateHeader>) -> Result<(), Refusal> {
-        let what = format!("{prefix}the header");
+        let part = format!("{prefix}the header");
         let Some(defined) = defined else {
             return match header {
-                Some(_) => self.refuse(format!("{what} is given, but the template has none")),
+                Some(_) => self.refuse(format!("{part} is given, but the template has none")),
                 None => Ok(()),
             };
         };
@@ -98,15 +98,15 @@ impl Check<'_> {
             Some(TemplateHeader::File { .. }) => "document",
         };
         match (format.as_str(), header) {
-            ("" | "text", None) => self.check_variables(&what, text(defined, "text"), &[]),
+            ("" | "text", None) => self.check_variables(&part, text(defined, "text"), &[]),
             ("" | "text", Some(TemplateHeader::Text(parameter))) => {
-                self.check_variables(&what, text(defined, "text"), std::slice::from_ref(parameter))
+                self.check_variables(&part, text(defined, "text"), std::slice::from_ref(parameter))
             }
-            ("" | "text", Some(_)) => self.refuse(format!("{what} is a text, but the message has {kind}")),
+            ("" | "text", Some(_)) => self.refuse(format!("{part} is a text, but the message has {kind}")),
             // A GIF is a video that plays by itself.
             ("gif", Some(_)) if kind == "video" => Ok(()),
             (format, _) if format == kind => Ok(()),
-            (format, _) => self.refuse(format!("{what} must be {format}, but the message has {kind}")),
+            (format, _) => self.refuse(format!("{part} must be {format}, but the message has {kind}")),
         }
     }
 

@@ -498,7 +498,7 @@ fn erasing_plugins(conn: &Connection, event: EventId) -> Result<(Vec<ErasingPlug
                 Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, Option<String>>(2)?))
             })
             .optional()?;
-        let letter: Option<i64> = conn
+        let dead_since: Option<i64> = conn
             .prepare_cached(
                 "SELECT max(at, coalesce(retried_at, 0)) FROM dead_letters
                  WHERE event = ?1 AND plugin = ?2 AND message IS NULL",
@@ -511,7 +511,7 @@ fn erasing_plugins(conn: &Connection, event: EventId) -> Result<(Vec<ErasingPlug
             None => (ErasingState::Pending, 0, None),
             Some((1, attempts, _)) => (ErasingState::Done, attempts, None),
             Some((2, attempts, error)) => {
-                let since = letter.map(Timestamp);
+                let since = dead_since.map(Timestamp);
                 (since.map_or(ErasingState::GivenUp, |since| ErasingState::Failed { since }), attempts, error)
             }
             Some((3, attempts, error)) => (ErasingState::Waiting, attempts, error),

@@ -153,7 +153,7 @@ async fn listings_are_filtered_newest_first_page_by_page() {
     assert_eq!(sends(OutboxFilter { conversation, ..Default::default() }), Vec::<i64>::new());
 }
 
-fn letter(app: &str, body: &[u8]) -> NewRejectedWebhook {
+fn rejected_webhook(app: &str, body: &[u8]) -> NewRejectedWebhook {
     NewRejectedWebhook {
         app: app.into(),
         code: "webhook-unreadable".into(),
@@ -177,8 +177,11 @@ async fn rejected_webhook_is_kept_once_until_it_parses() {
     let event = env.append_one(from("31600000001", "wamid.in")).await;
     give_up(&env, event.id, NOW.plus_ms(-1)).await;
     // The same bytes for another app are a different webhook.
-    assert_eq!(reject(&env, vec![letter("main", b"\xffhello"), letter("other", b"\xffhello")]).await.len(), 2);
-    assert_eq!(reject(&env, vec![letter("main", b"\xffhello")]).await, []);
+    assert_eq!(
+        reject(&env, vec![rejected_webhook("main", b"\xffhello"), rejected_webhook("other", b"\xffhello")]).await.len(),
+        2
+    );
+    assert_eq!(reject(&env, vec![rejected_webhook("main", b"\xffhello")]).await, []);
     assert_eq!(
         (all_dead(&env).as_slice(), env.reader.counts().unwrap().dead),
         (&["whk_2".into(), "whk_1".into(), "hnd_2.1".into()][..], 3)
@@ -218,19 +221,19 @@ async fn rejected_webhook_is_kept_once_until_it_parses() {
     env.store.drop_dead_letter("whk_2".parse().unwrap()).await.unwrap();
     assert!(matches!(env.store.drop_dead_letter(reference).await, Err(StoreError::NotFound { .. })));
     // A number is not reused.
-    assert_eq!(reject(&env, vec![letter("main", b"?")]).await, [WebhookId(3)]);
+    assert_eq!(reject(&env, vec![rejected_webhook("main", b"?")]).await, [WebhookId(3)]);
 }
 
 #[tokio::test]
 async fn oldest_rejected_webhooks_are_dropped_beyond_the_bound() {
     let env = TestEnv::new();
-    let large = |n: u8| letter("main", &vec![n; 3 << 20]);
+    let large = |n: u8| rejected_webhook("main", &vec![n; 3 << 20]);
     for n in 0..25 {
         reject(&env, vec![large(n)]).await;
     }
     // 64 MiB hold twenty-one of three MiB each.
     assert_eq!((all_dead(&env).len(), env.store.health().rejected_dropped), (21, 4));
-    let small = (0..1100_u32).map(|n| letter("main", &n.to_le_bytes())).collect();
+    let small = (0..1100_u32).map(|n| rejected_webhook("main", &n.to_le_bytes())).collect();
     assert_eq!(reject(&env, small).await.len(), 1100);
     assert_eq!(all_dead(&env).len(), 1000);
     assert_eq!(all_dead(&env).last().map(String::as_str), Some("whk_126"));

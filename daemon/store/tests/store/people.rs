@@ -38,8 +38,8 @@ async fn contact_is_found_by_any_alias_and_gains_new_ones() {
     // A WhatsApp id that is not a number.
     assert_eq!(contact_of(&env, "h", vec![wa("abc")]).await, 3);
     assert_eq!(contact(&env, 3).aliases, [wa("abc")]);
-    let names: Vec<String> = contact(&env, 1).aliases.into_iter().map(|alias| alias.value).collect();
-    assert_eq!(names, ["31600000001", "31600000009", "31600000001", "31600000009", "NL.1"]);
+    let values: Vec<String> = contact(&env, 1).aliases.into_iter().map(|alias| alias.value).collect();
+    assert_eq!(values, ["31600000001", "31600000009", "31600000001", "31600000009", "NL.1"]);
     assert!(contact(&env, 1).conflicts.is_empty());
 }
 
@@ -68,8 +68,8 @@ async fn address_is_the_best_alias_of_the_last_message() {
         ("c", vec![user("NL.1"), wa("31600000002")], wa("31600000002")),
         ("d", vec![alias(AliasKind::ParentUserId, "NL.ENT.1"), user("NL.1")], user("NL.1")),
     ];
-    for (id, names, address) in table {
-        let event = env.append_one(message(id, sender(names), "hi")).await;
+    for (id, aliases, address) in table {
+        let event = env.append_one(message(id, sender(aliases), "hi")).await;
         assert_eq!(event.conversation.unwrap().address, Some(address), "{id}");
     }
 }
@@ -320,7 +320,7 @@ async fn stop_holds_if_the_report_of_a_change_comes_after_the_first_message() {
     let by_number = ("number-changed", vec![wa(NEW), a.clone()]);
     let with_user_id = ("number-changed", vec![two.clone(), wa(NEW), a.clone(), one.clone()]);
     let of_user_id = ("id-changed", vec![two.clone(), one.clone()]);
-    for (said, wrote, (change, names)) in [
+    for (before, after, (change, reported)) in [
         (vec![a.clone()], vec![wa(NEW)], by_number.clone()),
         (vec![a.clone(), one.clone()], vec![wa(NEW), two.clone()], by_number.clone()),
         (vec![a.clone(), one.clone()], vec![wa(NEW), two.clone()], with_user_id),
@@ -330,18 +330,18 @@ async fn stop_holds_if_the_report_of_a_change_comes_after_the_first_message() {
         (vec![a.clone(), one.clone()], vec![a.clone(), two.clone()], of_user_id),
     ] {
         let env = TestEnv::new();
-        let case = format!("{said:?} {wrote:?} {names:?}");
-        let old = env.append_one(stop("a", said)).await.conversation.unwrap();
+        let case = format!("{before:?} {after:?} {reported:?}");
+        let old = env.append_one(stop("a", before)).await.conversation.unwrap();
         env.manual.advance_ms(HOUR);
-        let stranger = env.append_one(message("b", sender(wrote.clone()), "hi")).await.conversation.unwrap();
-        assert_ne!(old.contact.id, stranger.contact.id, "{case}");
-        let report = changed("c", change, names, env.clock.now());
+        let second = env.append_one(message("b", sender(after.clone()), "hi")).await.conversation.unwrap();
+        assert_ne!(old.contact.id, second.contact.id, "{case}");
+        let report = changed("c", change, reported, env.clock.now());
         let appended = env.append(vec![report]).await;
-        assert_eq!(appended.merged, [(stranger.id, old.id)], "{case}");
-        let event = env.append_one(message("d", sender(wrote), "are you there?")).await.conversation.unwrap();
+        assert_eq!(appended.merged, [(second.id, old.id)], "{case}");
+        let event = env.append_one(message("d", sender(after), "are you there?")).await.conversation.unwrap();
         assert_eq!((event.id, event.contact.id), (old.id, old.contact.id), "{case}");
         assert!(event.contact.opted_out_since.is_some(), "{case}");
-        assert!(env.reader.conversation(stranger.id).unwrap().unwrap().contact.opted_out_since.is_some(), "{case}");
+        assert!(env.reader.conversation(second.id).unwrap().unwrap().contact.opted_out_since.is_some(), "{case}");
         assert!(
             env.reader.alias_conflicts(10).unwrap().iter().all(|(found, ..)| found.holder == old.contact.id),
             "{case}"
@@ -384,15 +384,15 @@ async fn new_user_id_of_a_changed_number_is_not_a_new_owner() {
 async fn user_id_in_the_report_belongs_to_the_new_number() {
     let env = TestEnv::new();
     env.append_one(stop("a", vec![wa(OLD), user("NL.1")])).await;
-    let names = vec![user("NL.2"), wa(NEW), phone(OLD), user("NL.1")];
-    env.append_one(changed("b", "number-changed", names, NOW)).await;
+    let aliases = vec![user("NL.2"), wa(NEW), phone(OLD), user("NL.1")];
+    env.append_one(changed("b", "number-changed", aliases, NOW)).await;
     assert_eq!(contact_of(&env, "c", vec![wa(NEW), user("NL.2")]).await, 1);
     assert_eq!(contact_of(&env, "d", vec![wa(NEW), user("NL.3")]).await, 2, "a new owner of the number");
     assert_eq!(contact(&env, 2).contact.opted_out_since, None);
 }
 
 #[tokio::test]
-async fn user_id_learned_before_the_number_tells_a_new_owner() {
+async fn user_id_learned_before_the_number_identifies_a_new_owner() {
     let env = TestEnv::new();
     assert_eq!(contact_of(&env, "a", vec![user("NL.1")]).await, 1);
     env.manual.advance_ms(DAY);

@@ -7,14 +7,14 @@ use beadle_store::step::*;
 #[tokio::test]
 async fn log_is_checkpointed_and_restarted() {
     let env = TestEnv::with(|config| config.log_pages = 100);
-    let (mut appended, mut pages, mut anew) = (0, 0, 0);
+    let (mut appended, mut pages, mut restarts) = (0, 0, 0);
     // Only a log that restarted has fewer pages than before.
-    while anew < 3 {
+    while restarts < 3 {
         env.append(vec![from("31600000001", &format!("{appended}"))]).await;
         appended += 1;
         assert!(appended < 20_000, "the log only grows: {:?}", env.store.health());
         let now = env.store.health().wal_pages;
-        anew += usize::from(now < pages);
+        restarts += usize::from(now < pages);
         pages = now;
     }
     // Either of a checkpoint's two passes may copy the log to its end, so two can restart it three

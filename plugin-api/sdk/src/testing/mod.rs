@@ -211,7 +211,7 @@ impl Host {
 
     /// The definitions of the plugin's broadcasts, in the order of their creation.
     pub fn broadcasts(&self) -> Vec<crate::bindings::imports::broadcasts::Definition> {
-        World::with(|world| world.broadcasts.iter().map(|it| it.definition.clone()).collect())
+        World::with(|world| world.broadcasts.iter().map(|broadcast| broadcast.definition.clone()).collect())
     }
 
     /// Changes of groups requested since the last call: `create shop Potters`,

@@ -48,14 +48,14 @@ pub fn segment_members(response: Value, screen: Screen) -> Result {
 /// `beadle segments explain`
 pub fn segment_explanation(response: Value, _: Screen) -> Result {
     let view: SegmentExplanation = from_value(response)?;
-    let is = if view.member { "belongs" } else { "does not belong" };
-    let who = person(view.name.as_deref(), Some(&view.contact));
-    let mut text = format!("{who} {is} to {}.\n\n", view.segment);
+    let relation = if view.member { "belongs" } else { "does not belong" };
+    let name = person(view.name.as_deref(), Some(&view.contact));
+    let mut text = format!("{name} {relation} to {}.\n\n", view.segment);
     part(&view.reason, 0, &mut text);
     Ok(text.into())
 }
 
-/// A part and what it consists of, indented.
+/// A part and, indented, its own parts.
 fn part(reason: &ReasonPart, depth: usize, text: &mut String) {
     let sign = if reason.holds { "yes" } else { "no" };
     let values = reason.values.iter().map(|NamedValue { name, value }| format!("{name}: {value}"));

@@ -1,8 +1,8 @@
-//! What is stored about a person, page by page.
+//! The stored data of a person, page by page.
 //!
-//! The first page has everything that is found by the person's ids. Then come the events and the
-//! messages, which are read once from the first to the last row, and at last what the plugins
-//! export. A cursor says where to go on.
+//! The first page has everything that is found by the person's ids. The next pages have the events
+//! and the messages, which are read once from the first to the last row. The last page has the data
+//! that plugins store and export. A cursor says where the next page begins.
 
 use super::query::Names;
 use crate::api::{PersonData, PersonSection};
@@ -12,7 +12,7 @@ use beadle_model::{Coded as _, Contact, ContactId, EventKind, PersonIds, Timesta
 use beadle_store::{PersonEvent, PersonMessage, Reader, StoreError, readable_value};
 use serde_json::{Value, json};
 
-/// Where an export goes on.
+/// Where the next page of an export begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cursor {
     Start,
@@ -60,7 +60,7 @@ impl From<StoreError> for PageError {
     }
 }
 
-/// A page of what is stored about a person; `after`: the cursor of the page before.
+/// A page of the stored data of a person. `after` is the cursor of the previous page.
 pub async fn page(admin: &Admin, contact: ContactId, after: Option<&str>) -> Result<PersonData, PageError> {
     let cursor = after.map_or(Some(Cursor::Start), Cursor::parse).ok_or(PageError::BadCursor)?;
     let now = admin.clock.now();
@@ -78,9 +78,15 @@ pub async fn page(admin: &Admin, contact: ContactId, after: Option<&str>) -> Res
     })
 }
 
-type Found = (Contact, PersonIds, Vec<PersonSection>, Option<Cursor>);
+/// The person, the sections of a page, and where the next page begins.
+type StoredPage = (Contact, PersonIds, Vec<PersonSection>, Option<Cursor>);
 
-fn stored(reader: &Reader, contact: ContactId, cursor: Cursor, now: Timestamp) -> Result<Option<Found>, StoreError> {
+fn stored(
+    reader: &Reader,
+    contact: ContactId,
+    cursor: Cursor,
+    now: Timestamp,
+) -> Result<Option<StoredPage>, StoreError> {
     let (Some(contact), Some(ids)) = (reader.contact(contact)?, reader.person_ids(contact)?) else { return Ok(None) };
     let names = Names::read(reader)?;
     let section = |name: &str, items: Vec<Value>| PersonSection { name: name.into(), items };
@@ -121,7 +127,7 @@ fn text(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// What is found by the person's ids.
+/// The sections that are found by the person's ids.
 fn known(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Vec<PersonSection>, StoreError> {
     let section = |name: &str, items: Vec<Value>| PersonSection { name: name.into(), items };
     let aliases = reader.aliases_of(contact.id)?.into_iter();
@@ -219,7 +225,7 @@ fn profile(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Value,
 }
 
 fn received(event: &PersonEvent, names: &Names) -> Value {
-    let letters: Vec<String> =
+    let dead_letters: Vec<String> =
         event.dead_letters.iter().map(|(plugin, code)| format!("{}: {code}", names.name(*plugin))).collect();
     json!({
         "id": event.id.to_string(),
@@ -228,7 +234,7 @@ fn received(event: &PersonEvent, names: &Names) -> Value {
         "kind": event.body.kind().name(),
         "text": summary::whole_event(&event.body),
         "content": event.body,
-        "dead_letters": letters,
+        "dead_letters": dead_letters,
     })
 }
 
@@ -252,8 +258,8 @@ fn sent(message: &PersonMessage, names: &Names) -> Value {
     })
 }
 
-/// What each plugin with the export `privacy` keeps about the person. A plugin that does not run,
-/// or fails, is named with the reason.
+/// The data of each plugin with the export `privacy` about the person. A plugin that does not run
+/// or fails is named with the reason.
 async fn exported_by_plugins(admin: &Admin, ids: &PersonIds, now: Timestamp) -> Vec<Value> {
     let subscriptions = admin.pipeline.subscriptions();
     let mut items = Vec::new();

@@ -57,7 +57,7 @@ pub async fn time(
     revision_of: impl Fn(&str) -> Vec<u8>,
 ) {
     let kib = revision_of("a").len() / 1024;
-    for (name, distinct) in [("compiled anew", reloads), ("compiled before", 2)] {
+    for (name, distinct) in [("newly compiled", reloads), ("compiled before", 2)] {
         let mut times = Vec::new();
         // Bytes for the cached case must be compiled once.
         for n in 0..reloads + distinct % reloads {
