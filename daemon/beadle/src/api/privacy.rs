@@ -123,8 +123,8 @@ pub struct RetentionPlanView {
 /// A kind of data in a plan.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct RetentionKind {
-    /// The key in `[retention]`, or `schedule_history` (kept as long as events) and
-    /// `expired_values` (of plugins).
+    /// The key in `[retention]`, or `broadcasts` (kept as long as messages), `schedule_history` (as
+    /// long as events) and `expired_values` (of plugins).
     pub kind: String,
     /// For how long it is kept, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
