@@ -8,7 +8,7 @@ import { GroupChat } from "./group.js";
 import { Inspector } from "./inspector.js";
 import { Phone } from "./phone.js";
 
-/** Avatar hues; adjacent entries are easy to tell apart. */
+/** Avatar hues; adjacent entries are easy to distinguish. */
 const HUES = [268, 205, 22, 158, 340, 95, 48];
 
 const at = (id) => document.getElementById(id);
