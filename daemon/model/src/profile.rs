@@ -72,10 +72,10 @@ pub struct Profile {
     /// consent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined_since: Option<Timestamp>,
-    /// Since when they are being erased: nothing is sent to them any more.
+    /// When their erasure began: nothing is sent to them from then on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased_since: Option<Timestamp>,
-    /// They left or opted out: messages with a smaller id are not sent any more.
+    /// They left or opted out: messages with a smaller id are not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_before: Option<MessageId>,
 }

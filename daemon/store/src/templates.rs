@@ -72,7 +72,7 @@ fn template_of(row: &Row<'_>) -> Result<TemplateDefinition, StoreError> {
 }
 
 impl Tx<'_> {
-    /// Sets which account each channel belongs to; what belongs to no channel any more is deleted.
+    /// Sets which account each channel belongs to; rows that belong to no channel are deleted.
     pub(crate) fn set_channel_accounts(&mut self, accounts: &[(String, String)]) -> Result<(), StoreError> {
         self.conn.execute("DELETE FROM channel_accounts", [])?;
         for (channel, account) in accounts {

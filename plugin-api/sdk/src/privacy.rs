@@ -58,9 +58,9 @@ pub trait Privacy {
     /// What the plugin keeps about the person, as JSON that people can read. Effects are discarded.
     fn export_contact(&self, person: Person) -> Result<Value, Failure>;
 
-    /// Deletes what the plugin keeps about the person. Repeated until it succeeds, and the erasure
-    /// is not complete before it does. Nothing can be sent to the person any more. There may be
-    /// nothing left to delete.
+    /// Deletes what the plugin keeps about the person. The call is repeated until it succeeds; the
+    /// erasure is complete only then. Nothing can be sent to the person. There may be nothing to
+    /// delete.
     fn erase_contact(&self, person: Person) -> Result<(), Failure>;
 }
 

@@ -61,7 +61,7 @@ pub struct ErasureRow {
     pub contact: String,
     /// `operator`, `person`, or `restore`: repeated after a backup was restored.
     pub asked_by: String,
-    /// When nothing could be sent any more.
+    /// When it began: nothing is sent from then on.
     #[serde(with = "super::rfc3339")]
     pub begun_at: Ms,
     /// `begun`, `plugins` (plugins erase), `rows`, `cleaning`, or `done`.

@@ -551,7 +551,7 @@ async fn erase(client: &Client, id: &str, yes: bool, json: Json) -> Result<(), E
         return Ok(print(&pretty(&receipt)?)?);
     }
     let number = receipt.get("id").and_then(Value::as_i64).unwrap_or_default();
-    print(&format!("Erasure {number} of {id} has begun: nothing is sent to them any more.\n"))?;
+    print(&format!("Erasure {number} of {id} has begun: nothing is sent to them from now on.\n"))?;
     eprintln!("hint: run `beadle erasures show {number}` to see when it is complete");
     Ok(())
 }

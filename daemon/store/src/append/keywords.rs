@@ -34,7 +34,7 @@ pub(super) struct AppliedWord {
 enum AnswerOutcome {
     /// An open question.
     InTime,
-    /// A question that is not open any more.
+    /// A question that is no longer open.
     Late,
     /// No question, or one that was answered before.
     NoQuestion,
