@@ -15,16 +15,17 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const PICTURES = process.env.BEADLE_PICTURES ?? mkdtempSync(join(tmpdir(), "beadle-pages-"));
 mkdirSync(PICTURES, { recursive: true });
 
-function simulatorPath() {
+/** The path of a program of this repository; the variable of this name overrides it. */
+export function program(name, variable) {
   const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
-  const path = process.env.BEADLE_SIMULATOR ?? join(target, "debug", "beadle-simulator");
-  if (!existsSync(path)) throw new Error(`${path} is not there: cargo build -p beadle-simulator`);
+  const path = process.env[variable] ?? join(target, "debug", name);
+  if (!existsSync(path)) throw new Error(`${path} is not there: cargo build -p ${name}`);
   return path;
 }
 
 /** Starts the simulator; returns its process and address. */
 export async function startSimulator(callback, more = []) {
-  const child = spawn(simulatorPath(), ["--listen", "127.0.0.1:0", "--callback", callback, ...more], {
+  const child = spawn(program("beadle-simulator", "BEADLE_SIMULATOR"), ["--listen", "127.0.0.1:0", "--callback", callback, ...more], {
     env: {
       ...process.env,
       BEADLE_SIMULATOR_APP_SECRET: SECRETS.appSecret,

@@ -15,8 +15,11 @@ pub fn test() -> Result {
     }
     ensure_browser()?;
     call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
-    let simulator = shell::target_dir().join("debug").join("beadle-simulator");
-    call(command("npm").args(["test", "--silent"]).current_dir(&folder).env("BEADLE_SIMULATOR", simulator))
+    let program = |name: &str| shell::target_dir().join("debug").join(name);
+    let (simulator, daemon) = (program("beadle-simulator"), program("beadle"));
+    let mut test = command("npm");
+    test.args(["test", "--silent"]).current_dir(&folder).env("BEADLE_SIMULATOR", simulator).env("BEADLE", daemon);
+    call(&mut test)
 }
 
 /// Installs a browser if there is none.

@@ -37,6 +37,8 @@ const GROUPS: &[Group] = &[
             "config-unused"
             "config-value"
             "default-capability"
+            "form-behind-proxy"
+            "number-unknown"
             "restart-required"
             "segment-topic"
             "settings-invalid"

@@ -213,7 +213,7 @@ fn erased(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// Refuses messages to banned people, and to those imported without a source of consent, except the
+/// Refuses messages to banned people, and to those of whom no consent is known, except the
 /// question for it.
 fn contact_state(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     if facts.conversation.group.is_some() || draft.is_own_reply() {
@@ -230,7 +230,7 @@ fn contact_state(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         Some(since) => CheckResult::Refuse(
             Refusal::new(
                 "quarantined",
-                format!("The recipient was imported at {} without a source of consent.", since.utc()),
+                format!("The recipient was imported or named by a form at {}, without a consent.", since.utc()),
             )
             .instead("Ask them for their consent first."),
         ),

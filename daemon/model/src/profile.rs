@@ -69,7 +69,7 @@ pub struct Profile {
     #[serde(skip_serializing_if = "is_default")]
     pub consents: Consents,
     /// Since when nothing may be sent to them, because they were imported without a source of
-    /// consent.
+    /// consent, or nothing but the web form has named them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined_since: Option<Timestamp>,
     /// When their erasure began: nothing is sent to them from then on.

@@ -97,6 +97,7 @@ impl Tx<'_> {
         self.merge_groups(keep, removed, &mut report)?;
         self.merge_outreach(keep, removed)?;
         self.merge_lists(keep, removed)?;
+        self.merge_opt_ins(keep, removed)?;
         self.merge_recipients(keep, removed)?;
         let (mut one, membership) = merged_contact(kept, removed_person);
         self.write_merged(&one, removed)?;

@@ -21,6 +21,9 @@ const MIN_EVENTS_MS: i64 = 8 * DAY_MS;
 /// The platform keeps an undelivered message for 30 days and reports on it then.
 const MIN_OUTBOX_MS: i64 = 31 * DAY_MS;
 
+/// For 30 days a question may be open, and the earlier ones count against asking again.
+const MIN_UNANSWERED_MS: i64 = 31 * DAY_MS;
+
 /// The rows per table in a slice: some milliseconds of the writer's time.
 const SLICE: i64 = 500;
 
@@ -54,6 +57,8 @@ pub struct Retention {
     pub requests_ms: i64,
     /// What erased people had refused.
     pub erased_identities_ms: i64,
+    /// People whom only a web form has named, after they were asked last; at least 31 days.
+    pub unanswered_ms: i64,
     /// Copies of the database before schema upgrades.
     pub upgrade_copies_ms: i64,
 }
@@ -61,8 +66,8 @@ pub struct Retention {
 impl Default for Retention {
     /// 30 days for events, files, previous states and copies before upgrades, 90 for messages and
     /// dead letters, a year for requests, three for what erased people had refused (claims about
-    /// advertising expire then in most countries), 4 GiB of files, which fits the disk of a small
-    /// server.
+    /// advertising expire then in most countries), 31 for people who did not answer, 4 GiB of
+    /// files, which fits the disk of a small server.
     fn default() -> Self {
         Self {
             events_ms: 30 * DAY_MS,
@@ -73,6 +78,7 @@ impl Default for Retention {
             states_ms: 30 * DAY_MS,
             requests_ms: 365 * DAY_MS,
             erased_identities_ms: 3 * 365 * DAY_MS,
+            unanswered_ms: 31 * DAY_MS,
             upgrade_copies_ms: 30 * DAY_MS,
         }
     }
@@ -244,6 +250,13 @@ fn plan(conn: &Connection, policy: &Retention, now: Timestamp) -> Result<Retenti
                 before(policy.erased_identities_ms.max(DAY_MS)),
             )?,
         ),
+        (
+            "unanswered_people",
+            count(
+                "SELECT count(*) FROM opt_in_contacts WHERE asked_at < ?1",
+                before(policy.unanswered_ms.max(MIN_UNANSWERED_MS)),
+            )?,
+        ),
     ];
     let kinds = counted.into_iter().map(|(kind, (count, may_be_more))| (kind, count, may_be_more)).collect();
     Ok(RetentionPlan { measured_at: now, kinds })
@@ -314,6 +327,8 @@ impl Tx<'_> {
         let broadcasts = self.delete_old_broadcasts(now.0.saturating_sub(policy.outbox_ms.max(MIN_OUTBOX_MS)))?;
         self.delete_unreferenced_texts(now)?;
         retained.requests = self.delete_old_requests(policy, now)?;
+        let unanswered =
+            self.forget_unanswered(now.0.saturating_sub(policy.unanswered_ms.max(MIN_UNANSWERED_MS)), now)?;
         (retained.events, retained.outbox, retained.firings) = (events, outbox, firings);
         let left_before = now.0.saturating_sub(policy.states_ms);
         retained.state = self.delete_expired_values(now)? + self.delete_abandoned_states(left_before, SLICE)?;
@@ -325,6 +340,7 @@ impl Tx<'_> {
             || more_outbox
             || more_firings
             || broadcasts > 0
+            || unanswered
             || full(retained.dead)
             || full(retained.state)
             || full(retained.media)

@@ -31,6 +31,7 @@ mod key;
 mod message;
 mod notification;
 mod number;
+mod numbers;
 mod origin;
 mod person;
 mod preference;
@@ -48,6 +49,7 @@ pub use config::AppConfig;
 pub use errors::{PlatformError, platform_error};
 pub use fetch::{FetchCounts, FetchWanted, Fetcher};
 pub use graph::{ChannelError, http_client};
+pub use numbers::{NumberUnknown, Numbers};
 pub use secret::Secret;
 pub use template_sync::{SyncError, SyncReport, TemplateSync};
 pub use upload::MediaStore;
@@ -55,7 +57,8 @@ pub use webhook::{Counts, Parsed};
 
 /// Every error code of this crate; `beadle explain` has a page for each. For the platform's own
 /// numeric codes see [`platform_error`].
-pub const CODES: [&str; 10] = [
+pub const CODES: [&str; 11] = [
+    NumberUnknown::CODE,
     "webhook-bad-signature",
     "webhook-no-secret",
     "webhook-too-large",

@@ -32,6 +32,8 @@ pub struct Setup {
     clock_url: Option<String>,
     /// Further lines of `[admin]`.
     admin_toml: String,
+    /// Further lines of `[http]`.
+    http_toml: String,
     toml: String,
     environment: Vec<(String, String)>,
     /// A shell script that becomes the daemon, in a user namespace of its own.
@@ -49,6 +51,7 @@ impl Setup {
             graph_url: graph_url.into(),
             clock_url: None,
             admin_toml: "open_api = true".into(),
+            http_toml: String::new(),
             toml: String::new(),
             environment: Vec::new(),
             namespace_script: None,
@@ -90,6 +93,13 @@ impl Setup {
     #[must_use]
     pub fn admin_toml(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.admin_toml);
+        self
+    }
+
+    /// Sets further lines of `[http]`.
+    #[must_use]
+    pub fn http_toml(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.http_toml);
         self
     }
 
@@ -185,6 +195,7 @@ data_dir = "data"
 plugin_dirs = ["plugins"]
 [http]
 listen = "{http}"
+{http_toml}
 [admin]
 listen = "{admin}"
 {admin_toml}
@@ -203,6 +214,7 @@ business_account_id = "{business}"
             http = self.http,
             admin = self.admin,
             admin_toml = self.admin_toml,
+            http_toml = self.http_toml,
             graph = self.graph_url,
             phone = webhook::PHONE_NUMBER_ID,
             business = webhook::BUSINESS_ID,

@@ -31,6 +31,7 @@ mod merge_contacts;
 mod migration;
 mod month_of_schedules;
 mod operator_errors;
+mod opt_in_form;
 mod platform_outages;
 mod privacy;
 mod recorded_webhooks;

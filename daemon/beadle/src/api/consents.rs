@@ -97,6 +97,25 @@ pub struct ConsentReport {
     pub confirmed: bool,
 }
 
+/// `GET /consents/links/{wording}`: the links by which people opt in.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ConsentLinks {
+    /// The name of the wording.
+    pub wording: String,
+    /// Opens a chat with this channel …
+    pub channel: String,
+    /// … in which the word of the wording is already typed. None if the wording has no word, or
+    /// `problem` says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<String>,
+    /// The web form. None if it does not offer this wording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
+    /// Why there is no link to the chat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<super::Problem>,
+}
+
 /// `GET /consents/verify`
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ConsentCheckView {

@@ -121,7 +121,8 @@ pub struct ContactRow {
     /// The attributes.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub attributes: Map<String, Value>,
-    /// Nothing may be sent to them since then, because they were imported without a consent.
+    /// Nothing may be sent to them since then, because they were imported without a
+    /// consent, or nothing but the web form has named them.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub quarantined_since: Option<Ms>,
 }

@@ -521,6 +521,11 @@ pub struct ContactValues {
     pub release: bool,
 }
 
+fn picture(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    super::qr::Format::of(&path).map(|_| path).ok_or_else(|| "must end with .svg or .png".into())
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("must have the form NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -584,6 +589,22 @@ pub enum Consents {
         /// Proof: the number of a document or form
         #[arg(long)]
         evidence: Option<String>,
+    },
+    /// Show the links by which people opt in, with a QR code
+    Link {
+        /// Wording, declared in `[consents.wordings]`
+        wording: String,
+        /// Channel that people write to [default: the only one]
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+        /// Write the QR code to a file (.svg or .png) too
+        #[arg(long, value_name = "FILE", value_parser = picture)]
+        qr: Option<PathBuf>,
+        /// Let the QR code lead to the web form instead of the chat
+        #[arg(long)]
+        form: bool,
+        #[command(flatten)]
+        json: Json,
     },
     /// Check that no entry was changed, removed or inserted
     Verify {

@@ -12,11 +12,12 @@ use super::client::{Client, ClientError};
 use super::definition;
 use super::end::{End, write};
 use super::lists;
+use super::qr;
 use super::show::{self, Screen};
 use super::table::{json, json_line, terminal_width};
 use super::transfer;
 use crate::api::{Approval, BroadcastResume, BroadcastTest, BroadcastView, NewBroadcast};
-use crate::api::{ConsentReport, ContactEdit, ExportRow, Import, ImportView, List, PersonData};
+use crate::api::{ConsentLinks, ConsentReport, ContactEdit, ExportRow, Import, ImportView, List, PersonData};
 use crate::exit::{Exit, print};
 use crate::privacy::{HtmlWriter, JsonWriter, PersonWriter};
 use beadle_model::text::visible_lines;
@@ -155,6 +156,7 @@ async fn run(cli: &Cli) -> Result<(), End> {
             write(show::done(client.post_json(&["contacts", id, "consents"], &report).await?)?)
         }
         Command::Consents(Consents::Verify { json }) => verify(&client, *json).await,
+        Command::Consents(Consents::Link { .. }) => link(&client, &cli.command).await,
         Command::Contacts(Contacts::MarkDistinct { contact, other }) => {
             post(&client, &["contacts", contact, "mark-distinct", other]).await
         }
@@ -562,6 +564,39 @@ async fn verify(client: &Client, json: Json) -> Result<(), End> {
     let is_broken = response.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty());
     print(&if json.json { pretty(&response)? } else { show::consent_check(response)?.text })?;
     if is_broken { Err(End::Output(Exit::Failed)) } else { Ok(()) }
+}
+
+/// Shows the links of a wording, and draws the QR code of one of them.
+async fn link(client: &Client, command: &Command) -> Result<(), End> {
+    let Command::Consents(Consents::Link { wording, channel, qr, form, json }) = command else { return Ok(()) };
+    let params: Vec<_> = set_params([("channel", channel)]).collect();
+    let response = client.get(&["consents", "links", wording], &params).await?;
+    let links: ConsentLinks = serde_json::from_value(response.clone())?;
+    print(&if json.json { pretty(&response)? } else { show::consent_links(&links) })?;
+    if let Some(problem) = &links.problem {
+        eprintln!("error[{}]: {}", problem.code, visible_lines(&problem.message));
+    }
+    let drawn = if *form { &links.form } else { links.chat.as_ref().map_or(&links.form, |_| &links.chat) };
+    let Some(drawn) = drawn else {
+        eprintln!("error: {}", show::no_link(&links, *form));
+        return Err(End::Output(Exit::Failed));
+    };
+    let failed = |error: String| {
+        eprintln!("error: {}", visible_lines(&error));
+        End::Output(Exit::Failed)
+    };
+    let code = qr::Code::new(drawn).map_err(failed)?;
+    if let Some(width) = terminal_width().filter(|_| !json.json) {
+        match code.for_terminal(width) {
+            Some(picture) => print(&picture)?,
+            None => eprintln!("hint: the terminal is too narrow for the QR code; write it to a file with --qr"),
+        }
+    }
+    if let Some(path) = qr {
+        code.write(path).map_err(failed)?;
+        eprintln!("QR code of {drawn} written to {}", visible_lines(&path.display().to_string()));
+    }
+    if links.problem.is_some() { Err(End::Output(Exit::Failed)) } else { Ok(()) }
 }
 
 /// An RFC 3339 time stamp in milliseconds.

@@ -11,6 +11,7 @@ mod command;
 mod definition;
 mod end;
 mod lists;
+mod qr;
 mod show;
 pub mod table;
 mod transfer;

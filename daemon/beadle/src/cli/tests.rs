@@ -357,6 +357,7 @@ fn wrong_values_are_usage_errors_that_say_what_is_accepted() {
         ("contacts set con_1 --timezone Europe/Amsterdm", "did you mean Europe/Amsterdam?"),
         ("contacts merge con_1 Ana", "con_NUMBER"),
         ("contacts mark-distinct con_1 Ana", "con_NUMBER"),
+        ("consents link news --qr news.gif", "must end with .svg or .png"),
         ("windows list --within soon", "a number with a unit"),
         ("plugins state echo --scope Ana", "con_NUMBER or cnv_NUMBER"),
         (

@@ -30,6 +30,7 @@ pub const CODES: &[&str] = &[
     "config-unreadable",
     "config-unused",
     "config-value",
+    "form-behind-proxy",
 ];
 
 /// A byte range in one of the files.

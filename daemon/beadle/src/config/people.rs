@@ -1,7 +1,9 @@
-//! `[contacts]` and `[consents]`: declared attributes, wordings, and who must confirm.
+//! `[contacts]` and `[consents]`: declared attributes, wordings, who must confirm, and the web
+//! form.
 
+use super::diagnostic::Span;
 use super::read::{Section, is_name};
-use super::settings::{Contacts, Keywords};
+use super::settings::{ConsentForm, Contacts, Http, Keywords};
 use super::tree::{Entry, Value};
 use beadle_model::consent::rules::{ConsentRules, WordingText, WordingTexts};
 use beadle_model::consent::{ConsentSource, Purpose};
@@ -68,8 +70,13 @@ fn choices_of(value: &Value) -> Option<Vec<String>> {
     items.iter().map(|item| text(&item.value)).collect()
 }
 
-/// `[consents]`
-pub fn consents(mut section: Section<'_>, keywords: &Keywords) -> ConsentRules {
+/// `[consents]`, and `[consents.form]` if it offers a wording.
+pub fn consents(
+    mut section: Section<'_>,
+    keywords: &Keywords,
+    channels: &[&str],
+    http: &Http,
+) -> (ConsentRules, Option<ConsentForm>) {
     let default = ConsentRules::default();
     let double_opt_in = sources(&mut section).unwrap_or(default.double_opt_in);
     let confirm_within_ms =
@@ -81,8 +88,94 @@ pub fn consents(mut section: Section<'_>, keywords: &Keywords) -> ConsentRules {
             wordings.insert(name, texts);
         }
     }
+    let form = form(section.section("form"), &wordings, channels, http);
     section.end();
-    ConsentRules { wordings, double_opt_in, confirm_within_ms }
+    (ConsentRules { wordings, double_opt_in, confirm_within_ms }, form)
+}
+
+/// `[consents.form]`
+fn form(
+    mut section: Section<'_>,
+    known: &BTreeMap<String, WordingTexts>,
+    channels: &[&str],
+    http: &Http,
+) -> Option<ConsentForm> {
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    let offered = section.strings("wordings");
+    let is_on = offered.as_ref().is_some_and(|offered| !offered.is_empty());
+    let mut wordings = Vec::new();
+    for (name, span) in offered.unwrap_or_default() {
+        match known.get(&name) {
+            None => section.unknown_name(span, "wording", &name, &names),
+            Some(texts) if texts.template.is_none() => {
+                let label = format!("set `template` in `[consents.wordings.{name}]`");
+                section.invalid(&span, "a wording of the form needs a template, which asks outside the window", label);
+            }
+            Some(_) => wordings.push(name),
+        }
+    }
+    let url = if is_on { section.required("url", "https://beadle.example.org") } else { section.string("url") };
+    let url = url.and_then(|(text, span)| form_url(&section, "url", &text, &span));
+    let channel = form_channel(&mut section, channels, is_on);
+    let mut origins = Vec::new();
+    for (text, span) in section.strings("origins").unwrap_or_default() {
+        origins.extend(form_url(&section, "origins", &text, &span));
+    }
+    let privacy_url = section.string("privacy_url").map(|(text, span)| {
+        if !reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            section.invalid(&span, "`privacy_url` must be a URL", "such as \"https://shop.example/privacy\"");
+        }
+        text
+    });
+    let mut number =
+        |key, default: u32| section.integer(key, default.into(), 1..=100_000).try_into().unwrap_or(default);
+    let (max_per_minute, max_per_day) = (number("max_per_minute", 10), number("max_per_day", 500));
+    if is_on && http.listen.ip().is_loopback() && !http.behind_proxy {
+        let span = section.get("wordings").map(|entry| entry.key.clone());
+        let message = "all people who use the form share one limit: the proxy's address is taken for theirs";
+        section.context.warn("form-behind-proxy", span, message.into());
+    }
+    section.end();
+    let form = || {
+        Some(ConsentForm { wordings, url: url?, channel: channel?, origins, privacy_url, max_per_minute, max_per_day })
+    };
+    is_on.then(form).flatten()
+}
+
+/// The channel of the form: the named one, else the only one.
+fn form_channel(section: &mut Section<'_>, channels: &[&str], is_on: bool) -> Option<String> {
+    match (section.string("channel"), channels) {
+        (Some((name, _)), _) if channels.contains(&name.as_str()) => Some(name),
+        (Some((name, span)), _) => {
+            section.unknown_name(span, "channel", &name, channels);
+            None
+        }
+        (None, [only]) => Some((*only).to_owned()),
+        // Without any channel there is a warning elsewhere.
+        (None, [first, _, ..]) if is_on => {
+            section.missing("channel", first);
+            None
+        }
+        _ => None,
+    }
+}
+
+/// The origin of a site, such as `https://shop.example`. Plain HTTP is for trying it out on one's
+/// own machine.
+fn form_url(section: &Section<'_>, key: &str, text: &str, span: &Span) -> Option<String> {
+    let is_local = |url: &reqwest::Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let url = reqwest::Url::parse(text).ok().filter(|url| match url.scheme() {
+        "https" => url.has_host(),
+        "http" => is_local(url),
+        _ => false,
+    });
+    let bare = url.filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none());
+    let origin = bare.map(|url| url.origin().ascii_serialization());
+    if origin.is_none() {
+        let message = format!("`{key}` must be an https URL of a host, without a path");
+        section.invalid(span, message, "such as \"https://shop.example\"");
+    }
+    origin
 }
 
 fn sources(section: &mut Section<'_>) -> Option<BTreeSet<ConsentSource>> {

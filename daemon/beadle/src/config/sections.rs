@@ -17,6 +17,7 @@ use beadle_gate::StopSwitch;
 use beadle_gatekeeper::{MarketingCaps, Policy, QuietFor, QuietHours, TimeOfDay};
 use beadle_model::LeadTimes;
 use beadle_model::keyword::Language;
+use beadle_model::phone::WrittenNumber;
 use beadle_model::time::{DAY_MS, HOUR_MS};
 use beadle_model::window::MAX_LEAD_TIMES;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
@@ -43,7 +44,8 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
     let budgets = costs::budgets(&mut root, rates.as_ref(), &channel_names);
     let rates = rates.unwrap_or_default();
     let contacts = people::contacts(root.section("contacts"));
-    let consents = people::consents(root.section("consents"), &keywords);
+    let http = http(root.section("http"));
+    let (consents, consent_form) = people::consents(root.section("consents"), &keywords, &channel_names, &http);
     let named = segments::Named {
         contacts: &contacts,
         channels: channel_names,
@@ -54,10 +56,11 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
     let config = Config {
         schedules: schedules::schedules(&mut root, &daemon.timezone),
         daemon,
-        http: http(root.section("http")),
+        http,
         admin: admin(root.section("admin")),
         contacts,
         consents,
+        consent_form,
         segments,
         keywords,
         apps,
@@ -100,8 +103,9 @@ fn loopback(port: u16) -> SocketAddr {
 
 fn http(mut section: Section<'_>) -> Http {
     let listen = section.address("listen", loopback(8420));
+    let behind_proxy = section.boolean("behind_proxy", false);
     section.end();
-    Http { listen }
+    Http { listen, behind_proxy }
 }
 
 fn admin(mut section: Section<'_>) -> Admin {
@@ -203,6 +207,7 @@ fn channels(root: &mut Section<'_>, apps: &BTreeMap<String, App>) -> BTreeMap<St
                 section.context.report(diagnostic.help("a phone number belongs to one channel"));
             }
         }
+        let phone_number = phone_number(&mut section);
         let account = section.string("business_account_id");
         if let Some((account, span)) = &account {
             digits(&section, "business_account_id", account, span);
@@ -212,12 +217,23 @@ fn channels(root: &mut Section<'_>, apps: &BTreeMap<String, App>) -> BTreeMap<St
         let channel = Channel {
             app: app.map(|(app, _)| app).unwrap_or_default(),
             phone_number_id: number.map(|(number, _)| number).unwrap_or_default(),
+            phone_number,
             business_account_id: account.map(|(account, _)| account),
             pace,
         };
         channels.insert(name, channel);
     }
     channels
+}
+
+fn phone_number(section: &mut Section<'_>) -> Option<String> {
+    let (text, span) = section.string("phone_number")?;
+    let number = WrittenNumber::parse(&text);
+    if number.is_none() {
+        let label = "such as \"+31 6 12345678\"";
+        section.invalid(&span, "`phone_number` must be a phone number with country code", label);
+    }
+    number.map(|number| number.digits)
 }
 
 fn digits(section: &Section<'_>, key: &str, text: &str, span: &Span) {
@@ -463,6 +479,7 @@ fn retention(mut section: Section<'_>) -> (Retention, i64) {
         states_ms: default.states_ms,
         requests_ms: duration_of("requests", 1, default.requests_ms),
         erased_identities_ms: duration_of("erased_identities", 1, default.erased_identities_ms),
+        unanswered_ms: duration_of("unanswered_people", 31, default.unanswered_ms),
         upgrade_copies_ms: duration_of("upgrade_copies", 1, default.upgrade_copies_ms),
     };
     let removed_ms = duration_of("removed_plugins", 0, beadle_catalog::Config::KEEP_REMOVED_MS);

@@ -36,6 +36,8 @@ pub struct Config {
     pub contacts: Contacts,
     /// `[consents]`
     pub consents: ConsentRules,
+    /// `[consents.form]`
+    pub consent_form: Option<ConsentForm>,
     /// `[segments.NAME]`
     pub segments: Definitions,
     /// `[apps.NAME]`
@@ -85,8 +87,10 @@ pub struct Daemon {
 /// `[http]`: the public address.
 #[derive(Debug, PartialEq)]
 pub struct Http {
-    /// Serves `/webhooks/{app}` and nothing else.
+    /// Serves `/webhooks/{app}` and `/opt-in/{wording}` and nothing else.
     pub listen: SocketAddr,
+    /// Requests come through a proxy, which appends the client's address to `X-Forwarded-For`.
+    pub behind_proxy: bool,
 }
 
 /// `[admin]`: the local address and socket.
@@ -129,6 +133,25 @@ pub struct Contacts {
     pub attributes: AttributeTypes,
 }
 
+/// `[consents.form]`: a web form by which people opt in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsentForm {
+    /// The wordings that it offers, by name.
+    pub wordings: Vec<String>,
+    /// Where it is on the internet, without a trailing slash.
+    pub url: String,
+    /// The channel that asks people who have not written yet.
+    pub channel: String,
+    /// Origins of the operator's own sites, which may have forms that are sent here.
+    pub origins: Vec<String>,
+    /// Where the operator says how personal data is used.
+    pub privacy_url: Option<String>,
+    /// The maximum number of requests in a minute, and in 24 hours.
+    pub max_per_minute: u32,
+    /// See `max_per_minute`.
+    pub max_per_day: u32,
+}
+
 /// `[apps.NAME]`: a Meta app, with one callback URL and any number of channels.
 #[derive(Debug, PartialEq)]
 pub struct App {
@@ -151,6 +174,9 @@ pub struct Channel {
     pub app: String,
     /// Identifies the channel in messages and receipts.
     pub phone_number_id: String,
+    /// The number that people write to, as digits with country code; WhatsApp is asked if there is
+    /// none.
+    pub phone_number: Option<String>,
     /// Identifies the channel in account notifications.
     pub business_account_id: Option<String>,
     /// WhatsApp's rate limits.

@@ -3,6 +3,7 @@
 
 use super::error::RunError;
 use crate::config::{App as AppSection, Config};
+use crate::web::opt_in::{OptInForms, OptInParts, OptInSettings};
 use crate::web::webhooks::Webhooks;
 use beadle_broadcast::Broadcasts;
 use beadle_catalog::Catalog;
@@ -18,7 +19,7 @@ use beadle_store::step::ConsentTopic;
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
 use beadle_whatsapp::{
-    App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, TemplateSync, http_client,
+    App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, Numbers, TemplateSync, http_client,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub struct Parts {
     pub pipeline: Pipeline,
     /// The public HTTP side.
     pub webhooks: Arc<Webhooks>,
+    /// The form for consent, if it is on.
+    pub opt_in: Option<Arc<OptInForms>>,
+    /// The numbers of the channels, for links.
+    pub numbers: Arc<Numbers>,
     /// Civil time.
     pub clock: Clock,
     /// Declared attributes and the rules of consent.
@@ -83,7 +88,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     // Published by the catalog once plugins are loaded; each reader derives what it needs.
     let subscriptions = watch::Sender::new(Arc::<Subscriptions>::default());
     let wanted = wanted(config.media.fetch, subscriptions.subscribe());
-    let Connections { channels, fetcher, templates } = connections(config, &media_store, wanted)?;
+    let Connections { channels, fetcher, templates, numbers } = connections(config, &media_store, wanted)?;
     let templates = Arc::new(templates);
     let pipeline = Pipeline::start(
         store.clone(),
@@ -106,6 +111,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         wake: pipeline.broadcasts_changed(),
     };
     let broadcasts = Broadcasts::new(parts, config.broadcasts.clone(), config.channels.keys().cloned().collect());
+    let opt_in = opt_in(config, &store, &pipeline, &clock);
     let bell = pipeline.timers_changed();
     let plugins = pipeline.watch_subscriptions();
     let (schedules, scheduler) = Schedules::new(store.clone(), clock.clone(), bell, plugins, config.schedules.clone());
@@ -117,6 +123,8 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         sandbox,
         pipeline,
         webhooks,
+        opt_in,
+        numbers: Arc::new(numbers),
         clock,
         gatekeeper,
         segments,
@@ -126,6 +134,19 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         schedules,
         scheduler,
     })
+}
+
+/// The form for consent.
+fn opt_in(config: &Config, store: &Store, pipeline: &Pipeline, clock: &Clock) -> Option<Arc<OptInForms>> {
+    let form = config.consent_form.clone()?;
+    let settings = OptInSettings {
+        rules: &config.consents,
+        brand: &config.keywords.brand,
+        language: config.keywords.language,
+        behind_proxy: config.http.behind_proxy,
+    };
+    let parts = OptInParts { store: store.clone(), pipeline: pipeline.clone(), clock: clock.clone() };
+    Some(Arc::new(OptInForms::new(form, &settings, parts)))
 }
 
 /// Declared attributes and the rules of consent.
@@ -170,6 +191,7 @@ struct Connections {
     channels: Vec<Arc<dyn Channel>>,
     fetcher: Fetcher,
     templates: TemplateSync,
+    numbers: Numbers,
 }
 
 /// The channels, the fetcher of incoming files, and that of templates.
@@ -193,10 +215,15 @@ fn connections(config: &Config, media_store: &MediaStore, wanted: FetchWanted) -
             .push(Arc::new(CloudChannel::new(cloud.clone(), client.clone())?.with_media_store(media_store.clone())));
         clouds.push((cloud, channel.business_account_id.clone()));
     }
+    let known = |(cloud, _): &(CloudConfig, _)| {
+        let number = config.channels.get(&cloud.name).and_then(|channel| channel.phone_number.clone());
+        (cloud.clone(), number)
+    };
+    let numbers = Numbers::new(clouds.iter().map(known), &client)?;
     let templates = TemplateSync::new(clouds.clone(), &client, media_store.clone())?;
     let clouds = clouds.into_iter().map(|(cloud, _)| cloud);
     let fetcher = Fetcher::new(clouds, &client, media_store.clone(), config.media.max_file_bytes, wanted)?;
-    Ok(Connections { channels, fetcher, templates })
+    Ok(Connections { channels, fetcher, templates, numbers })
 }
 
 fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {

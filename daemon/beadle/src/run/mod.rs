@@ -162,6 +162,8 @@ impl Running {
             people: Arc::clone(&parts.people),
             followed,
             webhooks: Arc::clone(&parts.webhooks),
+            opt_in: parts.opt_in.clone(),
+            numbers: Arc::clone(&parts.numbers),
             phase: phases,
             channels: web::channels(config),
             config: Default::default(),
@@ -192,7 +194,10 @@ impl Running {
     }
 
     fn listen(&mut self, config: &Config, sockets: Sockets, parts: &Parts) {
-        let public = web::webhooks::router(Arc::clone(&parts.webhooks));
+        let mut public = web::webhooks::router(Arc::clone(&parts.webhooks));
+        if let Some(forms) = &parts.opt_in {
+            public = public.merge(web::opt_in::router(Arc::clone(forms)));
+        }
         let router = |access| web::admin::router(Arc::clone(&self.admin), access);
         let (on_tcp, on_socket) = (router(config.admin.api), router(ApiAccess::Open));
         let (http, admin) = (self.stop_http.subscribe(), self.stop_admin.subscribe());

@@ -59,6 +59,7 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/contacts/{id}/consents", get(data::contact_consents).post(data::record_consent))
         .route("/consents", get(data::consents))
         .route("/consents/verify", get(data::verify_consents))
+        .route("/consents/links/{wording}", get(data::consent_links))
         .route("/contacts/{id}", get(data::contact).patch(data::edit_contact))
         .route("/contacts/{id}/merge/{other}", get(data::merge_dry_run).post(data::merge))
         .route("/contacts/{id}/mark-distinct/{other}", post(data::mark_distinct))

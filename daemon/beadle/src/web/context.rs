@@ -1,5 +1,6 @@
 //! What the handlers of the admin side work with: the parts of the daemon, and its phase.
 
+use super::opt_in::OptInForms;
 use super::webhooks::Webhooks;
 use crate::api::{ChannelState, Problem};
 use crate::config::Config;
@@ -14,7 +15,7 @@ use beadle_schedule::Schedules;
 use beadle_segments::Segments;
 use beadle_store::{Retention, Store};
 use beadle_tasks::{OnFailure, TaskKind, Tasks};
-use beadle_whatsapp::TemplateSync;
+use beadle_whatsapp::{Numbers, TemplateSync};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,6 +57,10 @@ pub struct Admin {
     pub followed: Option<FollowedClock>,
     /// The public side.
     pub webhooks: Arc<Webhooks>,
+    /// The form for consent, if it is on.
+    pub opt_in: Option<Arc<OptInForms>>,
+    /// The numbers of the channels, for links.
+    pub numbers: Arc<Numbers>,
     /// The stage of the daemon's life.
     pub phase: watch::Receiver<Phase>,
     /// The configured channels, as they are while nothing is wrong.

@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub webhooks: BTreeMap<String, u64>,
     /// Time from a webhook's head to its answer.
     pub webhook_duration: Histogram,
+    /// Forms for consent by outcome; empty if the form is off.
+    pub opt_in_forms: BTreeMap<String, u64>,
     /// Input that was stored without being understood, by kind.
     pub unrecognized: BTreeMap<String, u64>,
     /// Plugins by state.
@@ -189,6 +191,12 @@ impl Snapshot {
                 "Time from the header of a webhook to the response",
                 None,
                 Samples::Histogram(&self.webhook_duration),
+            ),
+            counters(
+                "beadle_opt_in_forms",
+                "Forms for consent that were sent, by outcome",
+                "outcome",
+                pairs(&self.opt_in_forms),
             ),
             counter("beadle_events", "New events stored", figures.events),
             counter("beadle_duplicate_events", "Events that WhatsApp delivered more than once", figures.duplicates),
@@ -500,6 +508,7 @@ mod tests {
             },
             webhooks: one("accepted"),
             webhook_duration,
+            opt_in_forms: one("asked"),
             unrecognized: one("message"),
             plugins: one("active"),
             backlog: one("crm"),

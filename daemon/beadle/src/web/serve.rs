@@ -11,10 +11,13 @@
 
 use axum::Router;
 use beadle_tasks::Heartbeat;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -55,26 +58,31 @@ pub trait Accept: Send + Sync + 'static {
     /// One of them.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Waits for the next one.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Io>> + Send;
+    /// Waits for the next one. Returns it with the address of its other end, if that is on a
+    /// network.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
 }
+
+/// The address at the other end of a connection, in the extensions of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 impl Accept for TcpListener {
     type Io = TcpStream;
 
-    async fn accept(&self) -> io::Result<TcpStream> {
-        let (stream, _) = TcpListener::accept(self).await?;
+    async fn accept(&self) -> io::Result<(TcpStream, Option<Peer>)> {
+        let (stream, address) = TcpListener::accept(self).await?;
         // Answers are a packet or two; without this they may be later, not wrong.
         let _ = stream.set_nodelay(true);
-        Ok(stream)
+        Ok((stream, Some(Peer(address.ip()))))
     }
 }
 
 impl Accept for UnixListener {
     type Io = UnixStream;
 
-    async fn accept(&self) -> io::Result<UnixStream> {
-        UnixListener::accept(self).await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(UnixStream, Option<Peer>)> {
+        UnixListener::accept(self).await.map(|(stream, _)| (stream, None))
     }
 }
 
@@ -128,8 +136,9 @@ impl<L: Accept> Server<L> {
             };
             match heartbeat.idle(next).await {
                 None => return,
-                Some(Ok((stream, place))) => {
-                    tokio::spawn(connection(stream, self.router.clone(), self.limits, self.stop.clone(), place));
+                Some(Ok((stream, peer, place))) => {
+                    let serving = connection(stream, peer, self.router.clone(), self.limits, self.stop.clone(), place);
+                    tokio::spawn(serving);
                 }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "connection not accepted");
@@ -139,16 +148,18 @@ impl<L: Accept> Server<L> {
         }
     }
 
-    async fn next(&self) -> io::Result<(L::Io, Option<OwnedSemaphorePermit>)> {
+    async fn next(&self) -> io::Result<(L::Io, Option<Peer>, Option<OwnedSemaphorePermit>)> {
         // The semaphore is never closed; were it, one connection too many does less harm than none.
         let place = Arc::clone(&self.connections.places).acquire_owned().await.ok();
-        Ok((self.listener.accept().await?, place))
+        let (stream, peer) = self.listener.accept().await?;
+        Ok((stream, peer, place))
     }
 }
 
 /// Serves one connection to its end. `place` is given back then.
 async fn connection<C>(
     stream: C,
+    peer: Option<Peer>,
     router: Router,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
@@ -157,11 +168,18 @@ async fn connection<C>(
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = TokioIo::new(WriteLimit { stream, within: limits.write_within, stalled: None });
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_within)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(stream, TowerToHyperService::new(router));
+        .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
         // What a peer does wrong is answered where HTTP has an answer for it.

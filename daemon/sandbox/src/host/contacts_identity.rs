@@ -4,7 +4,7 @@
 use super::answer::{Answer, HostError, answer};
 use super::host_state::HostState;
 use crate::bindings::latest::contacts_identity::{Host, Identity};
-use beadle_model::phone::{other_spelling, parse_number};
+use beadle_model::phone::{WrittenNumber, other_spelling};
 use beadle_model::{Alias, AliasKind, Refusal};
 
 impl Host for HostState {
@@ -32,7 +32,7 @@ impl HostState {
 
     fn contact_with_number(&self, phone: &str) -> Result<Option<String>, HostError> {
         self.event()?;
-        let number = parse_number(phone).ok_or_else(|| {
+        let number = WrittenNumber::parse(phone).map(|number| number.digits).ok_or_else(|| {
             Refusal::new("bad-phone", "This is not a phone number.")
                 .instead("A number has 8 to 15 digits with its country code: `+31 6 12345678`.")
         })?;

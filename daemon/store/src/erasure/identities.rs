@@ -43,6 +43,11 @@ impl Refused {
         self.0 & Self::BANNED != 0
     }
 
+    /// Whether nothing may be sent to them, not even a question.
+    pub(crate) fn is_of_everything(self) -> bool {
+        self.0 & (Self::SERVICE | Self::BANNED) != 0
+    }
+
     /// The purposes for which they had refused messages.
     pub(crate) fn purposes(self) -> Vec<Purpose> {
         let marketing = (self.0 & Self::MARKETING != 0).then_some(Purpose::Marketing);

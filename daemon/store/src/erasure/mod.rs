@@ -42,6 +42,8 @@ pub enum AskedBy {
     Person = 2,
     /// Nobody: the erasure is repeated, because a backup from before it was restored.
     Restore = 3,
+    /// Nobody: only a web form had named the person, and they did not answer.
+    Unanswered = 4,
 }
 
 impl AskedBy {
@@ -51,6 +53,7 @@ impl AskedBy {
             AskedBy::Operator => "operator",
             AskedBy::Person => "person",
             AskedBy::Restore => "restore",
+            AskedBy::Unanswered => "unanswered",
         }
     }
 }
@@ -194,6 +197,7 @@ fn erasure_of(row: &Row<'_>) -> Result<OpenErasure, StoreError> {
     let asked_by = match row.get::<_, i64>(2)? {
         1 => AskedBy::Operator,
         2 => AskedBy::Person,
+        4 => AskedBy::Unanswered,
         _ => AskedBy::Restore,
     };
     let phase = match row.get::<_, i64>(4)? {
@@ -284,7 +288,10 @@ impl Tx<'_> {
         let ids = person_ids(self.conn, id)?;
         let aliases = aliases_of(self.conn, id)?;
         let hashes: BTreeSet<IdentityHash> = identity_hashes(&self.shared.host_key, &aliases);
-        self.keep_identities(&hashes, Refused::of(&person.contact), now)?;
+        // Who was only asked has refused nothing.
+        if beginning.asked_by != AskedBy::Unanswered {
+            self.keep_identities(&hashes, Refused::of(&person.contact), now)?;
+        }
         let subject = Subject {
             contacts: std::iter::once(id).chain(ids.merged.iter().copied()).map(|id| id.0).collect(),
             conversations: ids.conversations.iter().map(|id| id.0).collect(),

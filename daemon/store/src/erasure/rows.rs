@@ -391,6 +391,7 @@ impl Tx<'_> {
                 ("outreach", "DELETE FROM outreach WHERE contact = ?1"),
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
+                ("opt_ins", "DELETE FROM opt_in_contacts WHERE contact = ?1"),
                 (
                     "broadcasts",
                     "DELETE FROM broadcast_recipients WHERE broadcast IN (SELECT id FROM broadcasts) AND contact = ?1",

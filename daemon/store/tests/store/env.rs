@@ -59,6 +59,7 @@ impl TestEnv {
             states_ms: ms,
             requests_ms: ms,
             erased_identities_ms: ms,
+            unanswered_ms: ms,
             upgrade_copies_ms: ms,
         };
         for _ in 0..days {

@@ -26,6 +26,8 @@ mod lists;
 #[cfg(test)]
 mod merge;
 #[cfg(test)]
+mod opt_ins;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod people;

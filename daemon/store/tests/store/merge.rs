@@ -339,6 +339,7 @@ async fn every_table_with_a_contact_takes_part_in_a_merge() {
         "join_requests.contact",
         "list_members.contact",
         "marketing_refusals.contact",
+        "opt_in_contacts.contact",
         "outreach.contact",
     ];
     assert_eq!(columns, decided);

@@ -1,7 +1,7 @@
 //! The consent ledger.
 
 use super::text::{Lines, Result, Screen, or_dash, person, print_list, utc};
-use crate::api::{ConsentCheckView, ConsentRow, ConsentsView, List};
+use crate::api::{ConsentCheckView, ConsentLinks, ConsentRow, ConsentsView, List};
 use crate::cli::table::{Table, when};
 use beadle_model::text::one_line;
 use serde_json::{Value, from_value};
@@ -53,6 +53,27 @@ pub fn consent(response: Value, _: Screen) -> Result {
         let _ = write!(text, "\n{}", lines.print());
     }
     Ok(text.into())
+}
+
+/// `beadle consents link`
+pub fn consent_links(links: &ConsentLinks) -> String {
+    let mut lines = Lines(Vec::new());
+    lines.0.extend(links.chat.clone().map(|link| ("chat", link)));
+    lines.0.extend(links.form.clone().map(|link| ("form", link)));
+    lines.print()
+}
+
+/// Why there is nothing to draw.
+pub fn no_link(links: &ConsentLinks, form: bool) -> String {
+    let wording = one_line(&links.wording);
+    match (form, &links.problem) {
+        (true, _) => format!("the web form does not offer `{wording}`; add it to `wordings` in `[consents.form]`"),
+        (false, Some(_)) => "there is no link to draw".into(),
+        (false, None) => format!(
+            "`{wording}` has neither a word nor a web form; set `word` in `[consents.wordings.{wording}]`, or add it to \
+             `wordings` in `[consents.form]`"
+        ),
+    }
 }
 
 /// `beadle consents verify`

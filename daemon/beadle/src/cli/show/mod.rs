@@ -21,7 +21,7 @@ mod text;
 mod windows;
 
 pub use broadcasts::{bar as progress_bar, broadcast, broadcasts, recipients};
-pub use consents::{consent, consent_check, consents};
+pub use consents::{consent, consent_check, consent_links, consents, no_link};
 pub use costs::costs;
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
 pub use gate::gate;

@@ -1,7 +1,10 @@
 //! The consent ledger.
 
+use super::import::channel_named;
 use super::query::{Answer, id, page_size, read};
-use crate::api::{ConsentCheckView, ConsentReport, ConsentRow, ConsentsView, Done, List, PurposeRow};
+use crate::api::{
+    ConsentCheckView, ConsentLinks, ConsentReport, ConsentRow, ConsentsView, Done, List, Problem, PurposeRow,
+};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
@@ -9,7 +12,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use beadle_model::consent::rules::ReportedConsent;
 use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, actor};
-use beadle_model::{Contact, ContactId, Purpose, Timestamp};
+use beadle_model::{Coded as _, Contact, ContactId, Purpose, Timestamp};
 use beadle_store::Reader;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -148,6 +151,40 @@ pub async fn record_consent(
     Ok(Json(Done { message, warning }))
 }
 
+/// The channel of a link.
+#[derive(Debug, Deserialize)]
+pub struct LinkQuery {
+    channel: Option<String>,
+}
+
+/// `GET /consents/links/{wording}`
+pub async fn consent_links(
+    State(admin): State<Arc<Admin>>,
+    Path(wording): Path<String>,
+    Query(query): Query<LinkQuery>,
+) -> Answer<ConsentLinks> {
+    let texts = admin.people.consents.wordings.get(&wording);
+    let word = texts.ok_or_else(|| ApiError::not_found("wording", &wording))?.word.as_deref();
+    let channel = channel_named(&admin, query.channel)?;
+    let (mut chat, mut problem) = (None, None);
+    if let Some(word) = word {
+        match admin.numbers.number(&channel).await {
+            Ok(number) => chat = Some(chat_link(&number, word)),
+            Err(error) => problem = Some(Problem { code: error.code().into(), message: error.to_string() }),
+        }
+    }
+    let form = admin.opt_in.as_ref().and_then(|forms| forms.url(&wording));
+    Ok(Json(ConsentLinks { wording, channel, chat, form, problem }))
+}
+
+/// Opens a chat with a number, in which a text is already typed
+/// (`docs/whatsapp.md#links-to-a-chat`).
+fn chat_link(number: &str, text: &str) -> String {
+    let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    // A plus is a space in forms only.
+    format!("https://wa.me/{number}?text={}", text.replace('+', "%20"))
+}
+
 /// The source with this name.
 pub fn source_named(name: &str) -> Result<ConsentSource, ApiError> {
     ConsentSource::named(name).ok_or_else(|| {
@@ -165,4 +202,18 @@ pub async fn verify_consents(State(admin): State<Arc<Admin>>) -> Answer<ConsentC
         head: check.head,
         problems: check.problems,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chat_link;
+
+    #[test]
+    fn text_of_a_link_is_encoded() {
+        assert_eq!(chat_link("31612345678", "NEWS"), "https://wa.me/31612345678?text=NEWS");
+        assert_eq!(
+            chat_link("1650", "große + News & more"),
+            "https://wa.me/1650?text=gro%C3%9Fe%20%2B%20News%20%26%20more"
+        );
+    }
 }

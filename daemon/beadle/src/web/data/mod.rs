@@ -32,7 +32,7 @@ pub use broadcasts::{
     resume_broadcast, start_broadcast, stop_broadcast, test_broadcast,
 };
 pub use clock::clock;
-pub use consents::{consents, contact_consents, record_consent, verify_consents};
+pub use consents::{consent_links, consents, contact_consents, record_consent, verify_consents};
 pub use costs::costs;
 pub use dead_letters::{dead_letter, dead_letters, drop_dead_letter, retry_dead_letter};
 pub use events::{ending, event, event_row, events, tail};

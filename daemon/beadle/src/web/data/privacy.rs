@@ -136,6 +136,7 @@ pub async fn retention_plan(State(admin): State<Arc<Admin>>) -> Answer<Retention
         "media" => Some(policy.media_ms),
         "requests" => Some(policy.requests_ms),
         "erased_identities" => Some(policy.erased_identities_ms),
+        "unanswered_people" => Some(policy.unanswered_ms),
         _ => None,
     };
     let kind = |(kind, count, at_least): (&str, u64, bool)| RetentionKind {

@@ -194,6 +194,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
     let named = |pairs: &[(&str, &AtomicU64)]| -> BTreeMap<String, u64> {
         pairs.iter().map(|(name, count)| ((*name).to_owned(), count.load(Relaxed))).collect()
     };
+    let named_count = |(name, count): (&str, u64)| (name.to_owned(), count);
     let mut plugins = BTreeMap::new();
     for entry in admin.entries().iter() {
         *plugins.entry(entry.state().to_owned()).or_default() += 1;
@@ -208,6 +209,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
             ("rejected", &webhooks.rejected),
         ]),
         webhook_duration: webhooks.duration.read(),
+        opt_in_forms: admin.opt_in.iter().flat_map(|forms| forms.counts()).map(named_count).collect(),
         unrecognized: named(&[
             ("message", &webhooks.others),
             ("notification", &webhooks.unrouted),
