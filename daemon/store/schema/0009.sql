@@ -1,6 +1,7 @@
 -- Version 9: people whom only a web form has named.
 --
--- They are quarantined, and erased if they do not answer. An erasure for this reason has `asked_by` 4.
+-- They are quarantined, and erased if they do not answer. An erasure for this reason has `asked_by` 4. The ledger has each
+-- request, so that a copy of a person's data needs nothing from here.
 
 CREATE TABLE opt_in_contacts (
     contact  INTEGER PRIMARY KEY,

@@ -90,18 +90,17 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<OptInOutcome, StoreError> {
         let names = [AliasKind::WaId, AliasKind::Phone].map(|kind| Alias { kind, value: request.phone.clone() });
-        match self.contact_named(&names)? {
-            Some(contact) => {
-                if let Some(outcome) = self.objection(&contact, request, now)? {
-                    return Ok(outcome);
-                }
-            }
+        let known = self.contact_named(&names)?;
+        let objection = match &known {
+            Some(contact) => self.objection(contact, request, now)?,
             // Of an erased person the refusals are known, as hashes.
             None => {
-                if self.refused_before(&names)?.is_some_and(|(refused, _)| refused.is_of_everything()) {
-                    return Ok(OptInOutcome::Excluded);
-                }
+                let refused = self.refused_before(&names)?;
+                refused.filter(|(refused, _)| refused.is_of_everything()).map(|_| OptInOutcome::Excluded)
             }
+        };
+        if let Some(outcome) = objection {
+            return Ok(outcome);
         }
         let row = ImportedContact {
             phone: request.phone.clone(),
@@ -111,7 +110,7 @@ impl Tx<'_> {
         };
         let imported = self.import(channel, std::slice::from_ref(&row), wants_event, now)?;
         let Some(imported) = imported.first() else { return Ok(OptInOutcome::NotAsked) };
-        self.note_named_by_form(imported.contact, imported.created, now)?;
+        self.note_named_by_form(imported.contact, known.is_none(), now)?;
         Ok(match (imported.asked, imported.recorded) {
             (1.., _) => OptInOutcome::Asked,
             (0, 0) => OptInOutcome::Repeated,
