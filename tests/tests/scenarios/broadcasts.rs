@@ -195,7 +195,8 @@ async fn broadcast_reaches_each_person_once_across_kills() {
     // The operator decides: now everyone has it.
     for row in &dead {
         let id = text(row, "/id");
-        assert_eq!(daemon.post(&format!("dead-letters/{id}/retry")).await.status, 200);
+        // A receipt may have settled it meanwhile.
+        assert!(matches!(daemon.post(&format!("dead-letters/{id}/retry")).await.status, 200 | 404), "{row}");
     }
     daemon.wait_until_idle().await;
     assert_eq!(world.received().await.len(), CROWD);

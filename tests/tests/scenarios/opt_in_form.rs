@@ -108,6 +108,7 @@ url = "{own}"
         simulator.advance(1000).await;
         let answer = daemon.post("templates/sync").await;
         assert_eq!(answer.status, 200, "{}", answer.text());
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { setup, simulator, daemon, client }
     }

@@ -458,6 +458,114 @@ fn merges_match_the_golden_file() {
     golden("merge", &text);
 }
 
+#[test]
+fn broadcasts_match_the_golden_file() {
+    let list = |items: Value| json!({"now": at(NOW), "items": items});
+    let counts = |total: u64, sent: u64, failed: u64| {
+        json!({"total": total, "planned": total - sent - failed - 3, "held": 1, "queued": 2, "sent": sent, "delivered": sent,
+            "read": sent / 2, "failed": failed, "refused": 120, "replied": 7, "opted_out": 1})
+    };
+    let row = |name: &str, state: &str, counts: Value| {
+        json!({"id": "bro_4", "name": name, "author": "operator", "channel": "shop", "state": state, "created_by": "Ana",
+            "created_at": at(NOW - 3_600_000), "planned_at": at(NOW - 3_000_000), "recipients": counts})
+    };
+    let none = json!({"total": 0, "planned": 0, "held": 0, "queued": 0, "sent": 0, "delivered": 0, "read": 0, "failed": 0,
+        "refused": 0, "replied": 0, "opted_out": 0});
+    let code =
+        |state: &str, code: &str, recipients: u64| json!({"state": state, "code": code, "recipients": recipients});
+    let view = |row: Value, more: Value| {
+        let mut view = json!({"now": at(NOW), "purpose": "marketing:news", "audience": "segment active",
+            "template": "monthly_news", "has_text": true, "codes": [], "needs_approval": false, "messages_per_second": 80});
+        for part in [row, more] {
+            part.as_object().unwrap().iter().for_each(|(key, value)| view[key] = value.clone());
+        }
+        view
+    };
+    let plan = json!({"audience": 20_120, "recipients": 20_000, "open_windows": 1200,
+        "excluded": [code("refused", "not-opted-in", 100), code("refused", "opted-out", 20)],
+        "deferred": [code("held", "quiet-hours", 40)], "currency": "EUR", "cost": "1034.20",
+        "costs": [{"country": "", "category": "service", "recipients": 1200},
+            {"country": "NL", "category": "marketing", "recipients": 18_800, "amount": "1034.20"}],
+        "samples": [
+            {"kind": "template in nl", "contact": "con_7", "lines": ["Beste Ana,", "het buurtfeest is vrijdag.", "[Meld me af]"]},
+            {"kind": "text in en", "contact": "con_8", "lines": ["Dear Bram, the party is on Friday."]}]});
+    let planned = json!({"plan": plan, "needs_approval": true, "messaging_limit_left": 1000,
+        "codes": [code("refused", "not-opted-in", 100), code("refused", "opted-out", 20)],
+        "expected_end": at(NOW + 250_000)});
+    let sending = json!({"started_at": at(NOW - 60_000), "approved_by": "Bo", "expected_end": at(NOW + 100_000), "plan": plan,
+        "expires_at": at(NOW + 80_000_000)});
+    let waiting =
+        json!({"started_at": at(NOW - 60_000), "plan": plan, "waits_for": "budget", "waits_until": at(NOW + 60_000)});
+    let paused = json!({"started_at": at(NOW - 60_000), "plan": plan, "codes": [code("failed", "131026", 900)],
+        "reason": {"code": "broadcast-failures", "message": "900 of 6100 messages failed, more than 10 %"}});
+    let mut text = String::new();
+    for (line, response) in [
+        (
+            "beadle broadcasts list",
+            list(json!([row("news", "sending", counts(20_000, 5200, 900)), row("party", "draft", none.clone())])),
+        ),
+        ("beadle broadcasts list", list(json!([]))),
+        ("beadle broadcasts show party", view(row("party", "draft", none.clone()), json!({}))),
+        ("beadle broadcasts show news", view(row("news", "planned", none), planned)),
+        ("beadle broadcasts show news", view(row("news", "sending", counts(20_000, 5200, 900)), sending)),
+        ("beadle broadcasts show news", view(row("news", "sending", counts(20_000, 5200, 900)), waiting)),
+        ("beadle broadcasts show news", view(row("news", "paused", counts(20_000, 5200, 900)), paused)),
+        (
+            "beadle broadcasts recipients news",
+            list(json!([
+                {"contact": "con_7", "state": "read", "language": "nl", "message": "msg_3", "sent_at": at(NOW - 5000), "replied_at": at(NOW - 1000)},
+                {"contact": "con_8", "state": "held", "code": "quiet-hours", "due_at": at(NOW + 3_600_000)},
+                {"contact": "con_9", "state": "refused", "code": "opted-out"}
+            ])),
+        ),
+    ] {
+        text.push_str(&output_of(line, response, None));
+    }
+    golden("broadcasts", &text);
+}
+
+#[test]
+fn erasures_and_retention_match_the_golden_file() {
+    let row = |phase: &str, completed: Option<i64>| {
+        json!({"id": 3, "contact": "con_7", "asked_by": "person", "begun_at": at(NOW - 700_000), "phase": phase,
+            "completed_at": completed.map(at)})
+    };
+    let view = |row: Value, plugins: Value, erased: Value| {
+        let mut view = row;
+        view["now"] = at(NOW).into();
+        (view["plugins"], view["erased"]) = (plugins, erased);
+        view
+    };
+    let open = view(
+        row("plugins", None),
+        json!([{"plugin": "crm", "state": "failed", "attempts": 2, "error": "trap: unreachable", "dead_letter": "hnd_12.4"},
+            {"plugin": "welcome", "state": "done"}]),
+        json!({}),
+    );
+    let done = view(
+        row("done", Some(NOW - 1000)),
+        json!([{"plugin": "welcome", "state": "done"}]),
+        json!({"events": 120, "messages": 80, "rejected_webhooks": 1, "values": 4}),
+    );
+    let kinds = json!([{"kind": "events", "keep_ms": 2_592_000_000_i64, "count": 1200, "at_least": true},
+        {"kind": "erased_identities", "keep_ms": 94_608_000_000_i64, "count": 0}, {"kind": "expired_values", "count": 3}]);
+    let plan = |measured: i64| json!({"now": at(NOW), "measured_at": at(measured), "kinds": kinds});
+    let mut text = String::new();
+    for (line, response) in [
+        (
+            "beadle erasures list",
+            json!({"now": at(NOW), "items": [row("plugins", None), row("done", Some(NOW - 1000))]}),
+        ),
+        ("beadle erasures show 3", open),
+        ("beadle erasures show 3", done),
+        ("beadle retention plan", plan(NOW)),
+        ("beadle retention plan", plan(NOW - 3_456_000_000)),
+    ] {
+        text.push_str(&output_of(line, response, None));
+    }
+    golden("privacy", &text);
+}
+
 /// A made-up code in a fixture would hide that a table shows a code which does not exist.
 #[test]
 fn fixtures_use_existing_codes() {

@@ -171,6 +171,8 @@ struct Subject {
     aliases: Vec<Alias>,
     /// Files of their messages.
     files: BTreeSet<i64>,
+    /// The last row that was searched in each table that is finished.
+    searched: BTreeMap<i64, i64>,
 }
 
 impl Subject {
@@ -296,7 +298,7 @@ impl Tx<'_> {
             contacts: std::iter::once(id).chain(ids.merged.iter().copied()).map(|id| id.0).collect(),
             conversations: ids.conversations.iter().map(|id| id.0).collect(),
             aliases,
-            files: BTreeSet::new(),
+            ..Subject::default()
         };
         let mut report = ErasureReport::default();
         self.stop_everything(&mut person, &subject, &mut report, now)?;

@@ -214,11 +214,29 @@ impl Tx<'_> {
                 }
             }
         }
-        let (table_no, cursor) = match search.is_end {
-            true => (open.table_no + 1, 0),
-            false => (open.table_no, search.cursor),
-        };
-        self.save_progress(&open, table_no, cursor)
+        if !search.is_end {
+            return self.save_progress(&open, open.table_no, search.cursor);
+        }
+        open.subject.searched.insert(open.table_no, search.cursor);
+        let next = open.table_no + 1;
+        let cursor = open.subject.searched.get(&next).copied().unwrap_or(0);
+        self.save_progress(&open, next, cursor)
+    }
+
+    /// Continues the search if rows of the person were added after it, for example a receipt.
+    /// Returns whether there are such rows.
+    ///
+    /// A mention in a new row is not searched for: it may be a new member with the same number.
+    fn search_added_rows(&self, open: &OpenErasure) -> Result<bool, StoreError> {
+        for (table_no, table) in (0..).zip(Table::ALL) {
+            let cursor = open.subject.searched.get(&table_no).copied().unwrap_or(0);
+            let added = search(self.conn, table, &open.subject, cursor)?;
+            if !added.is_end || added.found.iter().any(|row| matches!(row, FoundRow::Own(..))) {
+                self.save_progress(open, table_no, cursor)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn save_progress(&self, open: &OpenErasure, table_no: i64, cursor: i64) -> Result<(), StoreError> {
@@ -270,11 +288,14 @@ impl Tx<'_> {
     }
 
     /// Erases everything that is found by the person's ids, and begins the phase `cleaning`.
-    /// Returns true: there are no further slices.
+    /// Returns false, and changes nothing, if rows were added that must be searched first.
     fn erase_rest(&mut self, id: i64, shared: &SharedFiles) -> Result<bool, StoreError> {
         let Some(mut open) = load_erasure(self.conn, id)? else { return Ok(true) };
         if open.erasure.phase != ErasurePhase::Rows {
             return Ok(true);
+        }
+        if self.search_added_rows(&open)? {
+            return Ok(false);
         }
         let subject = std::mem::take(&mut open.subject);
         let report = &mut open.erasure.report;

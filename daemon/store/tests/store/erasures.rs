@@ -197,6 +197,22 @@ async fn who_writes_again_is_a_new_person_and_repeated_webhooks_bring_nothing_ba
 }
 
 #[tokio::test]
+async fn receipt_that_comes_during_the_search_is_erased() {
+    let env = TestEnv::new();
+    let (_, [_, sent]) = with_history(&env).await;
+    let erasure = env.store.begin_erasure(ANA, AskedBy::Operator, NOW).await.unwrap();
+    finish_all(&env).await;
+    // The events were searched, the messages not yet.
+    assert_eq!(advance(&env, erasure, 3).await, ErasurePhase::Rows);
+    assert_eq!(number(&env, "SELECT count(*) FROM events WHERE conversation = 1"), 0);
+    assert_eq!(env.receipts(vec![receipt(sent, "delivered", NOW)], vec![BOT]).await.events, 1);
+    assert_eq!(number(&env, "SELECT count(*) FROM events WHERE conversation = 1"), 1);
+    assert_eq!(advance(&env, erasure, 100).await, ErasurePhase::Done);
+    assert_eq!(number(&env, "SELECT count(*) FROM events WHERE conversation = 1"), 0);
+    assert_eq!(traces(env.dir.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn erasure_deletes_a_recipient() {
     let env = TestEnv::new();
     with_history(&env).await;

@@ -204,7 +204,7 @@ fn planned(plan: &PlanView, view: &BroadcastView, screen: Screen) -> String {
         lines.push(("deferred now", format!("{} by {}", grouped(row.recipients), row.code)));
     }
     let mut text = format!("\n{}", Lines(lines).print());
-    if plan.costs.len() > 1 || plan.cost.is_none() {
+    if plan.costs.len() > 1 || (is_paid(plan) && plan.cost.is_none()) {
         let mut table = Table::new(&["MARKET", "CATEGORY", "PEOPLE", "COST"]);
         for row in &plan.costs {
             let amount = row.amount.as_ref().map(|amount| format!("{amount} {}", plan.currency));
@@ -229,9 +229,12 @@ fn planned(plan: &PlanView, view: &BroadcastView, screen: Screen) -> String {
     text
 }
 
+fn is_paid(plan: &PlanView) -> bool {
+    plan.costs.iter().any(|row| row.category != "service")
+}
+
 fn cost(plan: &PlanView) -> String {
-    let is_paid = plan.costs.iter().any(|row| row.category != "service");
-    match (&plan.cost, is_paid) {
+    match (&plan.cost, is_paid(plan)) {
         (_, false) => "free".into(),
         (Some(cost), true) => format!("{cost} {} (estimate)", plan.currency),
         (None, true) => "unknown: rates are missing (`[costs] rates`)".into(),
