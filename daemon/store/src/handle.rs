@@ -12,7 +12,6 @@ use crate::feed::{Feed, Tail};
 use crate::files::Files;
 use crate::import::{ImportOutcome, ImportedContact};
 use crate::lists::{ListChange, ListRow};
-use crate::opt_in::{OptInOutcome, OptInRequest};
 use crate::outreach_holds::OutreachHold;
 use crate::plugins::PurgeReport;
 use crate::queue::{Queue, ask};
@@ -297,17 +296,6 @@ impl Store {
     ) -> Result<Vec<ImportOutcome>, StoreError> {
         let (channel, now) = (channel.to_owned(), self.0.shared.clock.now());
         self.ask(move |tx| tx.import(&channel, &rows, interest.consent_changed, now)).await
-    }
-
-    /// Records that someone asked by a web form to be asked for consent, and queues the question.
-    pub async fn opt_in(
-        &self,
-        channel: &str,
-        request: OptInRequest,
-        interest: Interest,
-    ) -> Result<OptInOutcome, StoreError> {
-        let (channel, now) = (channel.to_owned(), self.0.shared.clock.now());
-        self.ask(move |tx| tx.opt_in(&channel, &request, interest.consent_changed, now)).await
     }
 
     /// Closes a request of a contact.

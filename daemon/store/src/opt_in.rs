@@ -10,8 +10,10 @@ use crate::consents::entries_of;
 use crate::contact_edit::ContactEdit;
 use crate::erasure::AskedBy;
 use crate::error::StoreError;
+use crate::handle::Store;
 use crate::import::ImportedContact;
 use crate::people::load_person;
+use crate::step::Interest;
 use crate::tx::Tx;
 use beadle_model::consent::rules::PlannedConsent;
 use beadle_model::consent::{ConsentAct, ConsentEntry, actor};
@@ -205,6 +207,19 @@ impl Tx<'_> {
             .prepare_cached("DELETE FROM opt_in_contacts WHERE contact IN (?1, ?2)")?
             .execute([keep.0, removed.0])?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Records that someone asked by a web form to be asked for consent, and queues the question.
+    pub async fn opt_in(
+        &self,
+        channel: &str,
+        request: OptInRequest,
+        interest: Interest,
+    ) -> Result<OptInOutcome, StoreError> {
+        let (channel, now) = (channel.to_owned(), self.shared().clock.now());
+        self.ask(move |tx| tx.opt_in(&channel, &request, interest.consent_changed, now)).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The consent ledger.
 
+use super::common::Problem;
 use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +114,7 @@ pub struct ConsentLinks {
     pub form: Option<String>,
     /// Why there is no link to the chat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<super::Problem>,
+    pub problem: Option<Problem>,
 }
 
 /// `GET /consents/verify`

@@ -3,12 +3,14 @@
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};
-use crate::bindings::latest::broadcasts::{Attachment, Audience, Definition, Host, Localized, Progress, Variable};
+use crate::bindings::latest::broadcasts::{
+    Attachment, Audience, ButtonValue, Definition, Header, Host, Localized, Progress, TemplateUse, Variable,
+};
 use beadle_gate::broadcast::BroadcastMessage;
-use beadle_model::broadcast::{BroadcastDefinition, BroadcastFile, BroadcastTemplate, TemplateValues, Texts};
+use beadle_model::broadcast::{self, BroadcastDefinition, BroadcastFile, BroadcastTemplate, TemplateValues, Texts};
 use beadle_model::effect::BroadcastWrite;
 use beadle_model::outgoing::MediaKind;
-use beadle_model::{ContactId, MediaId, RecipientState, Refusal};
+use beadle_model::{ContactId, MediaId, RecipientState, Refusal, Timestamp};
 use beadle_store::BroadcastRow;
 use std::collections::BTreeMap;
 
@@ -94,16 +96,11 @@ impl HostState {
             }
         };
         let file = input.attachment.map(|file| self.broadcast_file(file)).transpose()?;
-        let template = match input.template {
-            Some(template) => Some(BroadcastTemplate {
-                name: template.name,
-                language: template.language,
-                body: values(template.variables),
-                header_file: template.header.map(|file| self.broadcast_file(file)).transpose()?,
-                ..BroadcastTemplate::default()
-            }),
-            None => None,
-        };
+        let template = input.template.map(|template| self.broadcast_template(template)).transpose()?;
+        let expires = input.expires_at.map(Timestamp);
+        if expires.is_some_and(|expires| expires <= self.inputs.now()) {
+            return Err(invalid("`expires-at` must be in the future.").into());
+        }
         let definition = BroadcastDefinition {
             name: input.name,
             channel,
@@ -112,7 +109,7 @@ impl HostState {
             template,
             text: texts(input.texts),
             file,
-            expires: None,
+            expires,
         };
         definition.check().map_err(invalid)?;
         BroadcastMessage::new(&definition, None).map_err(invalid)?.check_limits()?;
@@ -123,6 +120,30 @@ impl HostState {
         let bytes = serde_json::to_vec(&definition).map_or(0, |json| json.len());
         self.effect(bytes)?.broadcasts.push(BroadcastWrite::Create(Box::new(definition)));
         Ok(())
+    }
+
+    fn broadcast_template(&self, template: TemplateUse) -> Result<BroadcastTemplate, HostError> {
+        let (header, header_file) = match template.header {
+            Some(Header::Text(variable)) => (values(vec![variable]), None),
+            Some(Header::File(file)) => (TemplateValues::default(), Some(self.broadcast_file(file)?)),
+            None => Default::default(),
+        };
+        let button = |(index, value): (u32, ButtonValue)| {
+            let empty = broadcast::ButtonValue { index, url: None, code: None, reply: None };
+            match value {
+                ButtonValue::Url(url) => broadcast::ButtonValue { url: Some(url), ..empty },
+                ButtonValue::Code(code) => broadcast::ButtonValue { code: Some(code), ..empty },
+                ButtonValue::Reply(reply) => broadcast::ButtonValue { reply: Some(reply), ..empty },
+            }
+        };
+        Ok(BroadcastTemplate {
+            name: template.name,
+            language: template.language,
+            body: values(template.variables),
+            header,
+            header_file,
+            buttons: template.buttons.into_iter().map(button).collect(),
+        })
     }
 
     fn broadcast_file(&self, file: Attachment) -> Result<BroadcastFile, HostError> {

@@ -17,7 +17,7 @@ use crate::types::Refusal;
 
 /// The definition of a broadcast, and its progress.
 pub use crate::bindings::imports::broadcasts::{
-    Attachment, Audience, Definition, Localized, Progress, TemplateUse, Variable,
+    Attachment, Audience, ButtonValue, Definition, Header, Localized, Progress, TemplateUse, Variable,
 };
 
 /// Creates a draft. Refused with `broadcast-exists` if the plugin already has a broadcast with this
@@ -62,6 +62,7 @@ impl Definition {
             texts: Vec::new(),
             attachment: None,
             template: None,
+            expires_at: None,
         }
     }
 
@@ -78,12 +79,33 @@ impl Definition {
         self.template = Some(template);
         self
     }
+
+    /// Sets when the message loses its meaning: what is not sent by then is not sent.
+    #[must_use]
+    pub fn expires_at(mut self, time_ms: i64) -> Self {
+        self.expires_at = Some(time_ms);
+        self
+    }
 }
 
 impl TemplateUse {
     /// A template in the language of each recipient.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), language: None, variables: Vec::new(), header: None }
+        Self { name: name.into(), language: None, variables: Vec::new(), header: None, buttons: Vec::new() }
+    }
+
+    /// Sets the header: the variable of a text header, or a file.
+    #[must_use]
+    pub fn header(mut self, header: Header) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// Sets the value of the button with this index, from 0.
+    #[must_use]
+    pub fn button(mut self, index: u32, value: ButtonValue) -> Self {
+        self.buttons.push((index, value));
+        self
     }
 
     /// Adds the next variable, the same for everyone.

@@ -1,7 +1,6 @@
 //! The consent ledger.
 
-use super::import::channel_named;
-use super::query::{Answer, id, page_size, read};
+use super::query::{Answer, channel_named, id, page_size, read};
 use crate::api::{
     ConsentCheckView, ConsentLinks, ConsentReport, ConsentRow, ConsentsView, Done, List, Problem, PurposeRow,
 };

@@ -4,7 +4,7 @@
 use super::consents::source_named;
 use super::contact_values::{profile_error, value_text};
 use super::people::checked_edit;
-use super::query::{Answer, optional_id, page_size, read};
+use super::query::{Answer, channel_named, optional_id, page_size, read};
 use crate::api::{ContactEdit, ExportRow, Import, ImportProblem, ImportRow, ImportView, List};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
@@ -70,18 +70,6 @@ pub async fn import(State(admin): State<Arc<Admin>>, body: Result<Json<Import>, 
     }
     tracing::info!(rows = view.rows, created = view.created, quarantined = view.quarantined, "contacts imported");
     Ok(Json(view))
-}
-
-/// The channel with this name, or the only one.
-pub fn channel_named(admin: &Admin, named: Option<String>) -> Result<String, ApiError> {
-    let names: Vec<&str> = admin.channels.iter().map(|channel| channel.name.as_str()).collect();
-    match (named, names.as_slice()) {
-        (Some(name), _) if names.contains(&name.as_str()) => Ok(name),
-        (Some(name), _) => Err(ApiError::not_found("channel", &name)),
-        (None, [only]) => Ok((*only).to_owned()),
-        (None, []) => Err(ApiError::bad_request("no channel is configured")),
-        (None, _) => Err(ApiError::bad_request(format!("there are several channels ({}); name one", names.join(", ")))),
-    }
 }
 
 /// What an import will do.

@@ -87,3 +87,15 @@ pub fn variant<T: Copy>(
 pub fn page_size(limit: Option<usize>) -> usize {
     limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
 }
+
+/// The channel with this name, or the only one.
+pub fn channel_named(admin: &Admin, named: Option<String>) -> Result<String, ApiError> {
+    let names: Vec<&str> = admin.channels.iter().map(|channel| channel.name.as_str()).collect();
+    match (named, names.as_slice()) {
+        (Some(name), _) if names.contains(&name.as_str()) => Ok(name),
+        (Some(name), _) => Err(ApiError::not_found("channel", &name)),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, []) => Err(ApiError::bad_request("no channel is configured")),
+        (None, _) => Err(ApiError::bad_request(format!("there are several channels ({}); name one", names.join(", ")))),
+    }
+}
