@@ -72,6 +72,11 @@ fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
         let message = "no channel is configured, so no messages are received or sent";
         warnings.push(Diagnostic::warning("config-no-channel", None, message));
     }
+    if !config.channels.is_empty() && config.keywords.brand.is_empty() {
+        let message = "`brand` in `[keywords]` is not set, so Beadle's replies to STOP and the other reserved words \
+                       do not name the sender";
+        warnings.push(Diagnostic::warning("config-no-brand", place("keywords"), message));
+    }
     for name in config.apps.keys() {
         if !config.channels.values().any(|channel| channel.app == *name) {
             let message = format!("no channel uses the app `{name}`");
@@ -149,6 +154,29 @@ fn plugin_warnings(loaded: &Loaded) -> Vec<Diagnostic> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn channel_without_a_brand_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let shown = |keywords: &str| {
+            let app = "kind = \"whatsapp-cloud\"\ngraph_url = \"http://localhost:1\"\naccess_token = { file = \"s\" }\n\
+                       app_secret = { file = \"s\" }\nverify_token = { file = \"s\" }";
+            let channel = "app = \"main\"\nphone_number_id = \"1\"";
+            let toml = format!("{keywords}\n[apps.main]\n{app}\n[channels.shop]\n{channel}\n");
+            fs::write(folder.path().join("s"), "s")
+                .and_then(|()| fs::write(folder.path().join("beadle.toml"), toml))
+                .unwrap();
+            let loaded =
+                config::load(folder.path(), &Environment::process()).unwrap_or_else(|invalid| panic!("{invalid}"));
+            warnings(&loaded).iter().map(|warning| warning.render(&loaded.sources, false)).collect::<String>()
+        };
+        for missing in ["", "[keywords]\nlanguage = \"nl\"", "[keywords]\nbrand = \" \""] {
+            let output = shown(missing);
+            assert!(output.contains("warning[config-no-brand]: `brand` in `[keywords]` is not set"), "{output}");
+        }
+        let output = shown("[keywords]\nbrand = \"Shop\"");
+        assert!(!output.contains("config-no-brand"), "{output}");
+    }
 
     #[test]
     fn settings_of_a_plugin_without_a_file_are_a_warning() {

@@ -26,6 +26,7 @@ const GROUPS: &[Group] = &[
             "config-app-unused"
             "config-duplicate"
             "config-missing"
+            "config-no-brand"
             "config-no-channel"
             "config-secret"
             "config-segment"

@@ -24,7 +24,8 @@ pub struct AppConfig {
     /// The tag of this installation ([`beadle_store`]'s `install`). Only receipts that carry it are
     /// for our messages.
     pub install: String,
-    /// The sender's name in replies to STOP and the other reserved words.
+    /// The sender's name in replies to STOP and the other reserved words. If it is empty, they read
+    /// as from "us".
     pub brand: String,
     /// The language of those replies where the word itself does not determine one.
     pub language: Language,

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 pub const CODES: &[&str] = &[
     "admin-open",
     "config-app-unused",
+    "config-no-brand",
     "config-no-channel",
     "config-unchecked",
     "schedule-holidays-timed",

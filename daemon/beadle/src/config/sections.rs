@@ -136,7 +136,7 @@ fn admin(mut section: Section<'_>) -> Admin {
 }
 
 fn keywords(mut section: Section<'_>) -> Keywords {
-    let brand = section.string("brand").map_or_else(String::new, |(brand, _)| brand);
+    let brand = section.string("brand").map_or_else(String::new, |(brand, _)| brand.trim().into());
     let languages =
         [("en", Language::En), ("nl", Language::Nl), ("de", Language::De), ("pt", Language::Pt), ("et", Language::Et)];
     let language = section.choice("language", &languages).unwrap_or(Language::En);
