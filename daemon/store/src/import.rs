@@ -61,7 +61,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<ImportOutcome, StoreError> {
         let aliases = [AliasKind::WaId, AliasKind::Phone].map(|kind| Alias { kind, value: row.phone.clone() });
-        let known = self.cache.people.holder_in_any_spelling(self.conn, &aliases[1])?;
+        let known = self.find_contact(&aliases)?;
         let id = self.find_or_create_contact(&aliases, now)?;
         let id = id.ok_or_else(|| StoreError::NotFound { object: "contact", id: "without a number".into() })?;
         let found = load_person(self.conn, id)?;

@@ -20,9 +20,7 @@ pub(crate) use receipts::UNKNOWN_OUTCOME;
 
 use crate::codec::{event_to_json, to_json};
 use crate::error::StoreError;
-use crate::step::{
-    Appended, Batch, EventKey, Interest, NewEvent, NewRejectedWebhook, Placement, Sender, SourceWebhook,
-};
+use crate::step::{Appended, Batch, EventKey, Interest, NewEvent, NewRejectedWebhook, Placement, SourceWebhook};
 use crate::tx::Tx;
 use beadle_model::{
     Alias, AliasKind, Coded as _, ContactId, ConversationId, ConversationView, Event, EventBody, EventId, Timestamp,
@@ -53,7 +51,7 @@ impl Incoming {
             .iter_mut()
             .map(|event| {
                 let aliases = match &event.placement {
-                    Placement::Sender(sender) => sender_aliases(sender),
+                    Placement::Sender(sender) => decisive_aliases(&sender.aliases),
                     _ => Vec::new(),
                 };
                 let (replacement, json) = event_to_json(&event.body)?;
@@ -67,11 +65,11 @@ impl Incoming {
     }
 }
 
-/// The sender's aliases in the order in which they decide whose message it is. A WhatsApp id in
-/// digits is a phone number too.
-fn sender_aliases(sender: &Sender) -> Vec<Alias> {
+/// A person's aliases in the order in which they decide who it is. A WhatsApp id in digits is a
+/// phone number too.
+fn decisive_aliases(aliases: &[Alias]) -> Vec<Alias> {
     // An empty alias would match anyone.
-    let mut aliases: Vec<Alias> = sender.aliases.iter().filter(|alias| !alias.value.is_empty()).cloned().collect();
+    let mut aliases: Vec<Alias> = aliases.iter().filter(|alias| !alias.value.is_empty()).cloned().collect();
     for alias in aliases.clone() {
         if alias.kind == AliasKind::WaId && alias.value.bytes().all(|b| b.is_ascii_digit()) {
             aliases.push(Alias { kind: AliasKind::Phone, value: alias.value });

@@ -2,6 +2,7 @@
 //! applies reserved words.
 
 use super::changed::reported_change;
+use super::decisive_aliases;
 use super::inbound::{Inbound, is_number};
 use super::plan::AppendPlan;
 use crate::consents::{chat_consent, consent_changed, is_known};
@@ -206,6 +207,7 @@ impl Tx<'_> {
         conversation: ConversationId,
         at: Timestamp,
     ) -> Result<(), StoreError> {
+        let aliases = decisive_aliases(aliases);
         if aliases.is_empty() {
             return Ok(());
         }
@@ -215,7 +217,7 @@ impl Tx<'_> {
         let person = self.cache.people.person(self.conn, contact)?;
         match person.is_none_or(|person| person.contact.profile().erased_since.is_some()) {
             true => Ok(()),
-            false => self.write_aliases(aliases, contact, at),
+            false => self.write_aliases(&aliases, contact, at),
         }
     }
 
@@ -225,10 +227,11 @@ impl Tx<'_> {
         aliases: &[Alias],
         now: Timestamp,
     ) -> Result<Option<ContactId>, StoreError> {
+        let aliases = decisive_aliases(aliases);
         if aliases.is_empty() {
             return Ok(None);
         }
-        let mut person = match self.find_contact(aliases)? {
+        let mut person = match self.find_contact(&aliases)? {
             Some(id) => self.person(id)?,
             None => Person {
                 contact: Contact { created_at: now, ..Contact::unknown() },
@@ -240,7 +243,7 @@ impl Tx<'_> {
             self.write_person(&mut person)?;
         }
         let id = person.contact.id;
-        self.write_aliases(aliases, id, now)?;
+        self.write_aliases(&aliases, id, now)?;
         self.cache.people.insert_person(person);
         Ok(Some(id))
     }
@@ -325,7 +328,7 @@ impl Tx<'_> {
     }
 
     /// The contact of the first alias that has one.
-    fn find_contact(&mut self, aliases: &[Alias]) -> Result<Option<ContactId>, StoreError> {
+    pub(crate) fn find_contact(&mut self, aliases: &[Alias]) -> Result<Option<ContactId>, StoreError> {
         for alias in aliases {
             if let Some(holder) = self.cache.people.holder_in_any_spelling(self.conn, alias)? {
                 return Ok(Some(holder));

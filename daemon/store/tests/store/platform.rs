@@ -5,7 +5,7 @@ use crate::env::*;
 use beadle_model::event::Pricing;
 use beadle_model::{Alias, Content, EventBody, PluginNo, Timestamp, content::Media};
 use beadle_store::step::*;
-use beadle_store::{FetchOutcome, MediaState, Retention};
+use beadle_store::{ContactEdit, FetchOutcome, ImportedContact, MediaState, Retention};
 
 async fn contact_of(env: &TestEnv, id: &str, aliases: Vec<Alias>) -> i64 {
     env.append_one(message(id, sender(aliases), "hi")).await.contact().unwrap().0
@@ -201,4 +201,40 @@ async fn upload_is_reused_until_it_expires() {
     assert_eq!((at(NOW, "shop").as_deref(), at(expires, "shop"), at(NOW, "other")), (Some("77"), None, None));
     env.store.note_upload(id, "shop", None).await.unwrap();
     assert_eq!(at(NOW, "shop"), None);
+}
+
+/// Receipts and members of a group name an account id, in which there is a number. An import and a
+/// message that name the number alone are about the same person.
+#[tokio::test]
+async fn person_known_by_the_account_id_is_not_doubled_by_an_import() {
+    let env = TestEnv::new();
+    let message = a_sent_message(&env, Some("Y2FwaQZD")).await;
+    let participant = |number| Receipt { participant: vec![wa(number)], ..receipt(message, "read", NOW) };
+    env.receipts(["31600000007", "31600000008", "5511987654321"].map(participant).to_vec(), vec![]).await;
+    let known = env.reader.contacts(None, 10).unwrap().len();
+    // Earlier versions recorded the account id alone.
+    let TestEnv { dir, store, clock, manual, .. } = env;
+    store.close();
+    let conn = rusqlite::Connection::open(dir.path().join("beadle.db")).unwrap();
+    let (kind, value) = (beadle_model::AliasKind::Phone as i64, "31600000007");
+    assert_eq!(conn.execute("DELETE FROM aliases WHERE kind = ?1 AND value = ?2", (kind, value)).unwrap(), 1);
+    drop(conn);
+    let store = beadle_store::Store::open(config(dir.path(), &clock)).unwrap();
+    let env = TestEnv { reader: store.reader(), dir, store, clock, manual };
+
+    let row = |phone: &str| ImportedContact {
+        phone: phone.into(),
+        name: None,
+        edit: ContactEdit::default(),
+        consents: Vec::new(),
+    };
+    let rows = ["31600000007", "551187654321"].map(row).to_vec();
+    let outcomes = env.store.import_contacts("shop", rows, Interest::default()).await.unwrap();
+    let found: Vec<_> = outcomes.iter().map(|outcome| (outcome.created, outcome.quarantined)).collect();
+    assert_eq!(found, [(false, false); 2]);
+    for number in ["31600000007", "31600000008"] {
+        let by_number = vec![alias(beadle_model::AliasKind::Phone, number)];
+        env.append_one(crate::env::message(number, sender(by_number), "hi")).await;
+    }
+    assert_eq!(env.reader.contacts(None, 10).unwrap().len(), known);
 }
