@@ -209,7 +209,7 @@ pub mod actor {
     pub const PLATFORM: &str = "platform";
     /// The operator.
     pub const OPERATOR: &str = "operator";
-    /// Beadle, for what was known before there was a ledger.
+    /// Beadle, for what was known before there was a ledger, or of another contact.
     pub const HOST: &str = "beadle";
 }
 

@@ -3,21 +3,33 @@
 //! A report may come after the first messages of the new identity, because webhooks are not
 //! ordered. The contact that those messages created is then merged with the person's contact, in
 //! the transaction of the report, so that a STOP, a ban or a withdrawn consent of either holds (ADR
-//! 0095). If the new number belonged to another person before, only the number moves.
+//! 0095). If the new number belonged to another person before, only the number moves. That person
+//! may be the same one, whom the platform reports late, so refusals hold for both.
 
 use super::inbound::{Inbound, is_number};
+use super::keywords::apply_membership;
+use crate::consents::{chat_consent, consent_changed};
 use crate::error::StoreError;
 use crate::people::Person;
 use crate::tx::Tx;
+use beadle_model::consent::{ConsentAct, NewConsent, Purpose, actor};
 use beadle_model::phone::other_spelling;
 use beadle_model::time::DAY_MS;
-use beadle_model::{Alias, AliasKind, ContactId, ConversationId, EventBody, Timestamp};
+use beadle_model::{
+    Alias, AliasKind, ConsentState, Contact, ContactId, ConversationId, EventBody, Keyword, MessageId, Role, Timestamp,
+};
 use rusqlite::params;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A contact with the new number that was first seen longer than this before the change belongs to
 /// a previous owner of the number. WhatsApp repeats webhooks for this time, and no network operator
 /// gives a number to another person within it.
 const LATE_REPORT_MS: i64 = 7 * DAY_MS;
+
+/// A number from which a message came within this time before the change was not given to another
+/// person in between: operators keep a number unused for longer (47 CFR 52.15: at least 45 days).
+const UNUSED_NUMBER_MS: i64 = 45 * DAY_MS;
 
 /// The change that the platform reports.
 pub(super) struct ReportedChange<'a> {
@@ -28,6 +40,15 @@ pub(super) struct ReportedChange<'a> {
 }
 
 impl ReportedChange<'_> {
+    /// The new number as it may be recorded: in each of its spellings.
+    fn numbers(&self, aliases: &[Alias]) -> Vec<Alias> {
+        let spellings = |alias: &Alias| {
+            let other = other_spelling(&alias.value).map(|value| Alias { kind: alias.kind, value });
+            std::iter::once(alias.clone()).chain(other).collect::<Vec<_>>()
+        };
+        aliases.iter().filter(|alias| self.is_new_number(alias)).flat_map(spellings).collect()
+    }
+
     fn is_new_number(&self, alias: &Alias) -> bool {
         is_number(alias) && self.number.is_some_and(|number| is_same_number(number, &alias.value))
     }
@@ -54,6 +75,23 @@ struct Holder {
 
 fn is_same_number(one: &str, other: &str) -> bool {
     one == other || other_spelling(one).as_deref() == Some(other)
+}
+
+/// The entries of the ledger by which what one contact refused holds for another one.
+fn refusals(from: &Contact, to: &Contact, now: Timestamp) -> Vec<NewConsent> {
+    let withdrawal = |purpose: &Purpose, actor: &str| NewConsent {
+        evidence: Some(format!("refused by {}", from.id)),
+        actor: actor.into(),
+        ..chat_consent(purpose.clone(), ConsentAct::Withdrawn, now)
+    };
+    let is_withdrawn = |contact: &Contact, purpose| contact.consent_for(purpose).state == ConsentState::Withdrawn;
+    let purposes = from.profile().consents.purposes();
+    let new = purposes.filter(|purpose| is_withdrawn(from, purpose) && !is_withdrawn(to, purpose));
+    let mut entries: Vec<_> = new.map(|purpose| withdrawal(purpose, actor::HOST)).collect();
+    if from.marketing_stopped_since.is_some() && to.marketing_stopped_since.is_none() {
+        entries.push(withdrawal(&Purpose::Marketing, actor::PLATFORM));
+    }
+    entries
 }
 
 /// The change that an event reports; `None` for all other events.
@@ -89,12 +127,17 @@ impl Tx<'_> {
         holders.sort_by_key(|holder| (holder.person.contact.created_at, holder.person.contact.id));
         let mut holders = holders.into_iter();
         let Some(kept) = holders.next().map(|holder| holder.person.contact.id) else { return Ok(outcome) };
-        if let Some(previous) = previous {
-            let numbers: Vec<Alias> =
-                inbound.aliases.iter().filter(|alias| change.is_new_number(alias)).cloned().collect();
-            self.move_number(&numbers, previous, kept, inbound.now.plus_ms(1))?;
-        }
         let inserted = self.inserted.len();
+        if let Some(previous) = previous {
+            self.move_number(&change.numbers(inbound.aliases), previous, kept, inbound.now.plus_ms(1))?;
+            if !self.is_distinct(kept, previous)? {
+                self.share_refusals(inbound, kept, previous)?;
+                // Of a previous owner who has not written for long, the reported person knows nothing.
+                if self.last_written(previous)? > inbound.event.happened_at.plus_ms(-UNUSED_NUMBER_MS) {
+                    self.share_refusals(inbound, previous, kept)?;
+                }
+            }
+        }
         for other in holders {
             let id = other.person.contact.id;
             if !self.is_distinct(kept, id)? && !self.is_next_owner(&other, inbound.aliases)? {
@@ -142,7 +185,7 @@ impl Tx<'_> {
         }
         let has_more = holder.has_user_id || holder.has_other_number;
         let is_old = holder.person.contact.created_at < changed_at.plus_ms(-LATE_REPORT_MS);
-        Ok(!has_more && is_old && self.has_written(holder.person.contact.id)?)
+        Ok(!has_more && is_old && self.last_written(holder.person.contact.id)?.0 > 0)
     }
 
     /// Whether this contact is the next owner of a number that the reported person gave up: it
@@ -150,12 +193,46 @@ impl Tx<'_> {
     fn is_next_owner(&self, holder: &Holder, aliases: &[Alias]) -> Result<bool, StoreError> {
         let contact = holder.person.contact.id;
         let has_more = holder.has_user_id || holder.has_new_number;
-        Ok(!has_more && self.has_written(contact)? && self.has_user_id_with(aliases, contact)?)
+        Ok(!has_more && self.last_written(contact)?.0 > 0 && self.has_user_id_with(aliases, contact)?)
     }
 
-    fn has_written(&self, contact: ContactId) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM conversations WHERE contact = ?1 AND last_inbound_at > 0)";
-        Ok(self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0))?)
+    /// When this contact wrote last; 0 if never.
+    fn last_written(&self, contact: ContactId) -> Result<Timestamp, StoreError> {
+        let sql = "SELECT coalesce(max(last_inbound_at), 0) FROM conversations WHERE contact = ?1";
+        Ok(self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0).map(Timestamp))?)
+    }
+
+    /// What one contact refused, and a ban, hold for the other one, too.
+    fn share_refusals(&mut self, inbound: &Inbound<'_>, from: ContactId, to: ContactId) -> Result<(), StoreError> {
+        let (source, mut person) = (self.person(from)?.contact, self.person(to)?);
+        let entries = refusals(&source, &person.contact, inbound.now);
+        let is_banned = source.profile().role == Role::Banned && person.contact.profile().role != Role::Banned;
+        if (entries.is_empty() && !is_banned) || person.contact.profile().erased_since.is_some() {
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        let mut profile = person.contact.profile().clone();
+        if is_banned {
+            profile.role = Role::Banned;
+        }
+        if entries.iter().any(|entry| entry.purpose == Purpose::Service) {
+            profile.left_before = Some(MessageId(self.shared.next_message.load(Ordering::Relaxed)));
+            events.extend(apply_membership(Keyword::Stop, &mut person, inbound.now).0);
+        }
+        person.contact.profile = Some(Arc::new(profile));
+        self.cache.is_restricting = true;
+        for entry in self.record_consents(&mut person.contact, &entries, inbound.now)? {
+            events.extend(inbound.interest.consent_changed.then(|| consent_changed(&entry)));
+        }
+        self.update_person(&person)?;
+        self.cache.people.insert_person(person);
+        if let Some(conversation) = self.latest_conversation(to)? {
+            for event in events {
+                self.append_about(event, conversation, to, inbound.now)?;
+            }
+        }
+        tracing::info!(%from, %to, "refusals carried over after a reported change");
+        Ok(())
     }
 
     /// Whether an operator marked the two as different people.

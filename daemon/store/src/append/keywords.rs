@@ -41,7 +41,7 @@ enum AnswerOutcome {
 }
 
 /// Applies a word to the membership. Returns the event that follows, and whether anything changed.
-fn apply_membership(word: Keyword, person: &mut Person, at: Timestamp) -> (Option<EventBody>, bool) {
+pub(super) fn apply_membership(word: Keyword, person: &mut Person, at: Timestamp) -> (Option<EventBody>, bool) {
     let was = person.membership;
     let (goes, reason) = match word {
         Keyword::Stop => (true, "stop"),

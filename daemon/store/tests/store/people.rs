@@ -418,6 +418,70 @@ async fn number_of_a_previous_owner_moves_without_their_stop() {
     assert!(previous.contact.opted_out_since.is_some());
 }
 
+/// The platform reports the change ten days after the first message of the new identity, so that it
+/// may be another person's: the contacts stay two, and neither gets what the other refused.
+#[tokio::test]
+async fn stop_and_ban_hold_for_both_contacts_of_a_late_report() {
+    let refused = |env: &TestEnv, id: i64| {
+        let found = contact(env, id).contact;
+        (found.opted_out_since.is_some(), found.profile().role == beadle_model::Role::Banned)
+    };
+    let at = |env: &TestEnv, event: NewEvent| NewEvent { happened_at: env.clock.now(), ..event };
+    let (old, new) = (vec![wa(OLD), user("NL.1")], vec![wa(NEW), user("NL.2")]);
+    for (first_says_stop, banned) in [(true, None), (false, None), (false, Some(1)), (false, Some(2))] {
+        let case = format!("{first_says_stop} {banned:?}");
+        let env = TestEnv::new();
+        let hello = |id: &str, aliases: &[beadle_model::Alias]| message(id, sender(aliases.to_vec()), "hi");
+        env.append_one(hello("a", &old)).await;
+        env.append_one(at(&env, hello("b", &new))).await;
+        env.manual.advance_ms(10 * DAY);
+        match banned {
+            Some(id) => {
+                let profile =
+                    beadle_model::profile::ProfileEdit { role: Some(beadle_model::Role::Banned), ..Default::default() };
+                env.store.edit_contact(ContactId(id), ContactEdit { profile, ..Default::default() }).await.unwrap();
+            }
+            None => {
+                let who = if first_says_stop { &old } else { &new };
+                env.append(vec![at(&env, stop("c", who.clone()))]).await;
+            }
+        }
+        let report = changed("d", "number-changed", vec![wa(NEW), phone(OLD)], env.clock.now());
+        assert_eq!(env.append(vec![report]).await.merged, [], "{case}");
+        let expected = (banned.is_none(), banned.is_some());
+        assert_eq!([refused(&env, 1), refused(&env, 2)], [expected; 2], "{case}");
+        let (pair, _) = env.reader.alias_conflicts(10).unwrap().remove(0);
+        assert_eq!((pair.holder, pair.claimant), (ContactId(1), ContactId(2)), "{case}");
+        // The user id decides: it is the second contact's, whose number is now the first one's.
+        let event = env.append_one(at(&env, hello("e", &new))).await.conversation.unwrap();
+        assert_eq!((event.contact.id, event.contact.opted_out_since.is_some()), (ContactId(2), expected.0), "{case}");
+        let env = env.reopen();
+        assert_eq!([refused(&env, 1), refused(&env, 2)], [expected; 2], "{case}");
+        assert_eq!(env.reader.verify_consents().unwrap().problems, Vec::<String>::new());
+        // START ends it for the contact that says it.
+        if banned.is_none() {
+            let start = KeywordMatch::new(Keyword::Start, None, vec![]);
+            env.append(vec![NewEvent { keyword: Some(start), ..at(&env, hello("f", &new)) }]).await;
+            assert_eq!([refused(&env, 1).0, refused(&env, 2).0], [true, false], "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn number_recorded_in_another_spelling_moves_with_a_late_report() {
+    let env = TestEnv::new();
+    let at = |env: &TestEnv, event: NewEvent| NewEvent { happened_at: env.clock.now(), ..event };
+    env.append_one(stop("a", vec![wa(OLD)])).await;
+    env.append_one(at(&env, message("b", sender(vec![wa("5511987654321")]), "hi"))).await;
+    env.manual.advance_ms(10 * DAY);
+    let report = changed("c", "number-changed", vec![wa("551187654321"), phone(OLD)], env.clock.now());
+    env.append(vec![report]).await;
+    for digits in ["5511987654321", "551187654321"] {
+        assert_eq!(contact_of(&env, digits, vec![wa(digits)]).await, 1, "{digits}");
+    }
+    assert_eq!(env.reader.alias_conflicts(10).unwrap()[0].0.claimant, ContactId(2));
+}
+
 #[tokio::test]
 async fn late_report_does_not_merge_the_next_owner_of_the_old_number() {
     let env = TestEnv::new();
