@@ -62,7 +62,7 @@ impl Tx<'_> {
             self.write_state(commit.state_no, &commit.state, commit.now)?;
         }
         for timer in &commit.timers {
-            self.write_timer(commit.plugin, timer, commit.conversation)?;
+            self.write_timer(commit.plugin, timer, commit.conversation, commit.now)?;
         }
         for write in &commit.contacts {
             self.write_contact(write, commit.wants_consents, commit.now)?;

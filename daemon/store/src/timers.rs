@@ -5,12 +5,15 @@
 //! [`TIMERS_PER_SECOND`] of one plugin fire in a second, and none while [`OPEN_TIMERS`] of its
 //! events are not handled. What is over a limit stays a timer and fires late. Each plugin's timers
 //! are read for themselves, so that one plugin's limits do not delay another. See ADR 0071.
+//!
+//! A timer that was set while the clock was ahead is moved once the clock is right again, or it
+//! would fire years late (ADR 0097).
 
 use crate::error::StoreError;
 use crate::tx::Tx;
 use beadle_model::effect::{Scope, TimerWrite};
 use beadle_model::{ConversationId, EventBody, EventId, PluginNo, Timestamp};
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 /// The maximum number of timers of one plugin that fire in a second of civil time: a business
 /// number sends 80 messages a second (`docs/whatsapp.md#limits`), so a plugin that sends one for
@@ -20,6 +23,11 @@ pub const TIMERS_PER_SECOND: usize = 100;
 /// The maximum number of timer events of one plugin that are not handled, or wait for it. Ten
 /// seconds of its timers; more would not be handled sooner.
 pub const OPEN_TIMERS: usize = 1000;
+
+/// A timer that was set later than this after the present time was set by a clock that was ahead. A
+/// clock that is corrected by less moves no timer, because one that is due at a date is right as it
+/// is.
+const AHEAD_MS: i64 = 10 * 60 * 1000;
 
 /// A timer that is due.
 struct Due {
@@ -36,6 +44,7 @@ impl Tx<'_> {
         plugin: PluginNo,
         write: &TimerWrite,
         conversation: Option<ConversationId>,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let (TimerWrite::Set { scope, .. } | TimerWrite::Move { scope, .. } | TimerWrite::Cancel { scope, .. }) = write;
         if self.cache.people.is_erased(*scope) {
@@ -46,19 +55,21 @@ impl Tx<'_> {
                 let (kind, id) = self.cache.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
-                        "INSERT INTO timers (plugin, scope, scope_id, key, due_at, conversation, payload)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (plugin, scope, scope_id, key) DO UPDATE
-                         SET due_at = excluded.due_at, conversation = excluded.conversation, payload = excluded.payload",
+                        "INSERT INTO timers (plugin, scope, scope_id, key, due_at, conversation, payload, set_at)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (plugin, scope, scope_id, key) DO UPDATE
+                         SET due_at = excluded.due_at, conversation = excluded.conversation,
+                             payload = excluded.payload, set_at = excluded.set_at",
                     )?
-                    .execute(params![plugin.0, kind, id, key, due_at.0, conversation.map(|id| id.0), payload])?;
+                    .execute(params![plugin.0, kind, id, key, due_at.0, conversation.map(|id| id.0), payload, now.0])?;
             }
             TimerWrite::Move { scope, key, due_at } => {
                 let (kind, id) = self.cache.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
-                        "UPDATE timers SET due_at = ?5 WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
+                        "UPDATE timers SET due_at = ?5, set_at = ?6
+                         WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
                     )?
-                    .execute(params![plugin.0, kind, id, key, due_at.0])?;
+                    .execute(params![plugin.0, kind, id, key, due_at.0, now.0])?;
             }
             TimerWrite::Cancel { scope, key } => {
                 let (kind, id) = self.cache.people.resolve(*scope).as_columns();
@@ -75,7 +86,7 @@ impl Tx<'_> {
     /// Turns up to `limit` due timers into events, earliest first, within the limits of each
     /// plugin. Returns their number and when to fire again, which is in the past if more may fire.
     pub(crate) fn fire(&mut self, now: Timestamp, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
-        let plugins = self.plugins_with_timers()?;
+        let plugins = self.plugins_with_timers(now)?;
         let mut due = Vec::new();
         for plugin in &plugins {
             let allowed = self.allowed(*plugin, now)?.min(limit);
@@ -102,20 +113,41 @@ impl Tx<'_> {
         Ok((fired, next))
     }
 
-    /// Plugins that have timers and run.
-    fn plugins_with_timers(&self) -> Result<Vec<PluginNo>, StoreError> {
+    /// Plugins that have timers and run. Their timers are right for the present time.
+    fn plugins_with_timers(&self, now: Timestamp) -> Result<Vec<PluginNo>, StoreError> {
         // One step in the index for each plugin, however many timers it has.
         let mut next = self.conn.prepare_cached("SELECT min(plugin) FROM timers WHERE plugin > ?1")?;
-        let mut is_absent = self.conn.prepare_cached("SELECT 1 FROM plugins WHERE no = ?1 AND absent = 1")?;
+        let mut facts = self.conn.prepare_cached("SELECT absent, timers_set_at FROM plugins WHERE no = ?1")?;
         let mut plugins = Vec::new();
         let mut at = i64::MIN;
         while let Some(plugin) = next.query_row([at], |row| row.get::<_, Option<i64>>(0))? {
-            if !is_absent.exists([plugin])? {
+            let facts = facts.query_row([plugin], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+            let (absent, set_at) = facts.optional()?.unwrap_or_default();
+            if absent == 0 {
+                if set_at > now.plus_ms(AHEAD_MS).0 {
+                    self.move_timers_of_a_clock_ahead(PluginNo(plugin), now)?;
+                }
                 plugins.push(PluginNo(plugin));
             }
             at = plugin;
         }
         Ok(plugins)
+    }
+
+    /// Lets the timers that were set by a clock that was ahead be due as long after the present
+    /// time as they were to be after that one. It reads all timers of the plugin, once.
+    fn move_timers_of_a_clock_ahead(&self, plugin: PluginNo, now: Timestamp) -> Result<(), StoreError> {
+        let moved = self
+            .conn
+            .prepare_cached(
+                "UPDATE timers SET set_at = ?2,
+                     due_at = CASE WHEN due_at > set_at THEN ?2 + (due_at - set_at) ELSE min(due_at, ?2) END
+                 WHERE plugin = ?1 AND set_at > ?3 AND due_at < ?4",
+            )?
+            .execute([plugin.0, now.0, now.plus_ms(AHEAD_MS).0, i64::MAX])?;
+        self.conn.prepare_cached("UPDATE plugins SET timers_set_at = ?2 WHERE no = ?1")?.execute([plugin.0, now.0])?;
+        tracing::warn!(plugin = plugin.0, timers = moved, "timers set by a clock that was ahead moved");
+        Ok(())
     }
 
     fn first_due(&self, plugin: PluginNo) -> Result<Option<Timestamp>, StoreError> {

@@ -166,3 +166,44 @@ async fn unreadable_timer_delays_no_other() {
     assert_eq!(env.store.fire_timers(NOW, 512).await.unwrap(), (1, Some(Timestamp(i64::MAX))));
     assert_eq!(fired(&env), [("2".to_owned(), b"2".to_vec())]);
 }
+
+/// Timers are set two years ahead, one of them for a day and one for a year later; then the clock is
+/// right again.
+#[tokio::test]
+async fn timers_set_by_a_clock_that_was_ahead_keep_their_delay() {
+    let year = 365 * DAY;
+    for restarts in [false, true] {
+        let env = TestEnv::new();
+        assert_eq!(env.store.plugin_no("reminder").await.unwrap(), PluginNo(1));
+        let ahead = NOW.plus_ms(2 * year);
+        write(&env, vec![timer("right", NOW.plus_ms(3 * year))]).await;
+        env.manual.set(ahead);
+        let moved = TimerWrite::Move { scope: Scope::Plugin, key: "moved".into(), due_at: ahead.plus_ms(2 * HOUR) };
+        let delayed =
+            [("hour", HOUR), ("day", DAY), ("moved", DAY), ("year", year), ("past", -HOUR), ("never", i64::MAX)];
+        write(&env, delayed.map(|(key, ms)| timer(key, ahead.plus_ms(ms))).to_vec()).await;
+        write(&env, vec![moved]).await;
+        env.manual.set(NOW.plus_ms(1000));
+        let env = if restarts { env.reopen() } else { env };
+        let now = env.clock.now();
+        assert_eq!(env.store.fire_timers(now, 10).await.unwrap(), (1, Some(now.plus_ms(HOUR))));
+        let mut fired_after = Vec::new();
+        for ms in [HOUR, 2 * HOUR, DAY, year, 3 * year] {
+            let before = fired(&env).len();
+            env.store.fire_timers(now.plus_ms(ms), 10).await.unwrap();
+            fired_after.extend(fired(&env).into_iter().skip(before).map(|(key, _)| (key, ms)));
+        }
+        let expected = [("hour", HOUR), ("moved", 2 * HOUR), ("day", DAY), ("year", year), ("right", 3 * year)];
+        assert_eq!(fired_after, expected.map(|(key, ms)| (key.to_owned(), ms)), "{restarts}");
+    }
+}
+
+#[tokio::test]
+async fn clock_corrected_by_minutes_moves_no_timer() {
+    let env = TestEnv::new();
+    assert_eq!(env.store.plugin_no("reminder").await.unwrap(), PluginNo(1));
+    env.manual.advance_ms(9 * 60 * 1000);
+    write(&env, vec![timer("a", NOW.plus_ms(HOUR))]).await;
+    env.manual.set(NOW);
+    assert_eq!(env.store.fire_timers(NOW, 10).await.unwrap(), (0, Some(NOW.plus_ms(HOUR))));
+}
