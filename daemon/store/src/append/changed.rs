@@ -132,7 +132,8 @@ impl Tx<'_> {
             self.move_number(&change.numbers(inbound.aliases), previous, kept, inbound.now.plus_ms(1))?;
             if !self.is_distinct(kept, previous)? {
                 self.share_refusals(inbound, kept, previous)?;
-                // Of a previous owner who has not written for long, the reported person knows nothing.
+                // Of a previous owner who has not written for long, the reported person knows
+                // nothing.
                 if self.last_written(previous)? > inbound.event.happened_at.plus_ms(-UNUSED_NUMBER_MS) {
                     self.share_refusals(inbound, previous, kept)?;
                 }
