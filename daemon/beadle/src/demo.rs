@@ -204,7 +204,7 @@ const TEMPLATES: &str = r#"[
 const UPDATES: &str = r#"
 [plugins.community-updates]
 order = -20
-grant = ["messages"]
+grant = ["messages", "broadcasts"]
 documents = "updates"
 settings = { template = "neighbourhood_news", topic = "news" }
 [consents.wordings.news]

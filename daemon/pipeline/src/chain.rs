@@ -95,7 +95,7 @@ impl Inner {
     /// The chain, then the observers, except those that have the event already.
     async fn walk(self: &Arc<Self>, run: &Arc<EventRun>, lane: LaneKey, observers: &mut Observers) {
         #[cfg(debug_assertions)]
-        self.context.strike(crate::context::PanicPoint::Chain);
+        self.context.panic_if_injected(crate::context::PanicPoint::Chain);
         run.gone().for_each(|place| run.pass(place));
         if run.ending().is_none() && self.call_in_order(run, lane).await == End::Stopping {
             // The event stays unfinished and is taken up after the next start.
@@ -177,7 +177,7 @@ impl Inner {
     /// Records that an event is finished, where no commit has recorded it.
     async fn finish(&self, run: &EventRun) {
         #[cfg(debug_assertions)]
-        self.context.strike(crate::context::PanicPoint::Finish);
+        self.context.panic_if_injected(crate::context::PanicPoint::Finish);
         if run.is_all_committed() {
             return;
         }

@@ -106,7 +106,7 @@ impl Context {
     /// Panics if that was asked for.
     #[expect(clippy::panic, reason = "that is the fault")]
     #[cfg(debug_assertions)]
-    pub fn strike(&self, point: PanicPoint) {
+    pub fn panic_if_injected(&self, point: PanicPoint) {
         use std::sync::atomic::Ordering::SeqCst;
         if self.panics.at(point).fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
             panic!("injected fault ({point:?})");

@@ -58,7 +58,7 @@ impl Dispatcher {
             heartbeat.beat();
             let (ready, work) = self.admission.next_ready(AT_ONCE);
             if !ready.is_empty() {
-                // The store may fail for any time.
+                // The store may fail for any length of time.
                 if heartbeat.idle(self.resume_deferred(ready)).await.is_err() {
                     return;
                 }

@@ -75,7 +75,7 @@ impl Executor {
     async fn run(&self, handling: Handling<'_>) -> End {
         let Handling { run, place, subscription, .. } = handling;
         #[cfg(debug_assertions)]
-        self.context.strike(crate::context::PanicPoint::Handling);
+        self.context.panic_if_injected(crate::context::PanicPoint::Handling);
         let began = self.context.clock.monotonic();
         if is_stale(&run.event, subscription.max_age_ms, self.context.clock.now()) {
             let (name, max_age_s) = (subscription.slot.name(), subscription.max_age_ms / 1000);

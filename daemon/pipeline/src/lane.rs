@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// What keeps an order (docs/design.md#order).
+/// The key of a lane: work with the same key runs in order (docs/design.md#order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LaneKey {
     /// Guards and answerers of one conversation.

@@ -216,7 +216,7 @@ impl Pipeline {
         self.backlogs.sizes()
     }
 
-    /// What was kept for a plugin was deleted.
+    /// Forgets the backlog of a plugin whose events were deleted from the store.
     pub fn discard_backlog(&self, no: PluginNo) {
         self.backlogs.discard(no);
     }

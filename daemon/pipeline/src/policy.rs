@@ -64,7 +64,7 @@ pub struct Cause {
 /// Whether a plugin is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Availability {
-    /// It is.
+    /// It is called.
     #[default]
     Available,
     /// Not before `until`; the first event after that is a trial.

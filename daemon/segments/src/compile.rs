@@ -388,7 +388,7 @@ impl Checker<'_> {
         };
         if matches!(known, Purpose::MarketingTopic(_)) && !self.vocabulary.purposes.contains(&known) {
             let warning = self.error(expr, format!("no wording in `[consents.wordings]` has the purpose `{known}`"));
-            self.warnings.push(warning.label("probably nobody has agreed to it"));
+            self.warnings.push(warning.label("no wording records a consent for it"));
         }
         match object {
             "consent" => self.new_test(expr, Kind::Consent(known, ConsentState::Granted)).map(Operand::Boolean),

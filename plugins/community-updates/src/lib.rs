@@ -3,8 +3,10 @@
 //!
 //! No one gets an update twice, even after a crash. Members whose window is closed are notified by
 //! a template, if the settings name one; the others are listed with the reason. Both get the latest
-//! update when they write next. A run sends step by step, so that it does not delay answers.
+//! update when they write next. A run sends step by step, so that it does not delay answers. With
+//! `broadcast`, one of Beadle's broadcasts sends the update instead.
 
+mod broadcast;
 mod language;
 mod run;
 mod settings;
@@ -69,9 +71,21 @@ impl OnSchedule for Updates {
             log::info(format!("{} was sent before; to send it again, change its edition", update.name));
             return Ok(Disposition::Pass);
         }
+        let broadcast = match &self.broadcast {
+            Some(_) if zone.is_some() => {
+                let message = format!(
+                    "schedule {}: a broadcast is for all zones; remove `timezone = \"member\"`",
+                    event.schedule
+                );
+                return Err(Failure::GiveUp(message));
+            }
+            Some(settings) => Some(broadcast::start(self, settings, update)?),
+            None => None,
+        };
         let run = Run {
             update: update.name.clone(),
             key: update.key(),
+            broadcast,
             zone: zone.map(str::to_owned),
             started_at: clock::now(),
             ..Run::default()
@@ -88,6 +102,17 @@ impl OnTimer for Updates {
         let Some(mut run) = Run::load(&event.key)?.filter(|run| run.ended.is_none()) else {
             return Ok(Disposition::Pass);
         };
+        if let Some(name) = run.broadcast.clone() {
+            match broadcast::follow(&name, &mut run)? {
+                Some(outcome) => {
+                    run.ended = Some(outcome.to_owned());
+                    self.report(&run, outcome)?;
+                }
+                None => timers::set(Scope::Plugin, &event.key, clock::after(broadcast::PROGRESS_INTERVAL), b"")?,
+            }
+            run.save()?;
+            return Ok(Disposition::Claimed);
+        }
         let (updates, _) = update::all(self)?;
         let update = updates.get(&run.update).filter(|update| update.key() == run.key);
         let ended = match update.map(|update| update.hold(clock::now())) {
@@ -128,7 +153,9 @@ impl OnMessage for Updates {
                 return Ok(Disposition::Claimed);
             }
         }
-        if self.missed_updates == MissedUpdates::Latest && event.sender.member && !event.conversation.is_group {
+        // The segment and their consent decide who gets a broadcast, not that they write.
+        let sends_missed = self.missed_updates == MissedUpdates::Latest && self.broadcast.is_none();
+        if sends_missed && event.sender.member && !event.conversation.is_group {
             self.send_missed(&event)?;
         }
         Ok(Disposition::Pass)

@@ -26,6 +26,9 @@ pub struct Run {
     /// Of these, the number of members who were notified by a template.
     #[serde(default)]
     pub announced: u32,
+    /// The broadcast that sends it. None: the plugin sends it itself.
+    #[serde(default)]
+    pub broadcast: Option<String>,
     /// The number of members who could not be sent to, by reason.
     pub missed: BTreeMap<String, u32>,
     /// `sent`, `expired` or `cancelled`. None while it runs.

@@ -29,10 +29,29 @@ pub struct Updates {
     /// The topic of that template, if it is a marketing template.
     #[schemars(length(min = 1, max = 64))]
     pub topic: Option<String>,
+    /// Send each update as a broadcast, which Beadle plans and paces, and which can be paused with
+    /// `beadle broadcasts`.
+    pub broadcast: Option<Broadcast>,
     /// What members who missed an update, or joined later, get when they write: "latest" or "none".
     pub missed_updates: MissedUpdates,
     /// Updates in the settings instead of files, by name.
     pub updates: BTreeMap<String, Inline>,
+}
+
+/// How an update becomes a broadcast.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Broadcast {
+    /// What the recipients must have agreed to: `service`, `marketing`, `marketing:TOPIC`, `group`
+    /// or `survey`.
+    #[schemars(length(min = 1, max = 64))]
+    pub purpose: String,
+    /// A segment or list of the operator's. Default: all members.
+    #[schemars(length(min = 1, max = 64))]
+    pub segment: Option<String>,
+    /// The channel. Default: the only one.
+    #[schemars(length(min = 1, max = 64))]
+    pub channel: Option<String>,
 }
 
 /// What members get who missed an update.
@@ -70,6 +89,7 @@ impl Default for Updates {
             pause_seconds: 2,
             template: None,
             topic: None,
+            broadcast: None,
             missed_updates: MissedUpdates::Latest,
             updates: BTreeMap::new(),
         }

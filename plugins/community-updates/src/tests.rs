@@ -1,6 +1,7 @@
 //! Updates from files and settings to every member, with the plugin's own handlers.
 
 use super::*;
+use beadle_plugin::broadcasts;
 use beadle_plugin::testing::Host;
 
 fn updates(json: &str) -> Updates {
@@ -154,7 +155,7 @@ fn admins_get_reports_previews_and_an_overview() {
         ("!preview nothing", "Die update is er niet."),
         (
             "!updates",
-            "broken: draft\nmore: waiting\nparty: waiting\n⚠ broken.md: `relase_at` is unknown; use release_at, expires_at, edition or draft",
+            "broken: draft\nmore: waiting\nparty: waiting\n⚠ broken.md: `relase_at` is unknown; use release_at, expires_at, edition, image or draft",
         ),
     ] {
         assert_eq!(updates.on_message(host.text(&boss, text)), Ok(Disposition::Claimed));
@@ -217,4 +218,46 @@ fn preview_goes_to_admins_only_and_changes_nothing() {
     fire(&host, &updates, "{}");
     let to: Vec<String> = delivered(&host).into_iter().map(|(to, _)| to).collect();
     assert!(to.contains(&admin.id) && to.contains(&member.id), "{to:?}");
+}
+
+#[test]
+fn update_is_sent_by_a_broadcast_whose_text_is_frozen() {
+    let host = Host::new();
+    let updates = updates(
+        r#"{"template": "news", "broadcast": {"purpose": "marketing:events", "segment": "vip"}, "pause_seconds": 1}"#,
+    );
+    host.document("party.md", Some("---\nimage: https://example.org/party.jpg\n---\n# Party\nCome in { jeans }!"));
+    host.document("party.nl.md", Some("# Feest\nKom!"));
+    let ana = Contact { tags: vec!["vip".to_owned()], ..member(&host, "Ana", None) };
+    host.text(&ana, "hello");
+    let boss = admin(&host, "Boss", None);
+    let bram = member(&host, "Bram", None);
+    updates.on_schedule(host.schedule("weekly", r#"{"update": "party"}"#)).unwrap();
+    // A file that is saved meanwhile changes nothing.
+    host.document("party.md", Some("# Later"));
+    let broadcasts = host.broadcasts();
+    let [broadcast] = broadcasts.as_slice() else { panic!("{broadcasts:?}") };
+    assert_eq!((broadcast.name.as_str(), broadcast.purpose.as_str()), ("party", "marketing:events"));
+    assert_eq!(broadcast.audience, broadcasts::Audience::Segment("vip".to_owned()));
+    let texts: Vec<_> = broadcast.texts.iter().map(|text| (text.language.as_str(), text.text.as_str())).collect();
+    assert_eq!(texts, [("en", "*Party*\nCome in {{ jeans }}!"), ("nl", "*Feest*\nKom!")]);
+    assert_eq!(broadcast.attachment.as_ref().map(|file| file.source.as_str()), Some("https://example.org/party.jpg"));
+    let variables = &broadcast.template.as_ref().unwrap().variables;
+    assert_eq!(variables[0].texts[1].text, "Feest");
+    updates.on_timer(host.next_timer().unwrap()).unwrap();
+    let run = Run::load("run/party").unwrap().unwrap();
+    assert_eq!((run.sent, run.ended.as_deref()), (1, Some("sent")));
+    assert_eq!(
+        host.sent().pop().map(|sent| (sent.to, sent.body)),
+        Some((boss.id, "party was sent to 1 members.".to_owned()))
+    );
+    assert_eq!(host.next_timer_at(), None);
+    // Who was not meant gets nothing later either, and who got it nothing again.
+    for contact in [&ana, &bram] {
+        updates.on_message(host.text(contact, "hi")).unwrap();
+        assert_eq!(delivered(&host), []);
+    }
+    // The name was used.
+    updates.on_schedule(host.schedule("weekly", r#"{"update": "party"}"#)).unwrap();
+    assert_eq!(host.broadcasts().len(), 1);
 }

@@ -42,6 +42,8 @@ pub struct Update {
     pub release_at: Option<TimestampMs>,
     pub expires_at: Option<TimestampMs>,
     pub edition: String,
+    /// The web address of a picture that a broadcast sends with the text.
+    pub image: Option<String>,
     /// Not ready to be sent.
     pub draft: bool,
 }
@@ -162,8 +164,10 @@ fn apply_front_matter(
             "release_at" => update.release_at = Some(time()?),
             "expires_at" => update.expires_at = Some(time()?),
             "edition" => update.edition = value,
+            "image" if value.starts_with("https://") => update.image = Some(value),
+            "image" => return Err("image: must be an address that begins with https://".to_owned()),
             "draft" => update.draft = value != "false",
-            _ => return Err(format!("`{key}` is unknown; use release_at, expires_at, edition or draft")),
+            _ => return Err(format!("`{key}` is unknown; use release_at, expires_at, edition, image or draft")),
         }
     }
     Ok(())

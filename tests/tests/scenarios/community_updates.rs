@@ -25,7 +25,8 @@ struct World {
 /// Starts at noon on a Friday with these settings of the plugin and these files.
 async fn world(settings: &str, files: &[(&str, &str)], more: &str) -> (World, Daemon) {
     let address = SimulatorAddress::reserve();
-    let plugin = format!("grant = [\"messages\"]\ndocuments = \"updates\"\nsettings = {{ {settings} }}");
+    let plugin =
+        format!("grant = [\"messages\", \"broadcasts\"]\ndocuments = \"updates\"\nsettings = {{ {settings} }}");
     let guess = "[contacts]\nlanguage_from_number = true\n[windows]\nexpiring_before = []";
     let setup = Setup::new(&address.url()).plugin("community-updates", &plugin).toml(guess).toml(more);
     let setup = setup.clock(&address.clock_url());

@@ -53,7 +53,7 @@ async fn members_get_no_duplicates_needless_nudges_or_late_messages() {
     let mut rng = Rng::seeded();
     let address = SimulatorAddress::reserve();
     let loud = "stage = \"observe\"\nsettings = { quiet_from = 0, quiet_until = 0, per_week = 7 }";
-    let updates = "order = -5\ngrant = [\"messages\"]\ndocuments = \"updates\"";
+    let updates = "order = -5\ngrant = [\"messages\", \"broadcasts\"]\ndocuments = \"updates\"";
     let setup = Setup::new(&address.url()).plugin("welcome", "").plugin("reminder", loud);
     let setup = setup.plugin("community-updates", updates).clock(&address.clock_url());
     let setup = setup.toml("[outbox]\non_ambiguous = \"hold\"\nambiguous_wait = \"1s\"");

@@ -160,8 +160,11 @@ url = "{own}"
     async fn number_of(&self, person: &str) -> String {
         let people = self.simulator.control("GET", "people", &Value::Null).await;
         let people = people.get("people").and_then(Value::as_array).cloned().unwrap_or_default();
-        let found = people.iter().find(|it| text(it, "/name") == person);
-        format!("+{}", found.map(|it| text(it, "/number").trim_start_matches('+').to_owned()).unwrap_or_default())
+        let found = people.iter().find(|one| text(one, "/name") == person);
+        format!(
+            "+{}",
+            found.map(|person| text(person, "/number").trim_start_matches('+').to_owned()).unwrap_or_default()
+        )
     }
 
     /// The templates that a person received, with their languages.
@@ -169,7 +172,10 @@ url = "{own}"
         self.simulator.advance(0).await;
         self.daemon.wait_until_idle().await;
         let messages = self.simulator.messages(Some(person)).await;
-        messages.iter().map(|it| format!("{} {}", text(it, "/body/name"), text(it, "/body/language/code"))).collect()
+        messages
+            .iter()
+            .map(|message| format!("{} {}", text(message, "/body/name"), text(message, "/body/language/code")))
+            .collect()
     }
 
     async fn cli(&self, arguments: &[&str]) -> (bool, String, String) {
@@ -190,7 +196,10 @@ url = "{own}"
     async fn counted(&self, outcome: &str) -> u64 {
         let metrics = self.daemon.try_get("/metrics").await.unwrap().text();
         let line = format!("beadle_opt_in_forms_total{{outcome=\"{outcome}\"}} ");
-        metrics.lines().find_map(|it| it.strip_prefix(&line)?.parse().ok()).unwrap_or_else(|| panic!("{metrics}"))
+        metrics
+            .lines()
+            .find_map(|metric| metric.strip_prefix(&line)?.parse().ok())
+            .unwrap_or_else(|| panic!("{metrics}"))
     }
 }
 

@@ -536,7 +536,7 @@ async fn erase(client: &Client, id: &str, yes: bool, json: Json) -> Result<(), E
         let contact = client.get(&["contacts", id], &[]).await?;
         let name = contact.get("name").and_then(Value::as_str).unwrap_or("no name");
         if !std::io::stdin().is_terminal() {
-            eprintln!("error: nobody can confirm the erasure; add --yes to erase without asking");
+            eprintln!("error: there is no terminal to confirm the erasure; add --yes to erase without asking");
             return Err(End::Output(Exit::Usage));
         }
         eprintln!("This erases everything that is stored about {id} ({}). It cannot be undone.", visible_lines(name));

@@ -218,7 +218,7 @@ impl Snapshot {
             ),
             counter(
                 "beadle_rejected_webhooks_dropped",
-                "Rejected webhooks deleted to make room for newer ones",
+                "Rejected webhooks deleted because newer ones exceeded the limit",
                 self.store.as_ref().map_or(0, |store| store.rejected_dropped),
             ),
             counters("beadle_schedule_firings", "Schedule firings by result", "result", pairs(&self.firings)),
@@ -230,7 +230,7 @@ impl Snapshot {
             ),
             gauge(
                 "beadle_events_deferred",
-                "Events that wait on disk until there is room in memory",
+                "Events that wait on disk because memory is at its limit",
                 self.in_flight.get(1).copied().unwrap_or(0) as u64,
             ),
             gauge(

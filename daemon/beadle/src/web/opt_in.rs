@@ -266,7 +266,9 @@ impl OptInForms {
         };
         let binding = Binding { wording: name, language: &text.language, version: wording.version, cookie: &cookie };
         let token = self.key.issue(binding, self.parts.clock.now());
-        let html = self.page(wording, text).form(&FormState { token: &token, number }, rejection.map(|it| it.notice));
+        let html = self
+            .page(wording, text)
+            .form(&FormState { token: &token, number }, rejection.map(|rejection| rejection.notice));
         let status = rejection.map_or(StatusCode::OK, |rejection| rejection.status);
         let mut response = self.html(status, html);
         let secure = if self.is_secure() { "; Secure" } else { "" };

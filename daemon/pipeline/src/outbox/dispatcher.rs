@@ -69,7 +69,7 @@ impl SendDispatcher {
         let recalled = self
             .context
             .until_stored(|| self.on_reader(|reader, now| with_views(reader, reader.outbox_sending()?, now)));
-        // The store may fail for any time.
+        // The store may fail for any length of time.
         match self.heartbeat.idle(recalled).await {
             Ok((pending, unusable)) => {
                 let now = self.context.clock.monotonic();
@@ -186,7 +186,7 @@ impl SendDispatcher {
     }
 
     async fn settle(&self, outcomes: Vec<(PendingSend, SendOutcome)>) {
-        // The store may fail for any time.
+        // The store may fail for any length of time.
         self.heartbeat.idle(self.sender.settle(outcomes)).await;
     }
 
@@ -220,7 +220,7 @@ impl SendDispatcher {
             return;
         }
         let ids = checked.iter().map(|pending| pending.row.message).collect();
-        // The writer may be busy for any time.
+        // The writer may be busy for any length of time.
         match self.heartbeat.idle(self.context.store.claim_sends(ids)).await {
             Ok(claimed) => {
                 for mut pending in checked {
@@ -258,7 +258,7 @@ impl SendDispatcher {
     fn put_back(&self, pending: Vec<PendingSend>, now: Timestamp) {
         let mut memory = self.shared.lock();
         for pending in pending {
-            memory.queue.landed(&pending.view.channel);
+            memory.queue.send_ended(&pending.view.channel);
             memory.queue.put_back(pending, now.plus_ms(AGAIN_MS), now);
         }
     }

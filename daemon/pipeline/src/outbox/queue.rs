@@ -374,7 +374,7 @@ impl Queue {
     }
 
     /// A message is no longer in flight.
-    pub fn landed(&mut self, channel: &Arc<str>) {
+    pub fn send_ended(&mut self, channel: &Arc<str>) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.in_flight = channel.in_flight.saturating_sub(1);
@@ -546,7 +546,7 @@ impl Queue {
         is_unknown
     }
 
-    /// Rows on disk changed that nothing is known of: every channel is read from its start.
+    /// Reads every channel from its start, because rows on disk changed that are not in memory.
     pub fn rescan(&mut self) {
         self.channels_on_disk = ChannelsOnDisk::Unknown;
         for channel in self.channels.values_mut() {

@@ -60,7 +60,7 @@ impl Disk {
 
     /// It is queued again.
     fn put_back(&mut self, queue: &mut Queue, pending: PendingSend, at: Timestamp, now: Timestamp) {
-        queue.landed(&pending.view.channel);
+        queue.send_ended(&pending.view.channel);
         self.0.insert(pending.place(), pending.clone());
         queue.put_back(pending, at, now);
     }
@@ -115,7 +115,7 @@ fn ids(sends: &[PendingSend]) -> Vec<i64> {
 }
 
 fn end(queue: &mut Queue, pending: &PendingSend, now: Timestamp) {
-    queue.landed(&pending.view.channel);
+    queue.send_ended(&pending.view.channel);
     queue.unblock(pending.row.conversation, pending.row.message, now);
     queue.forget(pending.row.message);
 }
@@ -225,21 +225,21 @@ fn receipt_stops_a_channel_until_a_receipt_shows_that_it_works() {
     assert_eq!(disk.start(&mut queue, now, 1).len(), 1);
     assert_eq!(queue.pause_by_receipt(&channel, &payment, false, now), Some(60_000));
     assert_eq!(queue.pause_by_receipt(&channel, &payment, false, now), None, "reported once");
-    queue.landed(&channel);
+    queue.send_ended(&channel);
     queue.succeeded(&pending(1, 1), now);
     assert!(queue.trials_succeeded(&[MessageId(1)]).is_empty(), "it was sent before");
     // One message a minute is tried; that the platform accepts it means nothing yet.
     let (first, second) = (now.plus_ms(60_000), now.plus_ms(120_000));
     disk.read(&mut queue, first, vec![]);
     assert_eq!(ids(&disk.start(&mut queue, first, 10)), [2]);
-    queue.landed(&channel);
+    queue.send_ended(&channel);
     queue.succeeded(&pending(2, 2), first);
     disk.read(&mut queue, first, vec![]);
     assert!(disk.start(&mut queue, first, 10).is_empty());
     disk.read(&mut queue, second, vec![]);
     assert_eq!(ids(&disk.start(&mut queue, second, 10)), [3]);
     assert_eq!(queue.paused(second).len(), 1);
-    queue.landed(&channel);
+    queue.send_ended(&channel);
     assert_eq!(queue.trials_succeeded(&[MessageId(2)]), [(channel, false)]);
     disk.read(&mut queue, second, vec![]);
     assert_eq!(ids(&disk.start(&mut queue, second, 10)), [4, 5]);
@@ -264,7 +264,7 @@ fn receipt_slows_one_recipient_alone() {
     (2..=3).for_each(|n| queue.arrive(pending(n, n)));
     queue.slow(ConversationId(2), &channel, now.plus_ms(4000), now);
     assert_eq!(ids(&queue.start(now, 10)), [3]);
-    queue.landed(&channel);
+    queue.send_ended(&channel);
     assert_eq!(ids(&queue.start(now.plus_ms(4000), 10)), [2]);
 }
 
@@ -275,7 +275,7 @@ fn requeued_message_leaves_first_at_its_time() {
     queue.arrive(pending(2, 1));
     let now = Timestamp(1000);
     let first = queue.start(now, 10).remove(0);
-    queue.landed(&first.view.channel);
+    queue.send_ended(&first.view.channel);
     queue.put_back(first, Timestamp(5000), now);
     assert!(queue.start(now, 10).is_empty());
     assert_eq!(queue.wake_at(now), Some(Timestamp(5000)));

@@ -224,7 +224,7 @@ impl Sender {
                 return;
             }
             SendVerdict::Retry { after_ms, counted, blocks: true } => {
-                shared.lock().queue.landed(&channel);
+                shared.lock().queue.send_ended(&channel);
                 self.requeue(&mut pending, counted).await;
                 shared.lock().queue.put_back(pending, now.plus_ms(after_ms), now);
             }
@@ -234,14 +234,14 @@ impl Sender {
                 self.settle(vec![(pending, SendOutcome::Later { due_at, counted, possibly_duplicate })]).await;
             }
             SendVerdict::Pause(pause) => {
-                shared.lock().queue.landed(&channel);
+                shared.lock().queue.send_ended(&channel);
                 let pause_ms = shared.lock().queue.pause(&channel, &pause, now);
                 log_pause(&channel, &pause, pause_ms);
                 self.requeue(&mut pending, false).await;
                 shared.lock().queue.put_back(pending, now, context.clock.monotonic());
             }
             SendVerdict::PauseApp(pause) => {
-                shared.lock().queue.landed(&channel);
+                shared.lock().queue.send_ended(&channel);
                 for channel in self.of_same_app(&channel) {
                     let pause_ms = shared.lock().queue.pause_with_app(&channel, &pause, now);
                     log_pause(&channel, &pause, pause_ms);
@@ -263,7 +263,7 @@ impl Sender {
                 let message = pending.row.message;
                 tracing::warn!(id = %message, %channel, error = reason, "send is ambiguous: waiting for a receipt");
                 let mut memory = shared.lock();
-                memory.queue.landed(&channel);
+                memory.queue.send_ended(&channel);
                 // Others would meet the same silence: one at a time, until one is answered.
                 let silence = problem("platform-no-response", "The platform did not answer", reason.clone());
                 memory.queue.pause(&channel, &ChannelPause::Short(silence), now);

@@ -44,7 +44,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// A send is over: its channel and its conversation are free. `now`: monotonic.
     pub fn release(&mut self, pending: &PendingSend, now: Timestamp) {
-        self.queue.landed(&pending.view.channel);
+        self.queue.send_ended(&pending.view.channel);
         self.queue.unblock(pending.row.conversation, pending.row.message, now);
         self.queue.forget(pending.row.message);
     }
@@ -74,7 +74,7 @@ impl Memory {
         rows
     }
 
-    /// Every channel is read from its start: rows on disk changed that nothing is known of.
+    /// Reads every channel from its start, because rows on disk changed that are not in memory.
     pub fn rescan(&mut self) {
         self.arrivals.clear();
         self.arrival_bytes = 0;
@@ -143,7 +143,7 @@ impl Shared {
         self.wake.ring();
     }
 
-    /// Rows on disk changed that nothing is known of: reads them.
+    /// Reads rows again that changed on disk and are not in memory.
     pub fn rescan(&self) {
         self.lock().rescan();
         self.wake.ring();

@@ -4,7 +4,8 @@
 //! ordered. The contact that those messages created is then merged with the person's contact, in
 //! the transaction of the report, so that a STOP, a ban or a withdrawn consent of either holds (ADR
 //! 0095). If the new number belonged to another person before, only the number moves. That person
-//! may be the same one, whom the platform reports late, so refusals hold for both.
+//! may be the same one, whom the platform reports late, so what the reported person refused holds
+//! for both, and what the other contact refused, if it wrote in the 45 days before.
 
 use super::inbound::{Inbound, is_number};
 use super::keywords::apply_membership;
@@ -132,8 +133,8 @@ impl Tx<'_> {
             self.move_number(&change.numbers(inbound.aliases), previous, kept, inbound.now.plus_ms(1))?;
             if !self.is_distinct(kept, previous)? {
                 self.share_refusals(inbound, kept, previous)?;
-                // Of a previous owner who has not written for long, the reported person knows
-                // nothing.
+                // A previous owner who has not written for long is another person: what they
+                // refused says nothing about the reported one.
                 if self.last_written(previous)? > inbound.event.happened_at.plus_ms(-UNUSED_NUMBER_MS) {
                     self.share_refusals(inbound, previous, kept)?;
                 }

@@ -40,9 +40,9 @@ pub enum AskedBy {
     Operator = 1,
     /// The person.
     Person = 2,
-    /// Nobody: the erasure is repeated, because a backup from before it was restored.
+    /// Beadle: it repeats the erasure, because a backup from before it was restored.
     Restore = 3,
-    /// Nobody: only a web form had named the person, and they did not answer.
+    /// Beadle: only a web form had named the person, and they did not answer.
     Unanswered = 4,
 }
 
@@ -290,7 +290,7 @@ impl Tx<'_> {
         let ids = person_ids(self.conn, id)?;
         let aliases = aliases_of(self.conn, id)?;
         let hashes: BTreeSet<IdentityHash> = identity_hashes(&self.shared.host_key, &aliases);
-        // Who was only asked has refused nothing.
+        // A person who was only asked has refused nothing.
         if beginning.asked_by != AskedBy::Unanswered {
             self.keep_identities(&hashes, Refused::of(&person.contact), now)?;
         }

@@ -442,8 +442,8 @@ async fn stop_and_ban_hold_for_both_contacts_of_a_late_report() {
                 env.store.edit_contact(ContactId(id), ContactEdit { profile, ..Default::default() }).await.unwrap();
             }
             None => {
-                let who = if first_says_stop { &old } else { &new };
-                env.append(vec![at(&env, stop("c", who.clone()))]).await;
+                let opted_out = if first_says_stop { &old } else { &new };
+                env.append(vec![at(&env, stop("c", opted_out.clone()))]).await;
             }
         }
         let report = changed("d", "number-changed", vec![wa(NEW), phone(OLD)], env.clock.now());

@@ -71,7 +71,7 @@ fn head(view: &BroadcastView) -> Lines {
         (None, _) => "text, in open windows only".into(),
     };
     let state = match (&row.reason, view.planning) {
-        (_, Some(people)) => format!("{}; planning, {} so far", row.state, counted(people, "person", "people")),
+        (_, Some(people)) => format!("{}; planning, {} checked", row.state, counted(people, "person", "people")),
         (Some(reason), None) => format!("{}: {}", row.state, problem(reason)),
         (None, None) => row.state.clone(),
     };

@@ -81,7 +81,7 @@ pub fn retention_plan(response: Value, screen: Screen) -> Result {
     let mut output = Output::from(table.print(screen.width));
     if view.measured_at < view.now {
         output.hints.push(format!(
-            "the clock jumped ahead and is not believed yet: age is measured by {}",
+            "the clock jumped ahead, which is ignored for a day: age is measured by {}",
             utc(view.measured_at)
         ));
     }

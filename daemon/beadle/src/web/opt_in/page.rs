@@ -214,10 +214,10 @@ pub struct FormState<'a> {
 
 impl Page<'_> {
     fn texts(&self) -> &'static Texts {
-        let of = |language: Language| TEXTS.iter().find(|texts| texts.language == language);
+        let in_language = |language: Language| TEXTS.iter().find(|texts| texts.language == language);
         let known = Language::ALL.into_iter().find(|language| language.code() == primary(&self.text.language));
         let [english, ..] = &TEXTS;
-        of(known.unwrap_or(self.default_language)).unwrap_or(english)
+        in_language(known.unwrap_or(self.default_language)).unwrap_or(english)
     }
 
     /// Fills in a text; the result is HTML.
