@@ -496,6 +496,8 @@ fn broadcasts_match_the_golden_file() {
         "expires_at": at(NOW + 80_000_000)});
     let waiting =
         json!({"started_at": at(NOW - 60_000), "plan": plan, "waits_for": "budget", "waits_until": at(NOW + 60_000)});
+    // A check, not an error.
+    let quiet_hours = "quiet-hours";
     let paused = json!({"started_at": at(NOW - 60_000), "plan": plan, "codes": [code("failed", "131026", 900)],
         "reason": {"code": "broadcast-failures", "message": "900 of 6100 messages failed, more than 10 %"}});
     let mut text = String::new();
@@ -514,7 +516,7 @@ fn broadcasts_match_the_golden_file() {
             "beadle broadcasts recipients news",
             list(json!([
                 {"contact": "con_7", "state": "read", "language": "nl", "message": "msg_3", "sent_at": at(NOW - 5000), "replied_at": at(NOW - 1000)},
-                {"contact": "con_8", "state": "held", "code": "quiet-hours", "due_at": at(NOW + 3_600_000)},
+                {"contact": "con_8", "state": "held", "code": quiet_hours, "due_at": at(NOW + 3_600_000)},
                 {"contact": "con_9", "state": "refused", "code": "opted-out"}
             ])),
         ),
@@ -556,12 +558,15 @@ fn erasures_and_retention_match_the_golden_file() {
             "beadle erasures list",
             json!({"now": at(NOW), "items": [row("plugins", None), row("done", Some(NOW - 1000))]}),
         ),
-        ("beadle erasures show 3", open),
-        ("beadle erasures show 3", done),
         ("beadle retention plan", plan(NOW)),
         ("beadle retention plan", plan(NOW - 3_456_000_000)),
     ] {
         text.push_str(&output_of(line, response, None));
+    }
+    for receipt in [open, done] {
+        let output = show::erasure(receipt).unwrap();
+        let hints: String = output.hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
+        text.push_str(&format!("$ beadle erasures show 3\n{}{hints}\n", output.text));
     }
     golden("privacy", &text);
 }

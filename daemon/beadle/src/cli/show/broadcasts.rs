@@ -19,10 +19,10 @@ pub fn broadcasts(response: Value, screen: Screen) -> Result {
             row.name.clone(),
             row.author.clone(),
             row.state.clone(),
-            counts.total.to_string(),
+            grouped(counts.total),
             percent(counts.sent, counts.total),
             percent(counts.read, counts.total),
-            counts.failed.to_string(),
+            grouped(counts.failed),
             when(row.created_at, list.now),
         ]);
     }
@@ -38,8 +38,8 @@ fn share(part: u64, whole: u64) -> Option<u64> {
 /// `12 (40 %)`
 fn percent(part: u64, whole: u64) -> String {
     match share(part, whole) {
-        Some(share) if part > 0 => format!("{part} ({share} %)"),
-        _ => part.to_string(),
+        Some(share) if part > 0 => format!("{} ({share} %)", grouped(part)),
+        _ => grouped(part),
     }
 }
 
@@ -117,7 +117,7 @@ fn progress(view: &BroadcastView, screen: Screen) -> String {
     ];
     for (name, count) in rows {
         let share = share(count, counts.total).map(|share| format!("{share} %")).unwrap_or_default();
-        table.row([name.into(), count.to_string(), if count > 0 { share } else { String::new() }]);
+        table.row([name.into(), grouped(count), if count > 0 { share } else { String::new() }]);
     }
     text.push_str(&table.print(screen.width));
     text
