@@ -221,7 +221,7 @@ async fn person_agrees_in_the_chat_to_what_the_form_showed() {
 
     assert_eq!(world.received("Ana").await, ["confirm_news nl"]);
     assert_eq!(world.state("con_1", "marketing:news").await, "requested");
-    let explain = ["gate", "explain", "con_1", "--template", "promo", "--topic", "news"];
+    let explain = ["gate", "explain", "con_1", "--template", "promo", "--purpose", "marketing:news"];
     let (_, explained, _) = world.cli(&explain).await;
     // Nothing but the question reaches a person whom only a form has named.
     assert!(explained.contains("quarantined"), "{explained}");
