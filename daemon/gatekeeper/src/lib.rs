@@ -18,7 +18,7 @@ use beadle_gate::{Category, Circumstances, Draft, Facts, GateVerdict, MessagingL
 use beadle_model::effect::{Outreach, PriceKey};
 use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
-use beadle_model::time::{DAY_MS, HOUR_MS};
+use beadle_model::time::{CLOCK_AHEAD_MS, DAY_MS, HOUR_MS};
 use beadle_model::{
     ContactId, ConversationView, GateTrace, MessageId, Outgoing, PluginNo, TemplateDefinition, Timestamp,
 };
@@ -275,7 +275,7 @@ impl Gatekeeper {
         facts.circumstances = Circumstances {
             stop: policy.stop,
             refuses_advertising: policy.refuses_advertising,
-            outreach_held_until: self.held_until(draft.body, &to.channel),
+            outreach_held_until: self.held_until(draft.body, &to.channel, now),
             erased_at: to.contact.profile().erased_since.filter(|_| to.group.is_none()),
             ..Circumstances::default()
         };
@@ -324,8 +324,13 @@ impl Gatekeeper {
         ];
         for (name, limit, period_ms, topic) in limits {
             let Some(limit) = limit else { continue };
-            let sends =
-                MarketingSends { contact: to.contact.id, topic, since: now.plus_ms(-period_ms), before: message };
+            let sends = MarketingSends {
+                contact: to.contact.id,
+                topic,
+                since: now.plus_ms(-period_ms),
+                until: now.plus_ms(CLOCK_AHEAD_MS),
+                before: message,
+            };
             let sent = self.0.reader.marketing_sent(&sends)?;
             let over = sent.len().saturating_sub(usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX));
             if let Some(oldest) = over.checked_sub(1).and_then(|over| sent.get(over)) {
@@ -351,8 +356,8 @@ impl Gatekeeper {
         };
         let portfolio = policy.portfolio(channel);
         let mut limits = self.0.messaging_limits.lock();
-        if !limits.is_loaded() {
-            let sent = self.0.reader.outreach_since(now.plus_ms(-DAY_MS))?;
+        if !limits.is_loaded(now) {
+            let sent = self.0.reader.outreach_since(now.plus_ms(-DAY_MS), now.plus_ms(CLOCK_AHEAD_MS))?;
             limits.load(sent.into_iter().map(|(channel, contact, at)| (policy.portfolio(&channel), contact, at)));
         }
         Ok(Some(limits.facts(&portfolio, contact, limit, now)))
@@ -364,7 +369,7 @@ impl Gatekeeper {
     pub fn hold_outreach(&self, channel: &str, problem: &Problem, now: Timestamp) -> (OutreachHold, bool) {
         let mut holds = self.0.holds.lock();
         let before = holds.get(channel);
-        if let Some(hold) = before.filter(|hold| now < hold.until) {
+        if let Some(hold) = before.filter(|hold| is_current(hold, now)) {
             return (hold.clone(), false);
         }
         // After a day without a hold, the duration starts again at an hour.
@@ -375,14 +380,19 @@ impl Gatekeeper {
         (hold, true)
     }
 
-    fn held_until(&self, body: &Outgoing, channel: &str) -> Option<Timestamp> {
-        if body.is_outreach() { self.0.holds.lock().get(channel).map(|hold| hold.until) } else { None }
+    fn held_until(&self, body: &Outgoing, channel: &str, now: Timestamp) -> Option<Timestamp> {
+        let holds = self.0.holds.lock();
+        holds.get(channel).filter(|hold| body.is_outreach() && is_current(hold, now)).map(|hold| hold.until)
     }
 
     /// The channels whose templates and Direct Send are held now.
     pub fn holds(&self, now: Timestamp) -> Vec<(String, OutreachHold)> {
         let holds = self.0.holds.lock();
-        holds.iter().filter(|(_, hold)| now < hold.until).map(|(name, hold)| (name.clone(), hold.clone())).collect()
+        holds
+            .iter()
+            .filter(|(_, hold)| is_current(hold, now))
+            .map(|(name, hold)| (name.clone(), hold.clone()))
+            .collect()
     }
 
     /// What a plugin can send to a recipient now, without the parameters that a message would have.
@@ -484,6 +494,12 @@ impl Gatekeeper {
         }
         Ok(facts.category(&Draft::new(body)))
     }
+}
+
+/// Whether a hold has not ended. One that ends later than after its duration was made by a clock
+/// that was ahead.
+fn is_current(hold: &OutreachHold, now: Timestamp) -> bool {
+    (1..=hold.duration_ms.saturating_add(CLOCK_AHEAD_MS)).contains(&hold.until.since_ms(now))
 }
 
 /// Whether the messaging limit counts it.

@@ -3,7 +3,7 @@
 //! Kept in memory, because a campaign asks for each of its recipients; loaded once from the store.
 
 use beadle_gate::MessagingLimitFacts;
-use beadle_model::time::DAY_MS;
+use beadle_model::time::{CLOCK_AHEAD_MS, DAY_MS};
 use beadle_model::{ContactId, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -19,12 +19,15 @@ struct People {
     last: HashMap<ContactId, Timestamp>,
     /// In order of time. An entry whose time is not the person's last is ignored.
     order: VecDeque<(Timestamp, ContactId)>,
+    /// The latest time of all.
+    latest: Timestamp,
 }
 
 impl People {
     fn add(&mut self, contact: ContactId, at: Timestamp) {
         self.last.insert(contact, at);
         self.order.push_back((at, contact));
+        self.latest = self.latest.max(at);
     }
 
     fn forget_before(&mut self, since: Timestamp) {
@@ -40,13 +43,16 @@ impl People {
 }
 
 impl MessagingLimits {
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.portfolios.is_some()
+    /// Whether what was sent is loaded, and no clock that was ahead added to it: such entries would
+    /// be the last to be forgotten, and what is right was forgotten when they were added.
+    pub(crate) fn is_loaded(&self, now: Timestamp) -> bool {
+        let until = now.plus_ms(CLOCK_AHEAD_MS);
+        self.portfolios.as_ref().is_some_and(|all| all.values().all(|people| people.latest <= until))
     }
 
-    /// Adds what was sent before this process started, in order of time.
+    /// Takes over what the store says was sent, in order of time.
     pub(crate) fn load(&mut self, sent: impl Iterator<Item = (String, ContactId, Timestamp)>) {
-        let portfolios = self.portfolios.get_or_insert_default();
+        let portfolios = self.portfolios.insert(BTreeMap::new());
         for (portfolio, contact, at) in sent {
             portfolios.entry(portfolio).or_default().add(contact, at);
         }
@@ -105,5 +111,18 @@ mod tests {
         assert_eq!(facts(3, 6000).free_at, Some(NOW.plus_ms(1000 + DAY_MS + 1)), "person 1 was written to again");
         assert_eq!(facts(3, 1000 + DAY_MS + 1).free_at, None);
         assert_eq!(limits.facts("other", ContactId(3), 2, NOW).used, 0);
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_counted_and_forgot_is_loaded_anew() {
+        let mut limits = MessagingLimits::default();
+        let sent = || [("main".to_owned(), ContactId(1), NOW.plus_ms(-1000))].into_iter();
+        limits.load(sent());
+        limits.take("main", ContactId(2), 9, NOW.plus_ms(400 * DAY_MS));
+        assert!(limits.is_loaded(NOW.plus_ms(400 * DAY_MS)));
+        assert!(!limits.is_loaded(NOW));
+        limits.load(sent());
+        assert!(limits.is_loaded(NOW));
+        assert_eq!(limits.facts("main", ContactId(3), 9, NOW).used, 1);
     }
 }

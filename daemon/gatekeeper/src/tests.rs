@@ -172,6 +172,10 @@ async fn outreach_hold_doubles_with_each_refusal() {
     assert!(env.gatekeeper.holds(now).is_empty());
     let (later, _) = env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(DAY_MS));
     assert_eq!(later.until.since_ms(now.plus_ms(DAY_MS)), HOUR_MS, "after a day it begins again with an hour");
+    // The clock was ahead when the hold began.
+    assert_eq!(env.verdict(&to, &template("order", "en"), NOW.plus_ms(-400 * DAY_MS)), GateVerdict::Send);
+    assert!(env.gatekeeper.holds(NOW.plus_ms(-400 * DAY_MS)).is_empty());
+    assert!(env.gatekeeper.hold_outreach("shop", &problem, NOW.plus_ms(-400 * DAY_MS)).1);
 }
 
 #[tokio::test]

@@ -11,6 +11,10 @@ pub const HOUR_MS: i64 = 60 * 60 * 1000;
 /// 24 hours in milliseconds.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
+/// A time that was stored as the present, and is later than this after it, was stored by a clock
+/// that was ahead. A clock that is corrected by less changes nothing.
+pub const CLOCK_AHEAD_MS: i64 = 10 * 60 * 1000;
+
 /// A time in milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,7 +1,7 @@
--- Version 9: people whom only a web form has named, and timers that were set while the clock was ahead.
+-- Version 9: people whom only a web form has named, and what was stored while the clock was ahead.
 --
--- Those people are quarantined, and erased if they do not answer. An erasure for this reason has `asked_by` 4. The ledger has each
--- request, so that a copy of a person's data needs nothing from here.
+-- Those people are quarantined, and erased if they do not answer. An erasure for this reason has `asked_by` 4. The
+-- ledger has each request, so that a copy of a person's data needs nothing from here.
 
 CREATE TABLE opt_in_contacts (
     contact  INTEGER PRIMARY KEY,
@@ -26,3 +26,6 @@ END;
 CREATE TRIGGER timer_set_again AFTER UPDATE OF set_at ON timers WHEN NEW.set_at > OLD.set_at BEGIN
     UPDATE plugins SET timers_set_at = NEW.set_at WHERE no = NEW.plugin AND timers_set_at < NEW.set_at;
 END;
+
+-- The oldest files, whatever their numbers: the clock may have been set back.
+CREATE INDEX media_by_age ON media (created_at);

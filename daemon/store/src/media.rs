@@ -3,7 +3,7 @@
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::quota::media_bytes;
-use crate::read::Reader;
+use crate::read::{Reader, readable};
 use crate::tx::Tx;
 use beadle_model::effect::NewMedia;
 use beadle_model::{MediaId, PersonIds, PluginNo, Timestamp};
@@ -107,10 +107,12 @@ impl Reader {
         self.all(|conn| {
             let sql =
                 format!("SELECT {COLUMNS} FROM media WHERE state = 0 AND (next_at <= ?1 OR next_at > ?3) ORDER BY next_at LIMIT ?2");
-            let due = conn
-                .prepare_cached(&sql)?
-                .query_map(params![now.0, crate::read::bounded(limit), now.plus_ms(MAX_PAUSE_MS).0], media_of)?
-                .collect::<Result<_, _>>()?;
+            let mut read = conn.prepare_cached(&sql)?;
+            let mut rows = read.query(params![now.0, crate::read::bounded(limit), now.plus_ms(MAX_PAUSE_MS).0])?;
+            let mut due = Vec::new();
+            while let Some(row) = rows.next()? {
+                due.extend(readable(media_of(row).map_err(StoreError::from))?);
+            }
             let next = conn
                 .prepare_cached("SELECT min(next_at) FROM media WHERE state = 0 AND next_at > ?1")?
                 .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
@@ -257,22 +259,36 @@ impl Tx<'_> {
             .prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media_totals")?
             .query_row([], |row| row.get(0))?;
         let mut over = bytes.saturating_sub(max_bytes);
-        let oldest: Vec<(i64, i64, i64)> = self
-            .conn
-            .prepare_cached("SELECT id, created_at, coalesce(bytes, 0) FROM media ORDER BY id LIMIT ?1")?
-            .query_map([slice], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect::<Result<_, _>>()?;
+        // By age and not by number: a file of a clock that was ahead may come first.
+        let old = "SELECT id, coalesce(bytes, 0) FROM media WHERE created_at < ?2 ORDER BY created_at LIMIT ?1";
         let mut deleted = 0;
-        for (id, created_at, bytes) in oldest {
-            if created_at >= older_than && over <= 0 {
+        for (id, bytes) in self.media_ids(old, params![slice, older_than])? {
+            self.delete_media(id)?;
+            over -= bytes;
+            deleted += 1;
+        }
+        let oldest = "SELECT id, coalesce(bytes, 0) FROM media ORDER BY id LIMIT ?1";
+        for (id, bytes) in self.media_ids(oldest, params![slice - deleted as i64])? {
+            if over <= 0 {
                 break;
             }
-            self.shared.files.remove(MediaId(id));
-            self.conn.prepare_cached("DELETE FROM media WHERE id = ?1")?.execute([id])?;
-            self.conn.prepare_cached("DELETE FROM uploads WHERE media = ?1")?.execute([id])?;
+            self.delete_media(id)?;
             over -= bytes;
             deleted += 1;
         }
         Ok(deleted)
+    }
+
+    fn media_ids(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<(i64, i64)>, StoreError> {
+        let mut read = self.conn.prepare_cached(sql)?;
+        let ids = read.query_map(params, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+
+    fn delete_media(&self, id: i64) -> Result<(), StoreError> {
+        self.shared.files.remove(MediaId(id));
+        self.conn.prepare_cached("DELETE FROM media WHERE id = ?1")?.execute([id])?;
+        self.conn.prepare_cached("DELETE FROM uploads WHERE media = ?1")?.execute([id])?;
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::tx::Tx;
 use beadle_model::consent::rules::PlannedConsent;
 use beadle_model::consent::{ConsentAct, NewConsent, actor};
 use beadle_model::effect::Outreach;
-use beadle_model::time::DAY_MS;
+use beadle_model::time::{CLOCK_AHEAD_MS, DAY_MS};
 use beadle_model::{ContactId, ConversationId, MessageId, Purpose, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
@@ -18,6 +18,11 @@ const MARKETING_STOPPED: &str = "131050";
 
 /// The code of the platform's own cap on marketing to a person.
 pub(crate) const MARKETING_CAPPED: &str = "131049";
+
+/// WhatsApp's cap on marketing to a person is respected for a day, then for twice as long each
+/// time, up to this.
+const MAX_REFUSAL_MS: i64 = DAY_MS << MAX_DOUBLINGS;
+const MAX_DOUBLINGS: u8 = 5;
 
 /// Which marketing messages to list.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +33,8 @@ pub struct MarketingSends<'a> {
     pub topic: Option<&'a str>,
     /// After this time.
     pub since: Timestamp,
+    /// Not after this time: those were counted by a clock that was ahead.
+    pub until: Timestamp,
     /// Only those that go before this message: with a lower id, or accepted.
     pub before: Option<MessageId>,
 }
@@ -78,9 +85,9 @@ impl Tx<'_> {
             self.conn
                 .prepare_cached(
                     "INSERT INTO marketing_refusals (contact, code, times, until) VALUES (?1, ?2, 1, ?3 + ?4)
-                     ON CONFLICT (contact) DO UPDATE SET times = times + 1, until = ?3 + (?4 << min(times, 5))",
+                     ON CONFLICT (contact) DO UPDATE SET times = times + 1, until = ?3 + (?4 << min(times, ?5))",
                 )?
-                .execute(params![contact, code, now.0, DAY_MS])?;
+                .execute(params![contact, code, now.0, DAY_MS, MAX_DOUBLINGS])?;
         }
         Ok(())
     }
@@ -145,13 +152,19 @@ impl Reader {
         self.one(|conn| {
             conn.prepare_cached(
                 "SELECT at FROM outreach
-                 WHERE contact = ?1 AND marketing = 1 AND at > ?2 AND (?3 IS NULL OR topic = ?3)
+                 WHERE contact = ?1 AND marketing = 1 AND at > ?2 AND at <= ?5 AND (?3 IS NULL OR topic = ?3)
                    AND (?4 IS NULL OR message < ?4
                         OR (message <> ?4 AND (SELECT state FROM outbox WHERE id = message) IN (1, 2)))
                  ORDER BY at",
             )?
             .query_map(
-                params![sends.contact.0, sends.since.0, sends.topic, sends.before.map(|before| before.0)],
+                params![
+                    sends.contact.0,
+                    sends.since.0,
+                    sends.topic,
+                    sends.before.map(|before| before.0),
+                    sends.until.0
+                ],
                 |row| row.get(0).map(Timestamp),
             )?
             .collect::<Result<_, _>>()
@@ -160,30 +173,39 @@ impl Reader {
     }
 
     /// Messages that were sent first outside a window and that the platform accepted: channel,
-    /// person and time, oldest first.
-    pub fn outreach_since(&self, since: Timestamp) -> Result<Vec<(String, ContactId, Timestamp)>, StoreError> {
+    /// person and time, oldest first. Those after `until` were counted by a clock that was ahead.
+    pub fn outreach_since(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(String, ContactId, Timestamp)>, StoreError> {
         self.one(|conn| {
             conn.prepare_cached(
                 "SELECT outreach.channel, contact, at FROM outreach JOIN outbox ON outbox.id = outreach.message
-                 WHERE at > ?1 AND outside = 1 AND outbox.state = 2 ORDER BY at",
+                 WHERE at > ?1 AND at <= ?2 AND outside = 1 AND outbox.state = 2 ORDER BY at",
             )?
-            .query_map([since.0], |row| Ok((row.get(0)?, ContactId(row.get(1)?), Timestamp(row.get(2)?))))?
+            .query_map([since.0, until.0], |row| Ok((row.get(0)?, ContactId(row.get(1)?), Timestamp(row.get(2)?))))?
             .collect::<Result<_, _>>()
             .map_err(StoreError::from)
         })
     }
 
-    /// Until when the platform refuses marketing to a person, and its code.
+    /// Until when the platform refuses marketing to a person, and its code. A refusal that a clock
+    /// stored which was ahead is over once the clock is right.
     pub fn marketing_refused(
         &self,
         contact: ContactId,
         now: Timestamp,
     ) -> Result<Option<(Timestamp, String)>, StoreError> {
         self.one(|conn| {
-            conn.prepare_cached("SELECT until, code FROM marketing_refusals WHERE contact = ?1 AND until > ?2")?
-                .query_row(params![contact.0, now.0], |row| Ok((Timestamp(row.get(0)?), row.get(1)?)))
-                .optional()
-                .map_err(StoreError::from)
+            conn.prepare_cached(
+                "SELECT until, code FROM marketing_refusals WHERE contact = ?1 AND until > ?2 AND until <= ?3",
+            )?
+            .query_row(params![contact.0, now.0, now.plus_ms(MAX_REFUSAL_MS + CLOCK_AHEAD_MS).0], |row| {
+                Ok((Timestamp(row.get(0)?), row.get(1)?))
+            })
+            .optional()
+            .map_err(StoreError::from)
         })
     }
 

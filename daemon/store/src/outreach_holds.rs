@@ -3,7 +3,7 @@
 
 use crate::codec::to_json;
 use crate::error::StoreError;
-use crate::read::Reader;
+use crate::read::{Reader, readable};
 use crate::tx::Tx;
 use beadle_model::Timestamp;
 use beadle_model::event::Problem;
@@ -34,7 +34,8 @@ impl Tx<'_> {
 }
 
 impl Reader {
-    /// The last hold of each channel, also those that have ended.
+    /// The last hold of each channel, also those that have ended. One that cannot be read is left
+    /// out with a warning: the channel writes first until WhatsApp refuses it again.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -43,12 +44,13 @@ impl Reader {
             let mut read = conn.prepare_cached("SELECT key, value FROM meta WHERE key >= ?1 AND key < ?2")?;
             // `;` is the character after `:`.
             let rows = read.query_map([KEY, "outreach_hold;"], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.map(|row| {
+            let mut holds = Vec::new();
+            for row in rows {
                 let (key, value): (String, String) = row?;
-                let hold = serde_json::from_str(&value).map_err(|error| StoreError::unreadable(key.clone(), error))?;
-                Ok((key.trim_start_matches(KEY).to_owned(), hold))
-            })
-            .collect()
+                let hold = serde_json::from_str(&value).map_err(|error| StoreError::unreadable(key.clone(), error));
+                holds.extend(readable(hold)?.map(|hold| (key.trim_start_matches(KEY).to_owned(), hold)));
+            }
+            Ok(holds)
         })
     }
 }

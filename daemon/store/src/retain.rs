@@ -266,16 +266,17 @@ fn plan(conn: &Connection, policy: &Retention, now: Timestamp) -> Result<Retenti
 fn old_files(conn: &Connection, older_than: i64, max_bytes: i64) -> Result<u64, StoreError> {
     let total: i64 =
         conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media_totals")?.query_row([], |row| row.get(0))?;
-    let mut over = total.saturating_sub(max_bytes);
-    let mut read = conn.prepare_cached("SELECT created_at, coalesce(bytes, 0) FROM media ORDER BY id")?;
-    let mut rows = read.query([])?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        let (created_at, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if created_at >= older_than && over <= 0 {
-            break;
-        }
-        over -= bytes;
+    let sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM media WHERE created_at < ?1";
+    let (old, old_bytes): (i64, i64) =
+        conn.prepare_cached(sql)?.query_row([older_than], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut over = total.saturating_sub(max_bytes).saturating_sub(old_bytes);
+    let mut count = old.unsigned_abs();
+    let mut read = conn.prepare_cached("SELECT coalesce(bytes, 0) FROM media WHERE created_at >= ?1 ORDER BY id")?;
+    let mut rows = read.query([older_than])?;
+    while let Some(row) = rows.next()?
+        && over > 0
+    {
+        over -= row.get::<_, i64>(0)?;
         count += 1;
     }
     Ok(count)

@@ -12,6 +12,7 @@
 use crate::error::StoreError;
 use crate::tx::Tx;
 use beadle_model::effect::{Scope, TimerWrite};
+use beadle_model::time::CLOCK_AHEAD_MS;
 use beadle_model::{ConversationId, EventBody, EventId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -23,11 +24,6 @@ pub const TIMERS_PER_SECOND: usize = 100;
 /// The maximum number of timer events of one plugin that are not handled, or wait for it. Ten
 /// seconds of its timers; more would not be handled sooner.
 pub const OPEN_TIMERS: usize = 1000;
-
-/// A timer that was set later than this after the present time was set by a clock that was ahead. A
-/// clock that is corrected by less moves no timer, because one that is due at a date is right as it
-/// is.
-const AHEAD_MS: i64 = 10 * 60 * 1000;
 
 /// A timer that is due.
 struct Due {
@@ -124,7 +120,7 @@ impl Tx<'_> {
             let facts = facts.query_row([plugin], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
             let (absent, set_at) = facts.optional()?.unwrap_or_default();
             if absent == 0 {
-                if set_at > now.plus_ms(AHEAD_MS).0 {
+                if set_at > now.plus_ms(CLOCK_AHEAD_MS).0 {
                     self.move_timers_of_a_clock_ahead(PluginNo(plugin), now)?;
                 }
                 plugins.push(PluginNo(plugin));
@@ -144,7 +140,7 @@ impl Tx<'_> {
                      due_at = CASE WHEN due_at > set_at THEN ?2 + (due_at - set_at) ELSE min(due_at, ?2) END
                  WHERE plugin = ?1 AND set_at > ?3 AND due_at < ?4",
             )?
-            .execute([plugin.0, now.0, now.plus_ms(AHEAD_MS).0, i64::MAX])?;
+            .execute([plugin.0, now.0, now.plus_ms(CLOCK_AHEAD_MS).0, i64::MAX])?;
         self.conn.prepare_cached("UPDATE plugins SET timers_set_at = ?2 WHERE no = ?1")?.execute([plugin.0, now.0])?;
         tracing::warn!(plugin = plugin.0, timers = moved, "timers set by a clock that was ahead moved");
         Ok(())

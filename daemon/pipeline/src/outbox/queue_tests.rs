@@ -318,6 +318,27 @@ fn paused_channel_leaves_the_others_their_share() {
 }
 
 #[test]
+fn slow_channel_leaves_the_others_their_share() {
+    let slow = Pace { messages_per_second: 1, ..FREE };
+    let (mut queue, mut disk) = (queue(settings(slow, 10)), Disk::default());
+    let now = Timestamp(1000);
+    let club = |n| pending_on("club", n, n);
+    disk.commit(&mut queue, club(1));
+    for n in 2..=25_001 {
+        disk.commit(&mut queue, pending(n, n));
+    }
+    disk.read(&mut queue, now, vec![]);
+    assert!(queue.len() <= 10_001, "{} rows of two channels", queue.len());
+    for n in 30_001..=35_000 {
+        disk.commit(&mut queue, club(n));
+    }
+    assert!(queue.len() > 15_000, "{}", queue.len());
+    let started = disk.start(&mut queue, now, 100);
+    let of_slow = started.iter().filter(|pending| &*pending.view.channel == "shop").count();
+    assert!(of_slow <= 1 && started.len() >= 5, "{:?}", ids(&started));
+}
+
+#[test]
 fn share_is_bounded_by_bytes() {
     let (mut queue, mut disk) = (queue(settings(FREE, 10)), Disk::default());
     for n in 1..=100 {

@@ -171,7 +171,7 @@ impl Reader {
 }
 
 /// The row of a listing if it can be read; an unreadable one is left out with a warning.
-fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+pub(crate) fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match read {
         Ok(value) => Ok(Some(value)),
         Err(error @ StoreError::Unreadable { .. }) => {

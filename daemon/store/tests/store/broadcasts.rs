@@ -247,7 +247,13 @@ async fn marketing_text_counts_for_the_caps_until_it_is_withdrawn() {
         messages.push(message);
     }
     let sent = |contact, topic| {
-        let sends = MarketingSends { contact: ContactId(contact), topic, since: NOW.plus_ms(-DAY), before: None };
+        let sends = MarketingSends {
+            contact: ContactId(contact),
+            topic,
+            since: NOW.plus_ms(-DAY),
+            until: NOW.plus_ms(DAY),
+            before: None,
+        };
         env.reader.marketing_sent(&sends).unwrap().len()
     };
     assert_eq!((sent(1, None), sent(1, Some("news")), sent(1, Some("cats"))), (1, 1, 0));

@@ -419,7 +419,7 @@ async fn number_of_a_previous_owner_moves_without_their_stop() {
 }
 
 /// The platform reports the change ten days after the first message of the new identity, so that it
-/// may be another person's: the contacts stay two, and neither gets what the other refused.
+/// may be another person's: the contacts stay two, and what either refused holds for both.
 #[tokio::test]
 async fn stop_and_ban_hold_for_both_contacts_of_a_late_report() {
     let refused = |env: &TestEnv, id: i64| {

@@ -173,6 +173,29 @@ async fn file_survives_a_crash_until_its_retention() {
 }
 
 #[tokio::test]
+async fn file_from_the_future_does_not_stop_retention() {
+    let env = TestEnv::new();
+    let stored = async |name: &str| {
+        let event = env.append_one(picture(name)).await;
+        let EventBody::Message { content, .. } = &event.body else { panic!() };
+        let id = content.media().unwrap().handle.unwrap();
+        env.store.settle_media(id, FetchOutcome::Stored(100)).await.unwrap();
+        id
+    };
+    env.manual.advance_ms(3650 * DAY);
+    let ahead = stored("ahead").await;
+    env.manual.set(NOW);
+    let old = stored("old").await;
+    env.run_days(40).await;
+    let planned = env.reader.retention_plan(&Retention::default(), env.clock.now()).unwrap();
+    let media = planned.kinds.iter().find(|kind| kind.0 == "media").unwrap();
+    assert_eq!(media.1, 1);
+    assert_eq!(env.store.retain(Retention::default(), env.clock.now()).await.unwrap().media, 1);
+    assert!(env.reader.media(ahead).unwrap().is_some());
+    assert!(env.reader.media(old).unwrap().is_none());
+}
+
+#[tokio::test]
 async fn oldest_files_are_deleted_above_the_size_limit() {
     let env = TestEnv::new();
     let mut ids = Vec::new();

@@ -65,6 +65,20 @@ async fn replaced_and_deleted_values_make_room() {
 }
 
 #[tokio::test]
+async fn counter_above_the_quota_is_refused() {
+    let (env, event) = environment().await;
+    let commit = async |state: Vec<StateWrite>| {
+        env.store.commit(Commit { state, quotas: quota(1000), ..env.commit(event, PLUGIN) }).await
+    };
+    let add = |key: &str| StateWrite::Add { scope: Scope::Plugin, key: key.into(), delta: 1 };
+    commit(vec![value("a", 989), add("n")]).await.unwrap();
+    assert_eq!(used(&env), 990 + 9);
+    let error = commit(vec![add("n"), add("m")]).await.unwrap_err();
+    assert!(matches!(error, StoreError::OverQuota { after: 1008, quota: 1000, .. }), "{error}");
+    commit(vec![add("n")]).await.unwrap();
+}
+
+#[tokio::test]
 async fn plugin_above_a_lowered_quota_can_shrink() {
     let (env, event) = environment().await;
     let commit = async |state: Vec<StateWrite>, bytes| {

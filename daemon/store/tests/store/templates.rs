@@ -142,12 +142,12 @@ async fn marketing_is_counted_until_it_fails() {
     let plugin = env.store.plugin_no("a").await.unwrap();
     env.store.commit(Commit { sends, ..env.commit(event.id, plugin) }).await.unwrap();
     let sent = |topic: Option<&str>, before| {
-        let sends = MarketingSends { contact, topic, since: NOW.plus_ms(-DAY_MS), before };
+        let sends = MarketingSends { contact, topic, since: NOW.plus_ms(-DAY_MS), until: NOW, before };
         env.store.reader().marketing_sent(&sends).unwrap().len()
     };
     assert_eq!((sent(None, None), sent(Some("cats"), None), sent(Some("dogs"), None)), (2, 1, 0));
     assert_eq!((sent(None, Some(ids[0])), sent(None, Some(ids[1]))), (1, 1), "the other one of both");
-    let outreach = || env.store.reader().outreach_since(NOW.plus_ms(-1)).unwrap();
+    let outreach = || env.store.reader().outreach_since(NOW.plus_ms(-1), NOW).unwrap();
     assert_eq!(outreach(), [], "what is in flight counts when it asks the gate");
     env.settle(ids[4], SendOutcome::Accepted(Some("wamid.4".into()))).await;
     assert_eq!(outreach(), [("shop".into(), contact, NOW)]);
@@ -166,6 +166,33 @@ async fn marketing_is_counted_until_it_fails() {
     env.settle(ids[2], refused("131050")).await;
     assert_eq!(env.store.reader().contact(contact).unwrap().unwrap().marketing_stopped_since, Some(NOW));
     assert_eq!(env.store.reader().marketing_refused(ContactId(99), NOW).unwrap(), None);
+}
+
+#[tokio::test]
+async fn counts_and_refusals_of_a_clock_that_was_ahead_end_with_its_correction() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "a")).await;
+    let conversation = event.conversation.as_ref().unwrap();
+    let (contact, conversation) = (conversation.contact.id, conversation.id);
+    let outreach = || Some(Outreach { is_marketing: true, is_outside_window: true, ..Outreach::default() });
+    let ids = [env.store.reserve_message(), env.store.reserve_message()];
+    let ahead = NOW.plus_ms(400 * DAY_MS);
+    env.manual.set(ahead);
+    let send = |id| NewSend { outreach: outreach(), ..new_send(id, conversation, SendState::Sending, ahead) };
+    let plugin = env.store.plugin_no("a").await.unwrap();
+    let commit = Commit { sends: ids.map(send).into(), now: ahead, ..env.commit(event.id, plugin) };
+    env.store.commit(commit).await.unwrap();
+    env.settle(ids[0], SendOutcome::Accepted(Some("wamid.0".into()))).await;
+    env.settle(ids[1], refused("131049")).await;
+    let counts = |now: beadle_model::Timestamp| {
+        let (since, until) = (now.plus_ms(-DAY_MS), now);
+        let sends = MarketingSends { contact, topic: None, since, until, before: None };
+        let reader = env.store.reader();
+        let refused = reader.marketing_refused(contact, now).unwrap().is_some();
+        (reader.marketing_sent(&sends).unwrap().len(), reader.outreach_since(since, until).unwrap().len(), refused)
+    };
+    assert_eq!(counts(ahead), (1, 1, true));
+    assert_eq!(counts(NOW), (0, 0, false));
 }
 
 #[tokio::test]

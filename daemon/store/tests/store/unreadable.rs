@@ -2,6 +2,7 @@
 
 use crate::env::*;
 use beadle_model::effect::{StateRead, StateWrite};
+use beadle_model::event::Problem;
 use beadle_model::{Coded as _, EventId, PluginNo, Scope};
 use beadle_store::schedules::ScheduleEntry;
 use beadle_store::step::*;
@@ -225,4 +226,14 @@ async fn reads_for_the_feed_are_bounded_by_bytes() {
     }
     // Three messages of 3 MiB are over 8 MiB.
     assert_eq!(sizes, [3, 2]);
+}
+
+#[tokio::test]
+async fn unreadable_hold_of_a_channel_is_left_out() {
+    let env = TestEnv::new();
+    let problem = Problem { code: "131048".into(), title: "limited".into(), details: None, by: "platform".into() };
+    let hold = beadle_store::OutreachHold { until: NOW, duration_ms: HOUR, problem };
+    env.store.keep_outreach_hold("shop".into(), hold.clone()).await.unwrap();
+    damage(&env, "INSERT INTO meta (key, value) VALUES ('outreach_hold:club', '{\"until\": 3')");
+    assert_eq!(env.reader.outreach_holds().unwrap(), [("shop".to_owned(), hold)]);
 }
