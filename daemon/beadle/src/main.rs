@@ -12,6 +12,7 @@ mod demo;
 mod exit;
 mod explain;
 mod follow;
+mod markup;
 mod obstacle;
 mod privacy;
 mod run;

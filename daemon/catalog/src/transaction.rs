@@ -586,7 +586,7 @@ fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) 
 fn read_bytes(path: &Path, size: usize) -> std::io::Result<Vec<u8>> {
     let (file, _) = open_file(path)?;
     let mut bytes = Vec::with_capacity(size);
-    // One more than its size: reading nothing would not notice that the file cannot be read.
+    // One byte more, so that a file of size 0 is read too and an error is noticed.
     file.take((size as u64).saturating_add(1)).read_to_end(&mut bytes)?;
     bytes.truncate(size);
     Ok(bytes)

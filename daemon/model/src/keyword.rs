@@ -92,8 +92,13 @@ impl Language {
 
     /// The language of a tag such as `pt-BR`; English for any other.
     pub fn of_tag(tag: &str) -> Self {
-        let primary = tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
-        Self::ALL.into_iter().find(|language| language.code() == primary).unwrap_or(Language::En)
+        Self::known(tag).unwrap_or(Language::En)
+    }
+
+    /// The language of a tag such as `pt-BR`, if it is one of these.
+    pub fn known(tag: &str) -> Option<Self> {
+        let primary = tag.split('-').next().unwrap_or_default();
+        Self::ALL.into_iter().find(|language| language.code().eq_ignore_ascii_case(primary))
     }
 
     /// The text in this language, of texts in the order of [`Language::ALL`].

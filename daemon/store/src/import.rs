@@ -41,6 +41,11 @@ pub struct ImportOutcome {
     pub asked: usize,
 }
 
+/// What identifies the person of a number of which nothing else is known.
+pub(crate) fn aliases_of_number(phone: &str) -> [Alias; 2] {
+    [AliasKind::WaId, AliasKind::Phone].map(|kind| Alias { kind, value: phone.to_owned() })
+}
+
 impl Tx<'_> {
     /// Imports contacts for a channel.
     pub(crate) fn import(
@@ -60,7 +65,7 @@ impl Tx<'_> {
         wants_event: bool,
         now: Timestamp,
     ) -> Result<ImportOutcome, StoreError> {
-        let aliases = [AliasKind::WaId, AliasKind::Phone].map(|kind| Alias { kind, value: row.phone.clone() });
+        let aliases = aliases_of_number(&row.phone);
         let known = self.find_contact(&aliases)?;
         let id = self.find_or_create_contact(&aliases, now)?;
         let id = id.ok_or_else(|| StoreError::NotFound { object: "contact", id: "without a number".into() })?;

@@ -11,14 +11,14 @@ use crate::contact_edit::ContactEdit;
 use crate::erasure::AskedBy;
 use crate::error::StoreError;
 use crate::handle::Store;
-use crate::import::ImportedContact;
+use crate::import::{ImportedContact, aliases_of_number};
 use crate::people::load_person;
 use crate::step::Interest;
 use crate::tx::Tx;
 use beadle_model::consent::rules::PlannedConsent;
 use beadle_model::consent::{ConsentAct, ConsentEntry, actor};
 use beadle_model::time::DAY_MS;
-use beadle_model::{Alias, AliasKind, ConsentState, Contact, ContactId, Profile, Role, Timestamp};
+use beadle_model::{ConsentState, Contact, ContactId, Profile, Role, Timestamp};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
 
@@ -91,13 +91,16 @@ impl Tx<'_> {
         wants_event: bool,
         now: Timestamp,
     ) -> Result<OptInOutcome, StoreError> {
-        let names = [AliasKind::WaId, AliasKind::Phone].map(|kind| Alias { kind, value: request.phone.clone() });
-        let known = self.contact_named(&names)?;
+        let aliases = aliases_of_number(&request.phone);
+        let known = match self.find_contact(&aliases)? {
+            Some(id) => load_person(self.conn, id)?.map(|person| person.contact),
+            None => None,
+        };
         let objection = match &known {
             Some(contact) => self.objection(contact, request, now)?,
             // Of an erased person the refusals are known, as hashes.
             None => {
-                let refused = self.refused_before(&names)?;
+                let refused = self.refused_before(&aliases)?;
                 refused.filter(|(refused, _)| refused.is_of_everything()).map(|_| OptInOutcome::Excluded)
             }
         };
@@ -112,21 +115,12 @@ impl Tx<'_> {
         };
         let imported = self.import(channel, std::slice::from_ref(&row), wants_event, now)?;
         let Some(imported) = imported.first() else { return Ok(OptInOutcome::NotAsked) };
-        self.note_named_by_form(imported.contact, known.is_none(), now)?;
+        self.note_named_by_form(imported.contact, imported.created, now)?;
         Ok(match (imported.asked, imported.recorded) {
             (1.., _) => OptInOutcome::Asked,
             (0, 0) => OptInOutcome::Repeated,
             (0, _) => OptInOutcome::NotAsked,
         })
-    }
-
-    fn contact_named(&mut self, names: &[Alias]) -> Result<Option<Contact>, StoreError> {
-        for alias in names {
-            if let Some(id) = self.cache.people.holder_in_any_spelling(self.conn, alias)? {
-                return Ok(load_person(self.conn, id)?.map(|person| person.contact));
-            }
-        }
-        Ok(None)
     }
 
     /// Why the person is not asked.

@@ -8,8 +8,8 @@ use beadle_model::keyword::{Language, question};
 use beadle_model::{Keyword, Outgoing};
 use beadle_store::step::HostAnswer;
 
-/// `[with a brand|without]`: the texts without a brand are texts of their own, because what stands
-/// around it inflects.
+/// `[with a brand|without]`: the whole phrase is written twice, because the words around a brand
+/// inflect.
 const ANSWERS: [(Keyword, Language, &str); 55] = [
     (
         Keyword::Stop,

@@ -4,19 +4,20 @@
 use crate::channel::CloudConfig;
 use crate::graph::{ChannelError, Graph, RequestBody};
 use crate::json::Json;
+use crate::template_sync::refused;
 use beadle_model::phone::WrittenNumber;
 use beadle_model::{Blame, Coded};
 use parking_lot::Mutex;
 use reqwest::Method;
 use std::collections::BTreeMap;
 
-/// What is asked for.
+/// The requested field.
 const FIELD: &str = "display_phone_number";
 
 /// The numbers of the channels.
 pub struct Numbers {
     channels: BTreeMap<String, (Graph, String)>,
-    /// Those that are known, by channel.
+    /// Known numbers, by channel.
     known: Mutex<BTreeMap<String, String>>,
 }
 
@@ -46,7 +47,7 @@ impl Coded for NumberUnknown {
 }
 
 impl Numbers {
-    /// Those of these channels, with the numbers that the configuration has.
+    /// Creates it for these channels and their configured numbers.
     ///
     /// # Errors
     /// The same as [`crate::CloudChannel::new`].
@@ -74,10 +75,10 @@ impl Numbers {
         let mut url = graph.url(&[id]);
         url.query_pairs_mut().append_pair("fields", FIELD);
         let response = graph.request(Method::GET, url, RequestBody::Empty).await;
-        let response = response.map_err(|_| unknown("WhatsApp could not be asked"))?;
+        let response = response.map_err(|failed| unknown(&refused(failed).0))?;
         let text = Json::parse(&response.body).and_then(|answer| Some(answer.text_of(FIELD)?.into_owned()));
         let number = text.as_deref().and_then(WrittenNumber::parse);
-        let number = number.ok_or_else(|| unknown("WhatsApp did not say it"))?.digits;
+        let number = number.ok_or_else(|| unknown("WhatsApp's answer does not contain it"))?.digits;
         self.known.lock().insert(channel.to_owned(), number.clone());
         Ok(number)
     }

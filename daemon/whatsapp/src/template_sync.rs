@@ -266,7 +266,8 @@ fn people_of_tier(tier: &str) -> Option<u64> {
     }
 }
 
-fn refused(response: SendResponse) -> SyncError {
+/// Why a request that reads something failed.
+pub(crate) fn refused(response: SendResponse) -> SyncError {
     SyncError(match response {
         SendResponse::Refused(problem, _) => match problem.details {
             Some(details) => format!("{} ({}): {details}", problem.title, problem.code),

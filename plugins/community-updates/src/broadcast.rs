@@ -50,13 +50,44 @@ pub fn follow(name: &str, run: &mut Run) -> Result<Option<&'static str>, Refusal
     })
 }
 
-/// A key as a name: letters, digits, `-`, `_` and `.`.
+/// A key as a name: letters, digits, `-`, `_` and `.`. A key with others, or that is too long, ends
+/// with its hash, so that two keys have two names.
 fn name_of(key: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    key.chars().map(allowed).take(MAX_NAME_CHARACTERS).collect()
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if key.chars().all(is_allowed) && key.len() <= MAX_NAME_CHARACTERS {
+        return key.to_owned();
+    }
+    // FNV-1a, which stays the same in every version of the compiler.
+    let hash = key.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let readable = key.chars().map(|c| if is_allowed(c) { c } else { '-' });
+    format!("{}-{hash:08x}", readable.take(MAX_NAME_CHARACTERS - 9).collect::<String>())
 }
 
 /// A text without placeholders.
 fn literal(text: &str) -> String {
     text.replace('{', "{{").replace('}', "}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_keys_have_two_names() {
+        let long = "x".repeat(64);
+        let keys = [
+            "party",
+            "sale-1",
+            "sale#1",
+            "sale 1",
+            "f\u{fc}r",
+            "f\u{e4}r",
+            &long,
+            &format!("{long}1"),
+            &format!("{long}2"),
+        ];
+        let names: std::collections::BTreeSet<String> = keys.iter().map(|key| name_of(key)).collect();
+        assert_eq!(names.len(), keys.len(), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= MAX_NAME_CHARACTERS) && names.contains("party"));
+    }
 }

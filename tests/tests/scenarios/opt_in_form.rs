@@ -262,7 +262,7 @@ async fn forms_of_other_pages_and_wrong_forms_ask_nobody() {
     let token = form.field("token");
     let forged = format!("{}{flipped}", token.get(..token.len() - 1).unwrap_or_default());
     let here = [("origin", own)];
-    // Each from its own client, so that none is limited.
+    // Time passes between them, so that none is limited.
     for (sent, headers, status, outcome) in [
         (&without_cookie, &here[..], 403, "forged"),
         (&other_cookie, &here[..], 403, "forged"),

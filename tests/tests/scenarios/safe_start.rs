@@ -283,3 +283,33 @@ async fn events_wait_if_the_folder_and_the_saved_revision_are_missing() {
     simulator.expect_texts("Ana", &["v1seen: hello"]).await;
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn overdue_timers_fire_once_if_the_folder_is_missing_at_the_start() {
+    for has_saved_revision in [true, false] {
+        let (setup, daemon, simulator) =
+            crate::resting_plugins::start(|setup| setup.plugin("hourglass", "order = 1")).await;
+        simulator.say("Ana", "in 10 tea").await;
+        simulator.advance(0).await;
+        daemon.stop().await;
+        simulator.advance(60 * 60 * 1000).await;
+        let aside = setup.plugins().with_file_name("aside");
+        std::fs::rename(setup.plugins(), &aside).unwrap();
+        if !has_saved_revision {
+            std::fs::remove_dir_all(setup.data().join("revisions")).unwrap();
+        }
+        let daemon = setup.start().await;
+        daemon.wait_for_status(|status| status.to_string().contains("plugin-folder-missing")).await;
+        simulator.advance(0).await;
+        let fired = async || simulator.texts("Ana").await.iter().filter(|text| text.starts_with("tea ")).count();
+        assert_eq!(fired().await, usize::from(has_saved_revision));
+        std::fs::rename(&aside, setup.plugins()).unwrap();
+        daemon.wait_for_plugin("hourglass", |row| crate::text(row, "/state") == "active").await;
+        wait_until("the timer fires", async || (fired().await == 1).then_some(())).await;
+        daemon.stop().await;
+        let daemon = setup.start().await;
+        simulator.advance(60 * 60 * 1000).await;
+        assert_eq!(fired().await, 1, "saved revision: {has_saved_revision}");
+        daemon.stop().await;
+    }
+}

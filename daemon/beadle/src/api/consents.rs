@@ -103,10 +103,10 @@ pub struct ConsentReport {
 pub struct ConsentLinks {
     /// The name of the wording.
     pub wording: String,
-    /// Opens a chat with this channel …
+    /// The channel that `chat` leads to.
     pub channel: String,
-    /// … in which the word of the wording is already typed. None if the wording has no word, or
-    /// `problem` says why.
+    /// A link that opens a chat with the channel, with the word of the wording already typed. None
+    /// if the wording has no word, or `problem` says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat: Option<String>,
     /// The web form. None if it does not offer this wording.

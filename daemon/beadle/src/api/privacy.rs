@@ -59,7 +59,8 @@ pub struct ErasureRow {
     /// The contact, whose id is not used again: `con_…`. `-` if a restored backup did not contain
     /// it.
     pub contact: String,
-    /// `operator`, `person`, or `restore`: repeated after a backup was restored.
+    /// `operator`, `person`, `restore` (repeated after a backup was restored), or `unanswered`
+    /// (only the web form named the person, and they did not answer).
     pub asked_by: String,
     /// When it began: nothing is sent from then on.
     #[serde(with = "super::rfc3339")]

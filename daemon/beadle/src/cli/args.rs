@@ -597,7 +597,7 @@ pub enum Consents {
         /// Channel that people write to [default: the only one]
         #[arg(long, value_name = "NAME")]
         channel: Option<String>,
-        /// Write the QR code to a file (.svg or .png) too
+        /// Also write the QR code to a file (.svg or .png)
         #[arg(long, value_name = "FILE", value_parser = picture)]
         qr: Option<PathBuf>,
         /// Let the QR code lead to the web form instead of the chat

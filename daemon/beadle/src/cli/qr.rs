@@ -13,7 +13,7 @@ const PIXELS: usize = 16;
 const BLACK_ON_WHITE: &str = "\u{1b}[38;5;16;48;5;231m";
 const END_OF_COLOUR: &str = "\u{1b}[0m";
 
-/// The form of a file.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Scales to any size.
@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The form that the name of a file asks for.
+    /// The format that the name of a file asks for.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "svg" => Some(Format::Svg),
@@ -54,7 +54,7 @@ impl Code {
         })
     }
 
-    /// Writes a file; its name says in which form.
+    /// Writes a file; its name says in which format.
     pub fn write(&self, path: &Path) -> Result<(), String> {
         let bytes = match Format::of(path) {
             Some(Format::Svg) => self.svg().into_bytes(),
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn checksums_are_those_of_the_standards() {
-        // The check value of CRC-32 (ISO 3309), and an empty zlib stream's Adler-32.
+        // The check value of CRC-32 (ISO 3309), and the usual one of Adler-32.
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(zlib_stored(b"Wikipedia")[..], *b"\x78\x01\x01\x09\x00\xf6\xffWikipedia\x11\xe6\x03\x98");
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_written_in_the_form_of_its_name() {
+    fn file_is_written_in_the_format_of_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let code = Code::new(LINK).unwrap();
         for (name, start) in [("a.svg", &b"<?xml"[..]), ("b.PNG", b"\x89PNG")] {

@@ -146,9 +146,9 @@ pub struct ConsentForm {
     pub origins: Vec<String>,
     /// Where the operator says how personal data is used.
     pub privacy_url: Option<String>,
-    /// The maximum number of requests in a minute, and in 24 hours.
+    /// The maximum number of requests of all people together in a minute.
     pub max_per_minute: u32,
-    /// See `max_per_minute`.
+    /// The maximum number of requests of all people together in 24 hours.
     pub max_per_day: u32,
 }
 

@@ -2,6 +2,7 @@
 
 use super::write::PersonWriter;
 use crate::api::{PersonData, PersonSection};
+use crate::markup::escaped;
 use beadle_model::Timestamp;
 use beadle_model::keyword::Language;
 use serde_json::Value;
@@ -198,21 +199,6 @@ impl<W: Write> PersonWriter for HtmlWriter<W> {
         self.to.write_all(b"</body></html>\n")?;
         self.to.flush()
     }
-}
-
-/// Escapes markup, which the names and texts of people may contain.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ const STORED_WITHIN: Duration = Duration::from_secs(5);
 /// setting it.
 const COOKIES: (&str, &str) = ("__Host-beadle-form", "beadle-form");
 /// As long as a token.
-const COOKIE_SECONDS: u32 = 60 * 60;
+const COOKIE_SECONDS: i64 = token::LIFETIME_MS / 1000;
 
 /// What became of a form, as the metrics count it. The first ones are those of [`OptInOutcome`].
 pub const OUTCOMES: [&str; 12] = [
@@ -388,7 +388,7 @@ async fn send(
             let html = forms.page(wording, text).refusal(rejection.notice);
             let mut response = forms.html(rejection.status, html);
             if rejection.status == StatusCode::TOO_MANY_REQUESTS {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("600"));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(rate::CLIENT_PERIOD_MS / 1000));
             }
             response
         }
@@ -402,7 +402,7 @@ async fn read(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Fields, Rejection> {
-    let now = forms.parts.clock.now();
+    let now = forms.parts.clock.monotonic();
     // Without an address, which only a test's connection lacks, the limits of all remain.
     if client.is_some_and(|client| !forms.rates.lock().admit_client(client, now)) {
         return Err(Rejection::LIMITED);
@@ -472,7 +472,7 @@ async fn take(
     }
     let number = WrittenNumber::parse(&fields.number).filter(|number| number.is_international);
     let number = number.filter(|number| country_of_number(&number.digits).is_some()).ok_or(Rejection::BAD_NUMBER)?;
-    if !forms.rates.lock().admit_request(now) {
+    if !forms.rates.lock().admit_request(forms.parts.clock.monotonic()) {
         return Err(Rejection::LIMITED);
     }
     let planned = plan(&forms.rules, name, wording, text, evidence, now).map_err(|refusal| {
@@ -516,7 +516,7 @@ fn sender(forms: &OptInForms, headers: &HeaderMap) -> Result<Sender, Rejection> 
     if origin == forms.config.url && site == "same-origin" { Ok(Sender::OwnPage) } else { Err(Rejection::CROSS_SITE) }
 }
 
-/// The number of a form: enough of its token to find it again, too little to send it.
+/// The id of a form: enough of its token to find it again, too little to send it.
 fn form_id(token: &str) -> &str {
     let mac = token.split_once('.').map_or(token, |(_, mac)| mac);
     mac.get(..16).unwrap_or(mac)

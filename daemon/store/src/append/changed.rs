@@ -29,7 +29,8 @@ use std::sync::atomic::Ordering;
 const LATE_REPORT_MS: i64 = 7 * DAY_MS;
 
 /// A number from which a message came within this time before the change was not given to another
-/// person in between: operators keep a number unused for longer (47 CFR 52.15: at least 45 days).
+/// person in between: network operators keep a number unused for longer (47 CFR 52.15: at least 45
+/// days).
 const UNUSED_NUMBER_MS: i64 = 45 * DAY_MS;
 
 /// The change that the platform reports.

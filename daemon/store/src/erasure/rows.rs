@@ -520,8 +520,10 @@ impl Reader {
                 files: BTreeSet::new(),
                 last_message: conn.query_row("SELECT coalesce(max(id), 0) FROM outbox_bodies", [], |row| row.get(0))?,
             };
+            // Files that arrived are deleted with their conversation.
+            let mut is_created = conn.prepare_cached("SELECT 1 FROM media WHERE id = ?1 AND plugin <> 0")?;
             for file in &open.subject.files {
-                if is_sent_after(conn, *file, 0)? {
+                if is_created.exists([file])? && is_sent_after(conn, *file, 0)? {
                     shared.files.insert(*file);
                 }
             }

@@ -80,7 +80,7 @@ impl Definition {
         self
     }
 
-    /// Sets when the message loses its meaning: what is not sent by then is not sent.
+    /// Sets when the message loses its meaning: nothing is sent from then on.
     #[must_use]
     pub fn expires_at(mut self, time_ms: i64) -> Self {
         self.expires_at = Some(time_ms);

@@ -1,6 +1,6 @@
 //! The consent ledger.
 
-use super::query::{Answer, channel_named, id, page_size, read};
+use super::query::{Answer, ChannelQuery, channel_named, id, page_size, read};
 use crate::api::{
     ConsentCheckView, ConsentLinks, ConsentReport, ConsentRow, ConsentsView, Done, List, Problem, PurposeRow,
 };
@@ -150,17 +150,11 @@ pub async fn record_consent(
     Ok(Json(Done { message, warning }))
 }
 
-/// The channel of a link.
-#[derive(Debug, Deserialize)]
-pub struct LinkQuery {
-    channel: Option<String>,
-}
-
 /// `GET /consents/links/{wording}`
 pub async fn consent_links(
     State(admin): State<Arc<Admin>>,
     Path(wording): Path<String>,
-    Query(query): Query<LinkQuery>,
+    Query(query): Query<ChannelQuery>,
 ) -> Answer<ConsentLinks> {
     let texts = admin.people.consents.wordings.get(&wording);
     let word = texts.ok_or_else(|| ApiError::not_found("wording", &wording))?.word.as_deref();

@@ -7,6 +7,7 @@ use axum::Json;
 use beadle_catalog::CommandError;
 use beadle_model::PluginNo;
 use beadle_store::{Reader, StoreError};
+use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -86,6 +87,13 @@ pub fn variant<T: Copy>(
 /// The length of a page.
 pub fn page_size(limit: Option<usize>) -> usize {
     limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
+}
+
+/// The channel, where a name is not enough.
+#[derive(Debug, Deserialize)]
+pub struct ChannelQuery {
+    /// Its name.
+    pub channel: Option<String>,
 }
 
 /// The channel with this name, or the only one.

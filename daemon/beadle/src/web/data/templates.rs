@@ -1,6 +1,6 @@
 //! Templates.
 
-use super::query::{Answer, page_size, read};
+use super::query::{Answer, ChannelQuery, page_size, read};
 use crate::api::{
     AccountState, Done, LintRow, List, Problem, TemplateDetails, TemplateList, TemplatePreview, TemplateRow,
     TemplateText, TemplateView,
@@ -71,12 +71,6 @@ fn row(account: &str, definition: &TemplateDefinition) -> TemplateRow {
         changed_at: definition.changed_at.as_ms(),
         parameters: templates::parameter_names(definition),
     }
-}
-
-/// The channel, where a name is not enough.
-#[derive(Debug, Deserialize)]
-pub struct ChannelQuery {
-    channel: Option<String>,
 }
 
 /// `GET /templates/named/{name}`

@@ -1,6 +1,7 @@
 //! The pages of the form, in the five languages. They have no script, load nothing, and set no
 //! cookie beyond the form's.
 
+use crate::markup::escaped;
 use beadle_model::consent::rules::{WordingText, WordingTexts};
 use beadle_model::keyword::Language;
 use std::fmt::Write as _;
@@ -215,7 +216,7 @@ pub struct FormState<'a> {
 impl Page<'_> {
     fn texts(&self) -> &'static Texts {
         let in_language = |language: Language| TEXTS.iter().find(|texts| texts.language == language);
-        let known = Language::ALL.into_iter().find(|language| language.code() == primary(&self.text.language));
+        let known = Language::known(&self.text.language);
         let [english, ..] = &TEXTS;
         in_language(known.unwrap_or(self.default_language)).unwrap_or(english)
     }
@@ -229,7 +230,7 @@ impl Page<'_> {
                 Some(("word", rest)) => (word, rest),
                 _ => ("", part),
             };
-            let _ = write!(html, "{}{}", escape(value), escape(rest));
+            let _ = write!(html, "{}{}", escaped(value), escaped(rest));
             html
         })
     }
@@ -257,15 +258,15 @@ impl Page<'_> {
              <p>{withdraw}{topic}</p><p>{confirm}</p>\
              <p><button>{send}</button></p></form><p class=\"small\">{proof}{privacy}</p>",
             notice = notice.unwrap_or_default(),
-            token = escape(state.token),
-            language = escape(&self.text.language),
+            token = escaped(state.token),
+            language = escaped(&self.text.language),
             version = self.wording.version,
-            number_label = escape(texts.number),
-            number = escape(state.number),
-            hint = escape(texts.number_hint),
-            wording = escape(&self.text.text),
+            number_label = escaped(texts.number),
+            number = escaped(state.number),
+            hint = escaped(texts.number_hint),
+            wording = escaped(&self.text.text),
             topic = topic.unwrap_or_default(),
-            send = escape(texts.send),
+            send = escaped(texts.send),
             privacy = self.privacy_link(),
         );
         self.whole(&heading, &body, &self.languages())
@@ -288,7 +289,7 @@ impl Page<'_> {
 
     fn notice_text(&self, notice: Notice) -> String {
         let texts = self.texts();
-        escape(match notice {
+        escaped(match notice {
             Notice::BadNumber => texts.bad_number,
             Notice::NotAgreed => texts.not_agreed,
             Notice::Stale => texts.stale,
@@ -299,8 +300,9 @@ impl Page<'_> {
     }
 
     fn privacy_link(&self) -> String {
-        let link =
-            |url: &str| format!(" <a href=\"{}\" rel=\"noreferrer\">{}</a>", escape(url), escape(self.texts().privacy));
+        let link = |url: &str| {
+            format!(" <a href=\"{}\" rel=\"noreferrer\">{}</a>", escaped(url), escaped(self.texts().privacy))
+        };
         self.privacy_url.map(link).unwrap_or_default()
     }
 
@@ -308,9 +310,9 @@ impl Page<'_> {
     fn languages(&self) -> String {
         let others = self.wording.texts.iter().filter(|text| text.language != self.text.language);
         let links = others.fold(String::new(), |mut links, text| {
-            let code = escape(&text.language);
-            let known = TEXTS.iter().find(|texts| texts.language.code() == primary(&text.language));
-            let name = known.map_or_else(|| code.clone(), |texts| escape(texts.name));
+            let code = escaped(&text.language);
+            let known = TEXTS.iter().find(|texts| Some(texts.language) == Language::known(&text.language));
+            let name = known.map_or_else(|| code.clone(), |texts| escaped(texts.name));
             let _ = write!(links, "<a href=\"?lang={code}\" lang=\"{code}\" hreflang=\"{code}\">{name}</a>");
             links
         });
@@ -357,21 +359,6 @@ fn by_preference(header: &str) -> Vec<&str> {
 
 fn primary(tag: &str) -> String {
     tag.split('-').next().unwrap_or_default().to_ascii_lowercase()
-}
-
-/// Text for HTML, also within the quotes of an attribute.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut html, c| {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            other => html.push(other),
-        }
-        html
-    })
 }
 
 #[cfg(test)]

@@ -2,17 +2,16 @@
 //!
 //! The limit of a client keeps one program from using up what all share; the limits of all bound
 //! what a flood from many addresses costs, since each request may lead to a template. Addresses are
-//! in memory only, for twenty minutes at most, and their number is bounded. Times are civil; a
-//! clock that is set back begins a new period.
+//! in memory only, for twenty minutes at most, and their number is bounded. Times are monotonic.
 
 use beadle_model::Timestamp;
+use beadle_model::time::DAY_MS;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 const MINUTE_MS: i64 = 60 * 1000;
-const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 /// The period of a client's limit.
-const CLIENT_PERIOD_MS: i64 = 10 * MINUTE_MS;
+pub const CLIENT_PERIOD_MS: i64 = 10 * MINUTE_MS;
 /// A family behind one address, with mistyped numbers.
 const MAX_PER_CLIENT: u32 = 10;
 /// The addresses that are counted at once, in each of two periods: some hundred kilobytes.

@@ -8,11 +8,12 @@
 
 use beadle_model::Timestamp;
 use beadle_model::text::{from_hex, hex};
+use beadle_model::time::HOUR_MS;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 /// How long a form can be sent after it was shown: long enough to read it twice.
-const LIFETIME_MS: i64 = 60 * 60 * 1000;
+pub const LIFETIME_MS: i64 = HOUR_MS;
 
 /// What a form is bound to.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,7 @@ impl FormKey {
         Self(derived.and_then(|key| keyed(&key)))
     }
 
-    /// The token of a form that is shown now. It is also the form's number, as evidence.
+    /// The token of a form that is shown now. It is also the form's id, as evidence.
     pub fn issue(&self, binding: Binding<'_>, now: Timestamp) -> String {
         let mac = self.mac(binding, now).map(|mac| hex(mac.finalize().into_bytes()));
         format!("{:x}.{}", now.0, mac.unwrap_or_default())
@@ -57,7 +58,7 @@ impl FormKey {
     pub fn check(&self, token: &str, binding: Binding<'_>, now: Timestamp) -> Result<Timestamp, TokenError> {
         let (text, mac) = token.split_once('.').ok_or(TokenError::Forged)?;
         let shown_at = i64::from_str_radix(text, 16).map(Timestamp).map_err(|_| TokenError::Forged)?;
-        // A form has one number, which is evidence: no other spelling of the time.
+        // A form has one id, which is evidence: no other spelling of the time.
         if format!("{:x}", shown_at.0) != text {
             return Err(TokenError::Forged);
         }
@@ -67,7 +68,7 @@ impl FormKey {
         if !is_ours {
             return Err(TokenError::Forged);
         }
-        // A clock that was set back makes it older than now; it can be shown again.
+        // After the clock was set back, a token may be from the future: the form is shown again.
         let age_ms = now.0.saturating_sub(shown_at.0);
         if (0..=LIFETIME_MS).contains(&age_ms) { Ok(shown_at) } else { Err(TokenError::Expired) }
     }
