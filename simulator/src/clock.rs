@@ -5,6 +5,7 @@
 //! window, retry delays, delayed receipts and webhooks, the pair rate and throughput. Slow and
 //! missing responses, reordering and delivery time-outs use real time, whatever the clock says.
 
+use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -86,6 +87,13 @@ impl Clock {
         self.state().now_ms
     }
 
+    /// The time as in the header `Date` of a response.
+    pub(crate) fn http_date(&self) -> Option<HeaderValue> {
+        let now = jiff::Timestamp::from_millisecond(self.now_ms()).ok()?;
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()?;
+        HeaderValue::from_str(&date).ok()
+    }
+
     /// Sets a virtual clock. Returns `false` for the system clock, which cannot be set.
     pub(crate) fn set(&self, now_ms: i64) -> bool {
         self.state.send_if_modified(|state| {
@@ -142,6 +150,12 @@ fn system_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn responses_are_dated_by_this_clock() {
+        let clock = Clock::new(ClockKind::Virtual(VIRTUAL_START_MS + 999), 0.0);
+        assert_eq!(clock.http_date().unwrap(), "Mon, 23 Nov 2026 09:00:00 GMT");
+    }
 
     #[test]
     fn clock_kinds_are_parsed() {

@@ -45,7 +45,10 @@ mod wire;
 pub use clock::ClockKind;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{any, get, post};
 use connection::{ConnectionHandle, CuttableListener};
 use hub::Hub;
@@ -155,6 +158,7 @@ impl Simulator {
     /// # Errors
     /// If the listener fails.
     pub async fn run(self) -> Result<(), StartError> {
+        let dated_by = Arc::clone(&self.hub);
         delivery::run(&self.hub, self.lanes);
         tokio::spawn(clock_control::run(Arc::clone(&self.hub)));
         let app = Router::new()
@@ -168,10 +172,22 @@ impl Simulator {
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .with_state(self.hub);
         // Around the whole router, because it changes what is routed.
-        let app = Router::new().fallback_service(app).layer(axum::middleware::from_fn(request_filter::filter));
+        let app = Router::new()
+            .fallback_service(app)
+            .layer(axum::middleware::from_fn(request_filter::filter))
+            .layer(axum::middleware::from_fn_with_state(dated_by, date));
         let service = app.into_make_service_with_connect_info::<ConnectionHandle>();
         axum::serve(CuttableListener(self.listener), service)
             .await
             .map_err(|error| StartError::System(error.to_string()))
     }
+}
+
+/// Dates a response by the simulator's clock, as the platform's responses are dated by its own.
+async fn date(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(date) = hub.clock.http_date() {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }

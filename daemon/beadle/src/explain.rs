@@ -266,6 +266,7 @@ const GROUPS: &[Group] = &[
             "bad-access-token"
             "bad-graph-url"
             "bad-request"
+            "clock-differs"
             "clock-unreadable"
             "contact-value"
             "cross-site"

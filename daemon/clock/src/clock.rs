@@ -49,6 +49,11 @@ impl Clock {
         (Self(Kind::Manual(Arc::clone(&manual))), ManualClock(manual))
     }
 
+    /// Whether this is the machine's clock, and not one that a test or a simulator sets.
+    pub fn is_machine(&self) -> bool {
+        matches!(self.0, Kind::Machine)
+    }
+
     /// The current civil time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {

@@ -14,7 +14,9 @@
 pub mod activity;
 mod alarm;
 mod clock;
+mod thinned;
 
 pub use activity::{Activity, WorkGuard};
 pub use alarm::Alarm;
 pub use clock::{Clock, ManualClock};
+pub use thinned::Thinned;

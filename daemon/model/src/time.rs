@@ -45,6 +45,12 @@ impl Timestamp {
         }
     }
 
+    /// The date of an HTTP message (RFC 9110), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn from_http_date(date: &str) -> Option<Self> {
+        let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+        Some(Self(at.as_millisecond()))
+    }
+
     /// Milliseconds from `earlier` to this time; negative if `earlier` is later.
     pub const fn since_ms(self, earlier: Timestamp) -> i64 {
         self.0.saturating_sub(earlier.0)

@@ -16,10 +16,12 @@ use crate::policy::{
 };
 use crate::run::EventRun;
 use crate::slot::Permit;
+use beadle_clock::Thinned;
 use beadle_model::{Disposition, Ending, Event, EventKind, PluginNo, Timestamp};
 use beadle_store::step::{FailedAttempt, Progress, Unhandled, UnhandledState};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How a handling ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +47,18 @@ impl From<&Failure> for Reason {
     }
 }
 
+/// The code of an event that is too old for its plugin.
+const STALE: &str = "stale";
+/// Of such events, one line in this time.
+pub(crate) const STALE_LINES_EVERY: Duration = Duration::from_secs(60);
+
 /// Runs handlings.
 pub(crate) struct Executor {
     pub context: Arc<Context>,
     pub attempts: Attempts,
     pub backlogs: Arc<Backlogs>,
+    /// Lines about events that are too old: a wrong clock or a long outage makes one of each.
+    pub stale_lines: Thinned,
 }
 
 impl Executor {
@@ -80,7 +89,7 @@ impl Executor {
         if is_stale(&run.event, subscription.max_age_ms, self.context.clock.now()) {
             let (name, max_age_s) = (subscription.slot.name(), subscription.max_age_ms / 1000);
             let error = format!("the event is older than the {max_age_s} s that `{name}` allows");
-            return self.give_up(handling, 0, Reason { code: "stale", error }, false).await;
+            return self.give_up(handling, 0, Reason { code: STALE, error }, false).await;
         }
         let (mut attempts, mut last_failure) = (run.attempts_before(place), None);
         loop {
@@ -285,7 +294,11 @@ impl Executor {
     async fn give_up(&self, handling: Handling<'_>, attempts: u32, reason: Reason, ends_unanswered: bool) -> End {
         let Handling { run, subscription, lane, .. } = handling;
         let (event, plugin, Reason { code, error }) = (run.event.id, subscription.slot.name(), &reason);
-        tracing::error!(%plugin, %event, code, attempts, error, "handling given up: dead letter");
+        if *code != STALE {
+            tracing::error!(%plugin, %event, code, attempts, error, "handling given up: dead letter");
+        } else if let Some(suppressed) = self.stale_lines.pass() {
+            tracing::error!(%plugin, %event, code, suppressed, error, "handling given up: dead letter");
+        }
         self.context.health.handling_died(plugin);
         if attempts > 0 {
             subscription.slot.gave_up(lane);

@@ -50,7 +50,7 @@ use admission::Admission;
 use append::Appender;
 use attempt::Attempts;
 use backlog::Backlogs;
-use beadle_clock::{Alarm, Clock};
+use beadle_clock::{Alarm, Clock, Thinned};
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::{HandlingId, PluginNo};
 use beadle_store::{Store, StoreError};
@@ -148,7 +148,12 @@ impl Pipeline {
             outbox: outbox.clone(),
             budget: EffectBudget::default(),
         };
-        let executor = Arc::new(Executor { context: Arc::clone(&context), attempts, backlogs: Arc::clone(&backlogs) });
+        let executor = Arc::new(Executor {
+            context: Arc::clone(&context),
+            attempts,
+            backlogs: Arc::clone(&backlogs),
+            stale_lines: Thinned::every(executor::STALE_LINES_EVERY),
+        });
         let chains = Chains::new(Arc::clone(&context), subscriptions.clone(), lanes.clone(), Arc::clone(&executor));
         let replay = Replay {
             context: Arc::clone(&context),

@@ -82,6 +82,8 @@ kinds! {
     Media = "media", Restart, 600;
     /// Fetches the templates of the business accounts.
     Templates = "templates", Restart, 120;
+    /// Compares the host's clock with WhatsApp's.
+    ClockCheck = "clock-check", Restart, 120;
     /// Plans and sends broadcasts.
     Broadcasts = "broadcasts", Restart, 120;
     /// Deletes what is past its retention time.

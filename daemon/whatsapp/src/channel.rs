@@ -4,7 +4,7 @@
 //! files. If the response shows that the recipient's account has another spelling of their number,
 //! that becomes an event. This module does not retry; the outbox does.
 
-use crate::graph::{ChannelError, Graph, RequestBody, Response};
+use crate::graph::{ChannelError, Graph, HttpClient, RequestBody, Response};
 use crate::json::Json;
 use crate::number::Number;
 use crate::secret::Secret;
@@ -71,11 +71,11 @@ pub struct CloudChannel {
 }
 
 impl CloudChannel {
-    /// Creates the channel; `client` is the shared client of [`crate::http_client`].
+    /// Creates the channel; `client` is shared by all channels.
     ///
     /// # Errors
     /// If the address or the token is invalid.
-    pub fn new(config: CloudConfig, client: reqwest::Client) -> Result<Self, ChannelError> {
+    pub fn new(config: CloudConfig, client: HttpClient) -> Result<Self, ChannelError> {
         let CloudConfig { name, app, graph_url, graph_version, phone_number_id: id, access_token, timeout } = config;
         let graph = Graph::new(&name, (&graph_url, &graph_version), access_token, timeout, client)?;
         let messages = graph.url(&[&id, "messages"]);

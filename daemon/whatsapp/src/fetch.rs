@@ -6,7 +6,7 @@
 //! while some plugin has the capability to read them.
 
 use crate::channel::CloudConfig;
-use crate::graph::{ChannelError, Graph, RequestBody, error_chain};
+use crate::graph::{ChannelError, Graph, HttpClient, RequestBody, error_chain};
 use crate::json::Json;
 use crate::upload::MediaStore;
 use beadle_model::Timestamp;
@@ -73,7 +73,7 @@ impl Fetcher {
     /// The same as [`crate::CloudChannel::new`].
     pub fn new(
         configs: impl IntoIterator<Item = CloudConfig>,
-        client: &reqwest::Client,
+        client: &HttpClient,
         media_store: MediaStore,
         max_bytes: u64,
         wanted: FetchWanted,

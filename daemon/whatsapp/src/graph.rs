@@ -5,15 +5,18 @@
 //! this module nor the HTTP client retries.
 
 use crate::errors::{self, Failure};
+use crate::host_clock::HostClock;
 use crate::json::Json;
 use crate::secret::Secret;
+use beadle_clock::Clock;
 use beadle_model::event::Problem;
 use beadle_model::{Blame, Coded};
 use beadle_pipeline::{Advice, SendResponse};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use std::error::Error as _;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Time limit for name resolution, TCP and TLS together. Meta's edge responds in about 50 ms; 5
 /// seconds allow for one lost SYN (1 s) and its retransmission (3 s), and stay well below the limit
@@ -74,12 +77,30 @@ impl Coded for ChannelError {
     }
 }
 
-/// Creates the HTTP client that all channels share, with its connection pool. It follows no
-/// redirects and never retries: a request is sent at most once.
-///
-/// # Errors
-/// [`ChannelError::HttpClient`].
-pub fn http_client() -> Result<reqwest::Client, ChannelError> {
+/// The HTTP client that all channels share, with its connection pool. It follows no redirects and
+/// never retries: a request is sent at most once.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    host_clock: Arc<HostClock>,
+}
+
+impl HttpClient {
+    /// Creates it. The platform's answers are compared with this clock.
+    ///
+    /// # Errors
+    /// [`ChannelError::HttpClient`].
+    pub fn new(clock: &Clock) -> Result<Self, ChannelError> {
+        Ok(Self { client: http_client()?, host_clock: Arc::new(HostClock::new(clock.clone())) })
+    }
+
+    /// What the answers tell about the host's clock.
+    pub fn host_clock(&self) -> &Arc<HostClock> {
+        &self.host_clock
+    }
+}
+
+fn http_client() -> Result<reqwest::Client, ChannelError> {
     // A process has one TLS provider. If another one is installed already, it stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -100,7 +121,7 @@ pub(crate) struct Graph {
     authorization: HeaderValue,
     token: Secret,
     timeout: Duration,
-    client: reqwest::Client,
+    client: HttpClient,
 }
 
 /// The body of a request.
@@ -123,7 +144,7 @@ impl Graph {
         (graph_url, graph_version): (&str, &str),
         token: Secret,
         timeout: Duration,
-        client: reqwest::Client,
+        client: HttpClient,
     ) -> Result<Self, ChannelError> {
         let address = format!("{}/{graph_version}/", graph_url.trim_end_matches('/'));
         let base = Url::parse(&address)
@@ -149,7 +170,7 @@ impl Graph {
 
     /// A request with our token, to the platform or to one of its file servers.
     pub(crate) fn authorized(&self, method: Method, url: Url) -> RequestBuilder {
-        self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone())
+        self.client.client.request(method, url).header(AUTHORIZATION, self.authorization.clone())
     }
 
     /// Whether a URL in a response may be sent our token: only the platform's own hosts and the
@@ -182,8 +203,13 @@ impl Graph {
             }
             RequestBody::Form(content_type, body) => request.header(CONTENT_TYPE, content_type).body(body),
         };
+        let host_clock = &self.client.host_clock;
+        let (sent_at, began) = (host_clock.now(), Instant::now());
         let response = match request.send().await {
-            Ok(response) => response,
+            Ok(response) => {
+                host_clock.measure(response.headers(), sent_at, began.elapsed());
+                response
+            }
             Err(error) if error.is_connect() || error.is_builder() => {
                 return Err(SendResponse::NotSent(error_chain(&error)));
             }

@@ -2,7 +2,7 @@
 //! when they are needed.
 
 use crate::channel::CloudConfig;
-use crate::graph::{ChannelError, Graph, RequestBody};
+use crate::graph::{ChannelError, Graph, HttpClient, RequestBody};
 use crate::json::Json;
 use crate::template_sync::refused;
 use beadle_model::phone::WrittenNumber;
@@ -53,7 +53,7 @@ impl Numbers {
     /// The same as [`crate::CloudChannel::new`].
     pub fn new(
         configs: impl IntoIterator<Item = (CloudConfig, Option<String>)>,
-        client: &reqwest::Client,
+        client: &HttpClient,
     ) -> Result<Self, ChannelError> {
         let (mut channels, mut known) = (BTreeMap::new(), BTreeMap::new());
         for (config, number) in configs {

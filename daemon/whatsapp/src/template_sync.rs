@@ -9,7 +9,7 @@
 //! which is not the same as that it has none.
 
 use crate::channel::CloudConfig;
-use crate::graph::{ChannelError, Graph, RequestBody};
+use crate::graph::{ChannelError, Graph, HttpClient, RequestBody};
 use crate::json::Json;
 use crate::upload::MediaStore;
 use beadle_model::{TemplateDefinition, Timestamp};
@@ -81,7 +81,7 @@ impl TemplateSync {
     /// The same as [`crate::CloudChannel::new`].
     pub fn new(
         configs: impl IntoIterator<Item = (CloudConfig, Option<String>)>,
-        client: &reqwest::Client,
+        client: &HttpClient,
         media_store: MediaStore,
     ) -> Result<Self, ChannelError> {
         let (mut accounts, mut numbers) = (BTreeMap::new(), Vec::new());

@@ -44,6 +44,11 @@ impl SimulatorAddress {
     pub async fn start_virtual(self, setup: &Setup) -> Simulator {
         Simulator::start(self, setup, &["--clock", "virtual"]).await
     }
+
+    /// The same with a clock that stands at this Unix time in milliseconds.
+    pub async fn start_at(self, setup: &Setup, now_ms: i64) -> Simulator {
+        Simulator::start(self, setup, &["--clock", &format!("virtual:{now_ms}")]).await
+    }
 }
 
 impl Simulator {

@@ -53,6 +53,7 @@ mod traps;
 mod virtual_time;
 mod webhooks;
 mod windows;
+mod wrong_clock;
 
 use serde_json::Value;
 

@@ -19,7 +19,8 @@ use beadle_store::step::ConsentTopic;
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
 use beadle_whatsapp::{
-    App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, Numbers, TemplateSync, http_client,
+    App, AppConfig, ClockCheck, CloudChannel, CloudConfig, FetchWanted, Fetcher, HostClock, HttpClient, MediaStore,
+    Numbers, TemplateSync,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -53,6 +54,10 @@ pub struct Parts {
     pub templates: Arc<TemplateSync>,
     /// Plans and sends broadcasts.
     pub broadcasts: Broadcasts,
+    /// Whether the host's clock agrees with WhatsApp's.
+    pub host_clock: Arc<HostClock>,
+    /// Measures it.
+    pub clock_check: Arc<ClockCheck>,
     /// Downloads incoming files.
     pub fetcher: Arc<Fetcher>,
     /// The schedules.
@@ -88,7 +93,10 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     // Published by the catalog once plugins are loaded; each reader derives what it needs.
     let subscriptions = watch::Sender::new(Arc::<Subscriptions>::default());
     let wanted = wanted(config.media.fetch, subscriptions.subscribe());
-    let Connections { channels, fetcher, templates, numbers } = connections(config, &media_store, wanted)?;
+    let client = HttpClient::new(&clock)?;
+    let host_clock = Arc::clone(client.host_clock());
+    let Connections { channels, fetcher, templates, clock_check, numbers } =
+        connections(config, &client, &media_store, wanted)?;
     let templates = Arc::new(templates);
     let pipeline = Pipeline::start(
         store.clone(),
@@ -99,8 +107,9 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         channels,
         subscriptions,
     )?;
+    let apps = apps(config, store.install());
     let webhooks =
-        Webhooks::new(apps(config, store.install()), pipeline.inbox(), Arc::clone(&templates), clock.clone());
+        Webhooks::new(apps, pipeline.inbox(), Arc::clone(&templates), clock.clone(), Arc::clone(&host_clock));
     let webhooks = Arc::new(webhooks);
     let parts = beadle_broadcast::Parts {
         store: store.clone(),
@@ -130,6 +139,8 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         segments,
         templates,
         broadcasts,
+        host_clock,
+        clock_check: Arc::new(clock_check),
         fetcher,
         schedules,
         scheduler,
@@ -191,12 +202,17 @@ struct Connections {
     channels: Vec<Arc<dyn Channel>>,
     fetcher: Fetcher,
     templates: TemplateSync,
+    clock_check: ClockCheck,
     numbers: Numbers,
 }
 
-/// The channels, the fetcher of incoming files, and that of templates.
-fn connections(config: &Config, media_store: &MediaStore, wanted: FetchWanted) -> Result<Connections, RunError> {
-    let client = http_client()?;
+/// The channels, the fetcher of incoming files, that of templates, and the check of the clock.
+fn connections(
+    config: &Config,
+    client: &HttpClient,
+    media_store: &MediaStore,
+    wanted: FetchWanted,
+) -> Result<Connections, RunError> {
     let mut channels: Vec<Arc<dyn Channel>> = Vec::new();
     let mut clouds = Vec::new();
     for (name, channel) in &config.channels {
@@ -219,11 +235,12 @@ fn connections(config: &Config, media_store: &MediaStore, wanted: FetchWanted) -
         let number = config.channels.get(&cloud.name).and_then(|channel| channel.phone_number.clone());
         (cloud.clone(), number)
     };
-    let numbers = Numbers::new(clouds.iter().map(known), &client)?;
-    let templates = TemplateSync::new(clouds.clone(), &client, media_store.clone())?;
+    let numbers = Numbers::new(clouds.iter().map(known), client)?;
+    let templates = TemplateSync::new(clouds.clone(), client, media_store.clone())?;
+    let clock_check = ClockCheck::new(clouds.iter().map(|(cloud, _)| cloud.clone()), client)?;
     let clouds = clouds.into_iter().map(|(cloud, _)| cloud);
-    let fetcher = Fetcher::new(clouds, &client, media_store.clone(), config.media.max_file_bytes, wanted)?;
-    Ok(Connections { channels, fetcher, templates, numbers })
+    let fetcher = Fetcher::new(clouds, client, media_store.clone(), config.media.max_file_bytes, wanted)?;
+    Ok(Connections { channels, fetcher, templates, clock_check, numbers })
 }
 
 fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {

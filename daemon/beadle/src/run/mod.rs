@@ -169,6 +169,7 @@ impl Running {
             config: Default::default(),
             catalog,
             templates: Arc::clone(&parts.templates),
+            host_clock: Arc::clone(&parts.host_clock),
             gatekeeper: parts.gatekeeper.clone(),
             segments: parts.segments.clone(),
             retention: policy.clone(),
@@ -226,6 +227,8 @@ impl Running {
         self.tasks.spawn(TaskKind::Media, move |heartbeat| Arc::clone(&fetcher).run(heartbeat));
         let templates = Arc::clone(&parts.templates);
         self.tasks.spawn(TaskKind::Templates, move |heartbeat| Arc::clone(&templates).run(heartbeat));
+        let clock_check = Arc::clone(&parts.clock_check);
+        self.tasks.spawn(TaskKind::ClockCheck, move |heartbeat| Arc::clone(&clock_check).run(heartbeat));
         let broadcasts = parts.broadcasts.clone();
         self.tasks.spawn(TaskKind::Broadcasts, move |heartbeat| broadcasts.run(heartbeat));
         let (store, clock, bell) = (parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed());

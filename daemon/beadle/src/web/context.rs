@@ -15,7 +15,7 @@ use beadle_schedule::Schedules;
 use beadle_segments::Segments;
 use beadle_store::{Retention, Store};
 use beadle_tasks::{OnFailure, TaskKind, Tasks};
-use beadle_whatsapp::{Numbers, TemplateSync};
+use beadle_whatsapp::{HostClock, Numbers, TemplateSync};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,6 +77,8 @@ pub struct Admin {
     pub retention: watch::Receiver<Retention>,
     /// Fetches templates.
     pub templates: Arc<TemplateSync>,
+    /// Whether the host's clock agrees with WhatsApp's.
+    pub host_clock: Arc<HostClock>,
     /// Plans and sends broadcasts.
     pub broadcasts: Broadcasts,
     /// The schedules.

@@ -13,11 +13,12 @@ use beadle_store::StoreError;
 
 /// Codes that no other crate has.
 #[cfg(test)]
-pub const CODES: [&str; 13] = [
+pub const CODES: [&str; 14] = [
     "unknown-app",
     "bad-request",
     "budget-nearly-used",
     "channel-stopped",
+    "clock-differs",
     "cross-site",
     "internal-error",
     "plugin-not-running",

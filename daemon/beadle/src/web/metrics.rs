@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub tasks: Vec<TaskReport>,
     /// Whether `/healthz` answers 200.
     pub healthy: bool,
+    /// The host's time minus WhatsApp's, once it was measured.
+    pub clock_difference_ms: Option<i64>,
     /// When the process started, in milliseconds since 1970.
     pub started_at: i64,
     /// Resident memory, where the system reports it.
@@ -418,6 +420,14 @@ impl Snapshot {
                 Samples::GaugeSeconds(vec![("", self.started_at as f64 / 1000.0)]),
             ),
         ];
+        families.extend(self.clock_difference_ms.map(|ms| {
+            family(
+                "beadle_clock_difference_seconds",
+                "Time of the host minus time of WhatsApp; absent until it was measured",
+                None,
+                Samples::GaugeSeconds(vec![("", ms as f64 / 1000.0)]),
+            )
+        }));
         families.extend(
             self.memory_bytes.map(|bytes| gauge("process_resident_memory_bytes", "Resident memory size", bytes)),
         );
@@ -529,6 +539,7 @@ mod tests {
             store: Some(store()),
             tasks: vec![TaskReport { kind, healthy: true, panics: 1, restarts: 2, silence }],
             healthy: true,
+            clock_difference_ms: Some(-1500),
             started_at: 1_790_000_000_500,
             memory_bytes: Some(41_943_040),
         }

@@ -9,18 +9,18 @@
 use super::body::{BodyBudget, BodyError, WholeBody};
 use super::finishing::Finishing;
 use super::metrics::Histogram;
-use super::thin::{Thinned, cut};
+use super::thin::cut;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use beadle_clock::Clock;
+use beadle_clock::{Clock, Thinned};
 use beadle_model::{Coded as _, EventBody};
 use beadle_pipeline::{Delivery, Inbox, InboxError};
 use beadle_store::step::{Appended, NewEvent, SourceWebhook};
-use beadle_whatsapp::{App, BODY_LIMIT_BYTES, Parsed, TemplateSync, WebhookError};
+use beadle_whatsapp::{App, BODY_LIMIT_BYTES, HostClock, Parsed, TemplateSync, WebhookError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -48,6 +48,8 @@ pub struct Webhooks {
     pub clock: Clock,
     /// Fetches templates, when there is news about them.
     pub templates: Arc<TemplateSync>,
+    /// Whether the host's clock agrees with the platform's.
+    pub host_clock: Arc<HostClock>,
     /// Memory for bodies.
     pub bodies: BodyBudget,
     /// Counters.
@@ -91,9 +93,16 @@ pub struct Lines {
 
 impl Webhooks {
     /// For these apps.
-    pub fn new(apps: BTreeMap<String, App>, inbox: Inbox, templates: Arc<TemplateSync>, clock: Clock) -> Self {
+    pub fn new(
+        apps: BTreeMap<String, App>,
+        inbox: Inbox,
+        templates: Arc<TemplateSync>,
+        clock: Clock,
+        host_clock: Arc<HostClock>,
+    ) -> Self {
         let bodies = BodyBudget::new(BODY_BUDGET_BYTES);
-        Self { apps, inbox, clock, templates, bodies, counts: WebhookCounts::default(), lines: Lines::default() }
+        let (counts, lines) = (WebhookCounts::default(), Lines::default());
+        Self { apps, inbox, clock, templates, host_clock, bodies, counts, lines }
     }
 
     /// Counts a refusal and logs it, thinned.
@@ -194,6 +203,9 @@ async fn authentic(
 /// Stores what a webhook brought, and answers.
 async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeBody) -> Response {
     webhooks.count(app, &parsed);
+    if let Some(latest) = parsed.events.iter().filter(|event| event.opens_window).map(|event| event.happened_at).max() {
+        webhooks.host_clock.consider(latest);
+    }
     let problem = parsed.rejected.first().map(|rejected| cut(&rejected.error));
     let is_about_number = |event: &NewEvent| match &event.body {
         EventBody::ChannelChanged(changed) => matches!(&*changed.change, "limits" | "quality"),

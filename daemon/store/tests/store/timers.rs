@@ -167,8 +167,7 @@ async fn unreadable_timer_delays_no_other() {
     assert_eq!(fired(&env), [("2".to_owned(), b"2".to_vec())]);
 }
 
-/// Timers are set two years ahead, one of them for a day and one for a year later; then the clock
-/// is right again.
+/// Timers are set two years ahead, for an hour to a year later; then the clock is right again.
 #[tokio::test]
 async fn timers_set_by_a_clock_that_was_ahead_keep_their_delay() {
     let year = 365 * DAY;

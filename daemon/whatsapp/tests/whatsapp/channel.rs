@@ -2,12 +2,13 @@
 //! or does not respond.
 
 use crate::channel_env::{TOKEN, config, send_request};
+use beadle_clock::Clock;
 use beadle_model::outgoing::{Button, Section};
 use beadle_model::{Alias, AliasKind, Outgoing};
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::step::Placement;
 use beadle_test_support::graph::{self, FakeGraph};
-use beadle_whatsapp::{ChannelError, CloudChannel, CloudConfig, Secret, http_client};
+use beadle_whatsapp::{ChannelError, CloudChannel, CloudConfig, HttpClient, Secret};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -71,7 +72,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
 }
 
 fn channel(address: SocketAddr) -> CloudChannel {
-    CloudChannel::new(config(&format!("http://{address}/")), http_client().unwrap()).unwrap()
+    CloudChannel::new(config(&format!("http://{address}/")), HttpClient::new(&Clock::real()).unwrap()).unwrap()
 }
 
 fn text() -> Outgoing {
@@ -282,7 +283,8 @@ async fn interrupted_response_is_ambiguous() {
 async fn timeout_is_ambiguous() {
     let (address, served) = platform(Platform::NeverResponds).await;
     let config = CloudConfig { timeout: Duration::from_millis(300), ..config(&format!("http://{address}")) };
-    let answer = CloudChannel::new(config, http_client().unwrap()).unwrap().send(&send_request(text())).await;
+    let answer =
+        CloudChannel::new(config, HttpClient::new(&Clock::real()).unwrap()).unwrap().send(&send_request(text())).await;
     assert!(matches!(&answer, SendResponse::Ambiguous(error) if error.contains("timed out")), "{answer:?}");
     served.await.unwrap();
 }
@@ -310,12 +312,12 @@ async fn token_is_redacted_in_errors() {
 #[test]
 fn invalid_address_or_token_is_an_error() {
     for url in ["", "graph.facebook.com", "ftp://graph.facebook.com", "file:///etc"] {
-        let result = CloudChannel::new(config(url), http_client().unwrap());
+        let result = CloudChannel::new(config(url), HttpClient::new(&Clock::real()).unwrap());
         assert!(matches!(result.err(), Some(ChannelError::BadGraphUrl { .. })), "{url}");
     }
     for token in ["", " ", "two\nlines"] {
         let config = CloudConfig { access_token: Secret::new(token), ..config("http://localhost") };
-        let result = CloudChannel::new(config, http_client().unwrap());
+        let result = CloudChannel::new(config, HttpClient::new(&Clock::real()).unwrap());
         assert!(matches!(result.err(), Some(ChannelError::BadAccessToken { .. })), "{token:?}");
     }
 }
@@ -327,7 +329,7 @@ async fn number_that_is_not_on_the_list_is_tried_in_its_other_spelling() {
         _ => graph::error(400, 131_030),
     })
     .await;
-    let channel = CloudChannel::new(config(&graph.url), http_client().unwrap()).unwrap();
+    let channel = CloudChannel::new(config(&graph.url), HttpClient::new(&Clock::real()).unwrap()).unwrap();
     let mut request = send_request(text());
     request.to.value = "5495550100001".into();
     let SendResponse::AcceptedWith(id, events) = channel.send(&request).await else { panic!("not accepted") };
@@ -347,7 +349,7 @@ async fn number_that_is_not_on_the_list_is_tried_in_its_other_spelling() {
 #[tokio::test]
 async fn neither_spelling_on_the_list_is_refused_after_two_requests() {
     let graph = FakeGraph::start(|_| graph::error(400, 131_030)).await;
-    let channel = CloudChannel::new(config(&graph.url), http_client().unwrap()).unwrap();
+    let channel = CloudChannel::new(config(&graph.url), HttpClient::new(&Clock::real()).unwrap()).unwrap();
     // Mexico with and without the 1, Argentina with and without the 9.
     for (number, tried) in [
         ("5215550100001", ["+5215550100001", "+525550100001"]),

@@ -6,7 +6,7 @@ use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
 use beadle_pipeline::SendRequest;
 use beadle_store::{Store, StoreConfig};
 use beadle_test_support::graph::FakeGraph;
-use beadle_whatsapp::{CloudChannel, CloudConfig, MediaStore, Secret, http_client};
+use beadle_whatsapp::{CloudChannel, CloudConfig, HttpClient, MediaStore, Secret};
 
 pub use crate::webhook_env::{NOW, NUMBER};
 
@@ -25,7 +25,7 @@ pub fn config(graph_url: &str) -> CloudConfig {
 }
 
 pub fn channel(graph: &FakeGraph) -> CloudChannel {
-    CloudChannel::new(config(&graph.url), http_client().unwrap()).unwrap()
+    CloudChannel::new(config(&graph.url), HttpClient::new(&Clock::real()).unwrap()).unwrap()
 }
 
 /// A message to a person.

@@ -1,6 +1,7 @@
 //! Files: inbound ones are downloaded, outbound ones uploaded once and reused.
 
 use crate::channel_env::{NOW, NUMBER, StoreEnv, TOKEN, channel, config, send_request};
+use beadle_clock::Clock;
 use beadle_model::effect::NewMedia;
 use beadle_model::outgoing::{MediaKind, Source};
 use beadle_model::text::hex;
@@ -11,7 +12,7 @@ use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::MediaState;
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_test_support::graph::{FakeGraph, ReceivedRequest, error, ok};
-use beadle_whatsapp::{Fetcher, http_client};
+use beadle_whatsapp::{Fetcher, HttpClient};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -62,7 +63,8 @@ async fn receive_picture(env: &StoreEnv, platform: &str) -> MediaId {
 fn fetch(env: &StoreEnv, graph: &FakeGraph) -> tokio::task::JoinHandle<()> {
     let wanted = Arc::new(|| true);
     let fetcher =
-        Fetcher::new([config(&graph.url)], &http_client().unwrap(), env.media_store(), LIMIT, wanted).unwrap();
+        Fetcher::new([config(&graph.url)], &HttpClient::new(&Clock::real()).unwrap(), env.media_store(), LIMIT, wanted)
+            .unwrap();
     tokio::spawn(std::sync::Arc::new(fetcher).run(beadle_tasks::Heartbeat::unwatched(beadle_tasks::TaskKind::Media)))
 }
 

@@ -3,6 +3,7 @@
 use super::query::{Answer, read};
 use super::{broadcasts, costs, plugins, schedules, tasks};
 use crate::api::{Problem, Status};
+use crate::cli::table::duration;
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use crate::web::metrics::{Snapshot, memory_bytes};
@@ -73,7 +74,16 @@ fn errors(admin: &Admin) -> Vec<Problem> {
         let message = format!("{name} does not send: {}", problem?.title);
         Some(Problem { code: "channel-stopped".into(), message })
     });
-    admin.health_problems().into_iter().chain(stopped).collect()
+    admin.health_problems().into_iter().chain(clock_problem(admin)).chain(stopped).collect()
+}
+
+/// The daemon is ready all the same: webhooks are stored, and turning them away mends no clock.
+fn clock_problem(admin: &Admin) -> Option<Problem> {
+    let difference = admin.host_clock.difference().filter(|difference| difference.is_problem)?;
+    let direction = if difference.ms > 0 { "ahead of" } else { "behind" };
+    let message =
+        format!("the clock of this host is {} {direction} WhatsApp's", duration(difference.ms.saturating_abs()));
+    Some(Problem { code: "clock-differs".into(), message })
 }
 
 /// Problems that affect a part only.
@@ -236,6 +246,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         store: Some(admin.store.health()),
         tasks: admin.tasks.reports(),
         healthy: admin.health_problems().is_empty(),
+        clock_difference_ms: admin.host_clock.difference().map(|difference| difference.ms),
         started_at: admin.started_at,
         memory_bytes: memory_bytes(),
     })
