@@ -7,11 +7,10 @@
 use crate::graph::{ChannelError, Graph, HttpClient, RequestBody, Response};
 use crate::json::Json;
 use crate::number::Number;
-use crate::secret::Secret;
 use crate::upload::{self, MediaStore};
 use crate::{body, errors, group_change, key};
 use beadle_model::event::Problem;
-use beadle_model::{Alias, AliasKind, Blame, EventBody, MediaId, Outgoing, phone};
+use beadle_model::{Alias, AliasKind, Blame, EventBody, MediaId, Outgoing, Secret, phone};
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Placement, Sender};
 use parking_lot::Mutex;

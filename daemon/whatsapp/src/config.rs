@@ -1,9 +1,8 @@
 //! Configuration of a Meta app, and the lookups that parsing needs: which channel a number or an
 //! account belongs to.
 
-use crate::secret::Secret;
 use beadle_model::keyword::{Language, OwnWords};
-use beadle_model::{Alias, AliasKind, language_of_number};
+use beadle_model::{Alias, AliasKind, Secret, language_of_number};
 use beadle_store::step::ConsentTopic;
 use std::collections::HashMap;
 

@@ -38,12 +38,13 @@ mod origin;
 mod person;
 mod preference;
 mod receipt;
-mod secret;
 mod signature;
 mod template_sync;
 mod unparsable;
 mod upload;
 mod webhook;
+
+pub use beadle_model::Secret;
 
 pub use app::{App, BODY_LIMIT_BYTES, WebhookError};
 pub use channel::{CloudChannel, CloudConfig};
@@ -54,7 +55,6 @@ pub use fetch::{FetchCounts, FetchWanted, Fetcher};
 pub use graph::{ChannelError, HttpClient};
 pub use host_clock::{ClockDifference, HostClock};
 pub use numbers::{NumberUnknown, Numbers};
-pub use secret::Secret;
 pub use template_sync::{SyncError, SyncReport, TemplateSync};
 pub use upload::MediaStore;
 pub use webhook::{Counts, Parsed};

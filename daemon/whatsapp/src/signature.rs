@@ -5,7 +5,7 @@
 //! slashes, `\u00e4`) and a reserialised body has another signature. It takes constant time, so
 //! that the response leaks nothing.
 
-use crate::secret::Secret;
+use beadle_model::Secret;
 use beadle_model::text::from_hex;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;

@@ -19,6 +19,7 @@ const LAYERS: &[&str] = &[
     "beadle-gate",
     "beadle-segments",
     "beadle-store",
+    "beadle-egress",
     "beadle-clock",
     "beadle-tasks",
     "beadle-model",

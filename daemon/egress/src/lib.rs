@@ -1,0 +1,40 @@
+//! The requests of plugins to the outside: what is allowed, and how it is sent.
+//!
+//! [`Policy`] is the allow-list of a plugin; [`Network`] says where an address leads; [`Egress`]
+//! resolves, checks, connects to what was checked, and follows redirects under the same rules.
+//! [`SecretBinding`] puts secrets in, [`Scrubber`] removes them from what comes back, [`TokenSource`]
+//! renews access tokens. [`retry`] decides when a durable request is repeated, [`HostPace`] how fast.
+//! See ADR 0098.
+//!
+//! Invariant: a plugin names a URL and nothing else. It sees no socket, no address and no secret,
+//! and no connection is made to an address that was not checked for the rule that allows it.
+//!
+//! This crate neither stores requests nor knows plugins' code or the configuration's files.
+
+mod address;
+mod client;
+mod error;
+mod limits;
+mod oauth;
+mod path;
+mod policy;
+mod redirect;
+mod request;
+mod resolve;
+pub mod retry;
+mod scrub;
+mod secret_rules;
+mod secrets;
+mod slots;
+
+pub use address::{Network, Networks};
+pub use client::{Egress, EgressLimits, EgressSettings, ProxySettings};
+pub use error::{CODES, Denied, EgressError, Phase, RuleError, TokenError};
+pub use limits::{HostPace, RateLimit, Traffic};
+pub use oauth::{Boxed, ClientAuth, Grant, TokenSettings, TokenSource, TokenStatus, TokenStore, TokenTransport};
+pub use policy::{MAX_RULES, MAX_URL_BYTES, Policy, Rule, parse_url};
+pub use request::{EgressRequest, EgressResponse};
+pub use resolve::{Resolve, Resolving, SystemResolver};
+pub use scrub::Scrubber;
+pub use secret_rules::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
+pub use secrets::{Placement, SecretBinding, SecretValue, SignatureEncoding};

@@ -1,0 +1,37 @@
+//! How many requests are in progress at a time, per plugin or per host.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Names of which none is in use are removed when there are this many.
+const KEPT_NAMES: usize = 256;
+
+/// A number of slots for each name.
+pub(crate) struct Slots {
+    per_name: usize,
+    semaphores: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Slots {
+    pub(crate) fn new(per_name: usize) -> Self {
+        Self { per_name: per_name.max(1), semaphores: Mutex::default() }
+    }
+
+    /// Waits for a slot, in order of arrival. The caller sets the deadline. The slot is free again
+    /// when the value is dropped.
+    pub(crate) async fn take(&self, name: &str) -> Option<OwnedSemaphorePermit> {
+        let semaphore = {
+            let mut semaphores = self.semaphores.lock();
+            if semaphores.len() >= KEPT_NAMES {
+                // A waiter or holder has a reference of its own.
+                semaphores.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+            }
+            let new = || Arc::new(Semaphore::new(self.per_name));
+            Arc::clone(semaphores.entry(name.to_owned()).or_insert_with(new))
+        };
+        // The semaphore is never closed, so there is always a permit.
+        semaphore.acquire_owned().await.ok()
+    }
+}
