@@ -2,105 +2,34 @@
 //!
 //! A request passes the policy, its address is checked when the connection is made, and each
 //! redirect passes both again. Secrets are put in for the rule of the request only, never for
-//! another that a redirect leads to. Sizes, times and the number of requests are limited. Nothing is
-//! repeated, except once after a refused access token.
+//! another that a redirect leads to. Sizes, times and the number of requests are limited. Nothing
+//! is repeated, except once after a refused access token.
 //!
 //! Connections are kept per plugin and set of allowed networks: a connection to an address that one
 //! rule allows is never used for a rule that does not.
 
 use crate::address::Networks;
+use crate::connect;
 use crate::error::{Denied, EgressError, Phase};
 use crate::oauth::{Boxed, TokenSettings, TokenTransport};
 use crate::policy::{Policy, Rule, parse_url, quote};
 use crate::redirect::{self, Hop};
 use crate::request::{EgressRequest, EgressResponse, is_reserved, size_bytes};
-use crate::resolve::{CheckedResolver, Resolve, ResolveError, resolve_checked};
+use crate::resolve::{Resolve, ResolveError, resolve_checked};
 use crate::scrub::Scrubber;
 use crate::secrets::SecretValue;
+use crate::settings::EgressSettings;
 use crate::slots::Slots;
 use beadle_model::Secret;
 use parking_lot::Mutex;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{StatusCode, Url};
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-
-/// Idle connections are closed before servers close them, as for channels.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Idle connections of a plugin to a host.
-const IDLE_PER_HOST: usize = 2;
-
-/// Limits of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EgressLimits {
-    /// Body of a request.
-    pub request_bytes: usize,
-    /// Body of a response.
-    pub response_bytes: usize,
-    /// Headers of a request, and of a response.
-    pub header_bytes: usize,
-    /// Name resolution, TCP and TLS.
-    pub connect: Duration,
-    /// Until a response begins, for each redirect.
-    pub first_byte: Duration,
-    /// Everything, also waiting for other requests of the plugin.
-    pub whole: Duration,
-    /// Redirects that are followed.
-    pub redirects: usize,
-    /// Requests of a plugin at a time.
-    pub per_plugin: usize,
-    /// Requests to a host at a time, of all plugins.
-    pub per_host: usize,
-}
-
-impl Default for EgressLimits {
-    fn default() -> Self {
-        Self {
-            request_bytes: 1024 * 1024,
-            response_bytes: 1024 * 1024,
-            header_bytes: 64 * 1024,
-            // One lost SYN (1 s) and its retransmission (3 s), as for channels.
-            connect: Duration::from_secs(5),
-            first_byte: Duration::from_secs(30),
-            whole: Duration::from_secs(60),
-            redirects: 5,
-            per_plugin: 4,
-            // As many as browsers open to one host over HTTP/1.1, and two more.
-            per_host: 8,
-        }
-    }
-}
-
-/// The operator's settings.
-#[derive(Clone, Debug, Default)]
-pub struct EgressSettings {
-    /// Limits of every request.
-    pub limits: EgressLimits,
-    /// Certificate authorities in PEM, in addition to the system's.
-    pub extra_roots_pem: Vec<Vec<u8>>,
-    /// A proxy for all requests. The environment (`HTTPS_PROXY`) is ignored.
-    pub proxy: Option<ProxySettings>,
-}
-
-/// An HTTP proxy.
-///
-/// It resolves names itself, so a name that changes its address in between reaches what the proxy
-/// can reach: the proxy must refuse internal addresses. Beadle still refuses literal addresses, and
-/// names that it can resolve and whose addresses are not allowed.
-#[derive(Clone, Debug)]
-pub struct ProxySettings {
-    /// `http://proxy.example.org:3128`. Its own address is not checked.
-    pub url: Url,
-    /// User and password.
-    pub basic_auth: Option<(String, Secret)>,
-}
 
 /// Sends requests. Cheap to clone; clones share connections and limits.
 #[derive(Clone)]
@@ -134,6 +63,10 @@ impl Progress {
     const WAITS_FOR_HOST: u8 = 2;
     const MAY_BE_SENT: u8 = 3;
 
+    fn stage(&self) -> u8 {
+        self.stage.load(Ordering::Acquire)
+    }
+
     fn set(&self, stage: u8) {
         // What may have been sent stays so, whatever a redirect waits for.
         self.stage.fetch_max(stage, Ordering::AcqRel);
@@ -155,7 +88,7 @@ impl Egress {
             settings,
             resolver,
         }));
-        egress.build_client(Networks::PUBLIC)?;
+        egress.build(Networks::PUBLIC)?;
         Ok(egress)
     }
 
@@ -175,7 +108,7 @@ impl Egress {
         };
         let result = match timeout(limits.whole, sent).await {
             Ok(result) => result,
-            Err(_) => Err(match progress.stage.load(Ordering::Acquire) {
+            Err(_) => Err(match progress.stage() {
                 Progress::WAITS_FOR_PLUGIN => EgressError::Busy(limits.per_plugin, "for this plugin"),
                 Progress::WAITS_FOR_HOST => EgressError::Busy(limits.per_host, "to this host"),
                 stage => EgressError::Timeout {
@@ -187,9 +120,14 @@ impl Egress {
             }),
         };
         let scrubber = scrubber(policy, &progress);
-        result
-            .map(|response| scrubbed(response, &scrubber))
-            .map_err(|error| error.map_text(|text| scrubber.scrub_text(text)))
+        match result {
+            Ok(response) => Ok(scrubbed(response, &scrubber)),
+            Err(error) if progress.stage() == Progress::MAY_BE_SENT => {
+                Err(error.map_text(|text| scrubber.scrub_text(text)))
+            }
+            // Its text is the plugin's own: a mask would confirm a guess without a request.
+            Err(error) => Err(error),
+        }
     }
 
     /// Closes the connections of a plugin, for one that was removed or whose rules changed.
@@ -309,13 +247,13 @@ impl Egress {
         progress.set(Progress::MAY_BE_SENT);
         match timeout(limits.first_byte, client.execute(request)).await {
             Ok(Ok(response)) => Ok(Received { response, slot }),
-            Ok(Err(error)) => Err(match refused_address(&error) {
+            Ok(Err(error)) => Err(match connect::refused_address(&error) {
                 Some(ResolveError::NotAllowed(address)) => match policy.check_address(rule, networks, &host, address) {
                     Err(denied) => denied.into(),
                     Ok(()) => EgressError::Dns { host, reason: "the answer changed".into() },
                 },
                 Some(ResolveError::Failed(reason)) => EgressError::Dns { host, reason },
-                None => failure(&error, origin, limits),
+                None => connect::failure(&error, origin, limits),
             }),
             Err(_) => Err(EgressError::Timeout {
                 origin,
@@ -342,7 +280,7 @@ impl Egress {
             return Err(EgressError::ResponseEncoded { origin: origin(), encoding });
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, origin(), limits))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| connect::failure(&error, origin(), limits))? {
             if body.len() + chunk.len() > limits.response_bytes {
                 return Err(too_large("body", limits.response_bytes));
             }
@@ -358,41 +296,12 @@ impl Egress {
         if let Some(client) = self.0.clients.lock().get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build_client(networks)?;
+        let client = self.build(networks)?;
         Ok(self.0.clients.lock().entry(key).or_insert(client).clone())
     }
 
-    fn build_client(&self, networks: Networks) -> Result<reqwest::Client, EgressError> {
-        let EgressSettings { limits, extra_roots_pem, proxy } = &self.0.settings;
-        let failed = |error: reqwest::Error| EgressError::Client(causes(&error));
-        let resolver =
-            CheckedResolver { resolver: Arc::clone(&self.0.resolver), networks: proxy.is_none().then_some(networks) };
-        let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(limits.connect)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .http2_max_header_list_size(header_bytes)
-            .dns_resolver(Arc::new(resolver));
-        let mut roots = Vec::new();
-        for pem in extra_roots_pem {
-            roots.extend(reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?);
-        }
-        if !roots.is_empty() {
-            builder = builder.tls_certs_merge(roots);
-        }
-        if let Some(settings) = proxy {
-            let mut proxy = reqwest::Proxy::all(settings.url.clone()).map_err(failed)?;
-            if let Some((user, password)) = &settings.basic_auth {
-                proxy = proxy.basic_auth(user, password.expose());
-            }
-            builder = builder.proxy(proxy);
-        }
-        builder.build().map_err(failed)
+    fn build(&self, networks: Networks) -> Result<reqwest::Client, EgressError> {
+        connect::build(&self.0.settings, Arc::clone(&self.0.resolver), networks)
     }
 }
 
@@ -456,35 +365,31 @@ fn scrubbed(mut response: EgressResponse, scrubber: &Scrubber) -> EgressResponse
     response
 }
 
-/// The causes of an error.
-fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |error| (*error).source())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::EgressLimits;
+    use beadle_model::Coded as _;
+    use std::time::Duration;
 
-/// The error of the resolver among the causes.
-fn refused_address(error: &reqwest::Error) -> Option<ResolveError> {
-    chain(error).find_map(|error| error.downcast_ref::<ResolveError>().cloned())
-}
-
-/// Classifies an error of the HTTP library.
-fn failure(error: &reqwest::Error, origin: String, limits: &EgressLimits) -> EgressError {
-    let reason = causes(error);
-    if !error.is_connect() {
-        return EgressError::NoResponse { origin, reason };
+    #[tokio::test]
+    async fn request_that_finds_no_slot_was_not_sent() {
+        let limits =
+            EgressLimits { whole: Duration::from_millis(50), per_plugin: 1, per_host: 1, ..Default::default() };
+        let settings = EgressSettings { limits, ..Default::default() };
+        let egress = Egress::new(settings, Arc::new(crate::resolve::SystemResolver)).unwrap();
+        let policy = Policy::new("crm", vec![Rule::new("http://127.0.0.1:9", &[], &["loopback"]).unwrap()]);
+        for (slots, name) in [(&egress.0.plugin_slots, "crm"), (&egress.0.host_slots, "127.0.0.1:9")] {
+            let _slot = slots.take(name).await;
+            let request = EgressRequest {
+                method: reqwest::Method::GET,
+                url: "http://127.0.0.1:9/".into(),
+                headers: HeaderMap::new(),
+                body: Vec::new(),
+            };
+            let error = egress.send(&policy, request).await.unwrap_err();
+            assert_eq!(error.code(), "egress-busy");
+            assert!(!error.may_be_sent() && error.retried(), "{error}");
+        }
     }
-    if error.is_timeout() {
-        return EgressError::Timeout { origin, phase: Phase::Connect, limit: limits.connect, may_be_sent: false };
-    }
-    let is_tls = chain(error).any(|error| {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        error.is::<rustls::Error>() || inner.is_some_and(|error| error.is::<rustls::Error>())
-    });
-    if is_tls { EgressError::Tls { origin, reason } } else { EgressError::Connect { origin, reason } }
-}
-
-/// The causes of an error, without the URL, which may contain a secret.
-fn causes(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = chain(error).map(ToString::to_string).collect();
-    texts.dedup();
-    if texts.is_empty() { "the request failed".to_owned() } else { texts.join(": ") }
 }

@@ -310,7 +310,7 @@ pub enum RuleError {
     #[error("`{0}` cannot be allowed: methods are upper-case words such as GET and PROPFIND, except CONNECT and TRACE")]
     Method(String),
     /// A network cannot be allowed.
-    #[error("`{0}` is not a network that can be allowed: `{names}`", names = Network::allowable_names().collect::<Vec<_>>().join("`, `"))]
+    #[error("`{0}` is not one of the networks that can be allowed: {list}", list = Network::allowable_list())]
     Network(String),
     /// A secret cannot be bound in this way.
     #[error("secret `{name}` {reason}")]

@@ -2,9 +2,9 @@
 //!
 //! [`Policy`] is the allow-list of a plugin; [`Network`] says where an address leads; [`Egress`]
 //! resolves, checks, connects to what was checked, and follows redirects under the same rules.
-//! [`SecretBinding`] puts secrets in, [`Scrubber`] removes them from what comes back, [`TokenSource`]
-//! renews access tokens. [`retry`] decides when a durable request is repeated, [`HostPace`] how fast.
-//! See ADR 0098.
+//! [`SecretBinding`] puts secrets in, [`Scrubber`] removes them from what comes back,
+//! [`TokenSource`] renews access tokens. [`retry`] decides when a durable request is repeated,
+//! [`HostPace`] how fast. See ADR 0098.
 //!
 //! Invariant: a plugin names a URL and nothing else. It sees no socket, no address and no secret,
 //! and no connection is made to an address that was not checked for the rule that allows it.
@@ -13,6 +13,7 @@
 
 mod address;
 mod client;
+mod connect;
 mod error;
 mod limits;
 mod oauth;
@@ -25,10 +26,11 @@ pub mod retry;
 mod scrub;
 mod secret_rules;
 mod secrets;
+mod settings;
 mod slots;
 
 pub use address::{Network, Networks};
-pub use client::{Egress, EgressLimits, EgressSettings, ProxySettings};
+pub use client::Egress;
 pub use error::{CODES, Denied, EgressError, Phase, RuleError, TokenError};
 pub use limits::{HostPace, RateLimit, Traffic};
 pub use oauth::{Boxed, ClientAuth, Grant, TokenSettings, TokenSource, TokenStatus, TokenStore, TokenTransport};
@@ -38,3 +40,4 @@ pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use scrub::Scrubber;
 pub use secret_rules::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
 pub use secrets::{Placement, SecretBinding, SecretValue, SignatureEncoding};
+pub use settings::{EgressLimits, EgressSettings, ProxySettings};

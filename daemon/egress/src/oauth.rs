@@ -2,9 +2,9 @@
 //! (section 4.4) or a refresh token (section 6).
 //!
 //! A token is kept in memory and renewed before it expires. There is one renewal at a time, which
-//! goes on if the request that began it is given up, so that a rotated refresh token is not lost; it
-//! is stored before the new access token is used. A failed renewal is repeated at growing intervals,
-//! not by every request, and is shown by [`TokenSource::status`].
+//! goes on if the request that began it is given up, so that a rotated refresh token is not lost;
+//! it is stored before the new access token is used. A failed renewal is repeated at growing
+//! intervals, not by every request, and is shown by [`TokenSource::status`].
 
 use crate::error::{EgressError, TokenError};
 use crate::request::{EgressRequest, EgressResponse};
@@ -537,10 +537,9 @@ mod tests {
         env.clock.advance_ms(3_600_000);
         env.token().await.unwrap();
         let bodies: Vec<String> = env.server.requests.lock().iter().map(|(_, body)| body.clone()).collect();
-        assert_eq!(
-            bodies[0],
-            "grant_type=refresh_token&refresh_token=configured-refresh&scope=a+b&client_id=id&client_secret=client+secret%26"
-        );
+        let credentials = "client_id=id&client_secret=client+secret%26";
+        let expected = format!("grant_type=refresh_token&refresh_token=configured-refresh&scope=a+b&{credentials}");
+        assert_eq!(bodies[0], expected);
         assert!(bodies[1].contains("refresh_token=rotated-refresh"));
         assert_eq!(*env.stored.0.lock(), [Secret::new("rotated-refresh")]);
     }

@@ -1,7 +1,7 @@
 //! Whether a path lies below the prefix of a rule, however a server reads it.
 //!
 //! A URL is compared as it is sent: `url` has already resolved dot segments (also `%2e`) and turned
-//! backslashes into slashes. Some servers go on: they decode once or several times, split at encoded
+//! backslashes into slashes. Some servers go on: they decode once or more often, split at encoded
 //! slashes, merge repeated ones, cut parameters (`..;x`), and resolve dot segments again. A path
 //! that leaves the prefix in one of these readings is ambiguous. An encoded slash that stays below
 //! the prefix is not: APIs use it for names within a segment.

@@ -69,7 +69,7 @@ enum HostPattern {
 }
 
 impl Policy {
-    /// The allow-list of a plugin.
+    /// The allow-list of a plugin. The reader of the configuration refuses more than [`MAX_RULES`].
     pub fn new(plugin: impl Into<String>, rules: Vec<Rule>) -> Self {
         Self { plugin: plugin.into(), rules }
     }
@@ -179,7 +179,9 @@ impl Policy {
         let toml = network.is_allowable().then(|| {
             let names = rule.networks.with(network).allowed_names().map(|name| format!("\"{name}\""));
             let names = names.collect::<Vec<_>>().join(", ");
-            format!("networks = [{names}]  # in [[plugins.{}.egress]] with url = \"{rule}\"", self.plugin)
+            let entry = if rule.secrets_in_body { "the token endpoint" } else { "[[plugins.NAME.egress]]" };
+            let entry = entry.replace("NAME", &self.plugin);
+            format!("networks = [{names}]  # in {entry} with url = \"{rule}\"")
         });
         Err(Denied { code, message, toml })
     }
@@ -216,8 +218,8 @@ impl Rule {
     /// The rule with a secret that the host puts into its requests.
     ///
     /// # Errors
-    /// [`RuleError::Secret`] if the rule has a wildcard, since below `*.example.org` may be hosts of
-    /// somebody else, or if it is for http and no network is allowed by name.
+    /// [`RuleError::Secret`] if the rule has a wildcard, since hosts below `*.example.org` may belong
+    /// to others, or if it is for http and no network is allowed by name.
     pub fn with_secret(mut self, binding: SecretBinding) -> Result<Self, RuleError> {
         let refused = |reason| RuleError::Secret { name: binding.name().to_owned(), reason };
         if matches!(self.origin.host, HostPattern::Below(_)) {
@@ -344,7 +346,7 @@ pub fn parse_url(text: &str) -> Result<Url, Denied> {
 }
 
 /// Refuses URLs that are never sent, whatever is allowed. Everything else about hosts (case,
-/// Punycode, numbers in octal, hexadecimal or with missing parts) has one form only in a parsed URL.
+/// Punycode, numbers in octal, in hexadecimal or with missing parts) has one form in a parsed URL.
 fn check_form(url: &Url) -> Result<(), Denied> {
     let refused = |code, message| Err(Denied { code, message, toml: None });
     if !matches!(url.scheme(), "http" | "https") {

@@ -30,7 +30,7 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// One second, up to ten minutes: an outage of an hour is noticed to be over within ten minutes.
+    /// One second, up to ten minutes: the end of an outage is noticed within ten minutes.
     fn default() -> Self {
         Self { first_ms: 1000, max_ms: 600_000 }
     }

@@ -2,7 +2,7 @@
 
 use beadle_model::Secret;
 
-/// Shorter secrets are refused: they occur in responses by chance, and scrubbing would destroy them.
+/// Shorter secrets are refused: they occur in responses by chance, which scrubbing would damage.
 pub const MIN_SECRET_BYTES: usize = 8;
 
 /// Longest secret: servers accept headers of at least 8,000 bytes.

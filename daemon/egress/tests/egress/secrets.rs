@@ -69,6 +69,27 @@ async fn plugin_reads_no_secret_back() {
 }
 
 #[tokio::test]
+async fn errors_contain_no_secret() {
+    let router = Router::new().fallback(async |request: Request| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-encoding", request.headers()["x-api-key"].clone());
+        headers
+    });
+    let base = format!("http://localhost.test:{}", serve(router).await.port());
+    let header = Placement::Header { name: "X-Api-Key".into(), value: "{secret}".into() };
+    let policy = Policy::new("crm", vec![rule(&base, vec![fixed("a", header, "header-secret")])]);
+    let error = local().send(&policy, get(&base)).await.unwrap_err();
+    assert!(error.to_string().contains("content encoding `***`"), "{error}");
+    assert!(!format!("{error:?}").contains("header-secret"), "{error:?}");
+    // A guess is not confirmed by a mask in an error that repeats the plugin's own URL.
+    let [guess, other] = ["header-secret", "header-guess!"].map(|path| format!("{base}:x/{path}"));
+    for url in [guess, other] {
+        let error = local().send(&policy, get(&url)).await.unwrap_err();
+        assert!(error.to_string().contains(&url), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn plugin_cannot_set_what_the_host_sets() {
     let place = || Placement::BasicAuth { user: "u".into() };
     let policy = Policy::new("crm", vec![rule("http://localhost.test:9", vec![fixed("a", place(), "long-enough")])]);
