@@ -321,3 +321,28 @@ pub enum RuleError {
         reason: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_in_the_sources_is_listed() {
+        let sources = [
+            include_str!("client.rs"),
+            include_str!("error.rs"),
+            include_str!("oauth.rs"),
+            include_str!("policy.rs"),
+            include_str!("redirect.rs"),
+        ];
+        let list = format!("{CODES:?}");
+        let words = sources.iter().flat_map(|source| source.split('"'));
+        let is_code = |word: &&str| {
+            let is_name = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+            is_name && (word.starts_with("egress-") || word.starts_with("oauth-")) && word.len() > "egress-".len()
+        };
+        for code in words.filter(is_code) {
+            assert!(list.contains(&format!("\"{code}\"")), "{code}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! [`Policy::check`] is a pure function of the URL as it will be sent. What a server could read
 //! differently is refused: user information, a final dot in the host, and paths that leave the
 //! prefix of the rule in one of the ways in which servers decode them. Names are compared here,
-//! addresses only after resolution ([`Rule::check_address`]), since a name may lead anywhere.
+//! addresses only after resolution ([`Policy::check_address`]), since a name may lead anywhere.
 //!
 //! Invariant: every refusal names the lines of TOML that would allow the request, if any would.
 

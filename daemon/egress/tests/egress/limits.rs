@@ -96,6 +96,7 @@ async fn slow_servers_end_at_their_limit() {
             }
             let bytes = [&b""[..], b"HTTP/1.1 100 Continue\r\n\r\n", b"x"][kind];
             while stream.write_all(bytes).await.is_ok() {
+                // tidy: a slow server, which the limits of the client end
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
@@ -155,18 +156,20 @@ async fn reserved_headers_are_refused() {
 async fn requests_at_a_time_are_limited_per_plugin_and_host() {
     for (per_plugin, per_host, most) in [(2, 8, 2), (8, 3, 3)] {
         let (active, highest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        // Answers only when as many requests as allowed are there.
+        let together = Arc::new(tokio::sync::Barrier::new(most));
         let router = Router::new().route("/", {
             let (active, highest) = (Arc::clone(&active), Arc::clone(&highest));
             route(move || async move {
                 highest.fetch_max(active.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                together.wait().await;
                 active.fetch_sub(1, Ordering::SeqCst);
             })
         });
         let url = format!("http://localhost.test:{}/", serve(router).await.port());
         let names = Names::new(&[("localhost.test", &[&["127.0.0.1"]])]);
         let egress = egress(EgressLimits { per_plugin, per_host, ..limits() }, names);
-        let requests: Vec<_> = (0..10)
+        let requests: Vec<_> = (0..6)
             .map(|_| {
                 let (egress, policy, request) = (egress.clone(), policy(&[&url], &[]), get(&url));
                 tokio::spawn(async move { egress.send(&policy, request).await.unwrap() })
