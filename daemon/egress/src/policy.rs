@@ -218,8 +218,8 @@ impl Rule {
     /// The rule with a secret that the host puts into its requests.
     ///
     /// # Errors
-    /// [`RuleError::Secret`] if the rule has a wildcard, since hosts below `*.example.org` may belong
-    /// to others, or if it is for http and no network is allowed by name.
+    /// [`RuleError::Secret`] if the rule has a wildcard, since hosts below `*.example.org` may
+    /// belong to others, or if it is for http and no network is allowed by name.
     pub fn with_secret(mut self, binding: SecretBinding) -> Result<Self, RuleError> {
         let refused = |reason| RuleError::Secret { name: binding.name().to_owned(), reason };
         if matches!(self.origin.host, HostPattern::Below(_)) {

@@ -3,8 +3,8 @@
 //! A server may repeat a secret by accident: in an error ("invalid token abc"), an echo of the
 //! request, a URL. It is found in clear, in hexadecimal, in Base64 at any alignment (so also within
 //! `user:password`), and in texts that are percent-encoded or escaped as in JSON, or both,
-//! whichever characters are encoded. A server that means to pass a secret on can always hide it; the operator
-//! trusts the hosts to which secrets are bound.
+//! whichever characters are encoded. A server that means to pass a secret on can always hide it;
+//! the operator trusts the hosts to which secrets are bound.
 //!
 //! Invariant: a text without a secret is returned byte for byte.
 

@@ -9,7 +9,7 @@
 //!
 //! The slot also knows whether its plugin is called ([`Availability`]) and the resources that it
 //! used. A vacant slot knows only the plugin's name and events; its events are kept. The catalog,
-//! which `bell` wakes, decides what follows from a failed probation or a suspension.
+//! which `wake` wakes, decides what follows from a failed probation or a suspension.
 
 mod probation;
 mod usage;
@@ -43,7 +43,7 @@ pub struct PluginSlot {
     /// Events in lanes that wait for this plugin alone.
     held: Mutex<Amount>,
     /// Notified when the availability changed because of failures or successes.
-    bell: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
 enum Occupant {
@@ -82,11 +82,11 @@ pub(crate) enum AttemptHold {
 }
 
 impl PluginSlot {
-    /// A slot with an active revision. `bell` is notified when the availability changes because of
+    /// A slot with an active revision. `wake` is notified when the availability changes because of
     /// its handlings.
-    pub fn new(plugin: Arc<Plugin>, bell: Arc<Notify>) -> Self {
+    pub fn new(plugin: Arc<Plugin>, wake: Arc<Notify>) -> Self {
         let (name, no) = (Arc::clone(plugin.name()), plugin.no());
-        Self::with(name, no, Occupant::Active(ActiveRevision { plugin, probation: None }), bell)
+        Self::with(name, no, Occupant::Active(ActiveRevision { plugin, probation: None }), wake)
     }
 
     /// A suspended slot without a revision: the events in `subscribed` are kept for it.
@@ -95,14 +95,14 @@ impl PluginSlot {
         no: PluginNo,
         subscribed: BTreeSet<EventKind>,
         suspension: Suspension,
-        bell: Arc<Notify>,
+        wake: Arc<Notify>,
     ) -> Self {
-        let slot = Self::with(name.into(), no, Occupant::Vacant(subscribed), bell);
+        let slot = Self::with(name.into(), no, Occupant::Vacant(subscribed), wake);
         slot.suspend(suspension);
         slot
     }
 
-    fn with(name: Arc<str>, no: PluginNo, occupant: Occupant, bell: Arc<Notify>) -> Self {
+    fn with(name: Arc<str>, no: PluginNo, occupant: Occupant, wake: Arc<Notify>) -> Self {
         Self {
             name,
             no,
@@ -112,7 +112,7 @@ impl PluginSlot {
             breaker: Mutex::default(),
             changed: watch::Sender::new(()),
             held: Mutex::default(),
-            bell,
+            wake,
         }
     }
 
@@ -299,6 +299,6 @@ impl PluginSlot {
 
     fn notify(&self) {
         self.changed.send_replace(());
-        self.bell.notify_one();
+        self.wake.notify_one();
     }
 }

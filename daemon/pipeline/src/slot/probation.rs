@@ -14,14 +14,14 @@ pub struct Probation {
     successes: AtomicU32,
     failures: AtomicU32,
     enough: u32,
-    bell: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
 impl Probation {
-    /// `earlier` handles what the new revision fails; `None` after a migration of the state. `bell`
+    /// `earlier` handles what the new revision fails; `None` after a migration of the state. `wake`
     /// is notified at each failure, and after `enough` successes.
-    pub fn new(earlier: Option<Arc<Plugin>>, enough: u32, bell: Arc<Notify>) -> Self {
-        Self { earlier, successes: AtomicU32::new(0), failures: AtomicU32::new(0), enough, bell }
+    pub fn new(earlier: Option<Arc<Plugin>>, enough: u32, wake: Arc<Notify>) -> Self {
+        Self { earlier, successes: AtomicU32::new(0), failures: AtomicU32::new(0), enough, wake }
     }
 
     /// The earlier revision, where it can handle events of the new one.
@@ -41,7 +41,7 @@ impl Probation {
 
     pub(crate) fn count_success(&self) {
         if self.successes.fetch_add(1, Ordering::Relaxed) + 1 == self.enough {
-            self.bell.notify_one();
+            self.wake.notify_one();
         }
     }
 
@@ -53,6 +53,6 @@ impl Probation {
 
     pub(crate) fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.bell.notify_one();
+        self.wake.notify_one();
     }
 }
