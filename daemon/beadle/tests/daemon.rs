@@ -468,6 +468,74 @@ async fn unsigned_requests_cannot_fill_the_log() {
     daemon.stop().await;
 }
 
+/// Whoever holds the app's secret still cannot fill the disk with lines.
+#[tokio::test]
+async fn signed_nonsense_cannot_fill_the_log() {
+    let setup = setup();
+    let daemon = setup.start().await;
+    let (long, now_s) = ("x".repeat(100_000), webhook::unix_time_s());
+    let other_number = webhook::text_message("31610000102", "wamid.1", now_s, "hi");
+    let kinds = [
+        format!("\"{long}\""),
+        format!("{{\"object\": \"{long}\", \"entry\": []}}"),
+        other_number.replace(webhook::PHONE_NUMBER_ID, &format!("9{long}")),
+        other_number.replace("\"id\":\"wamid.1\"", "\"id\":7"),
+    ];
+    let before = daemon.program.log().len();
+    for round in 0..20 {
+        for kind in &kinds {
+            let body = kind.replace("hi", &format!("hi {round}"));
+            assert_eq!(post(&setup, &body, &signature(&body)).await, 200);
+        }
+    }
+    let log = daemon.program.log();
+    let lines: Vec<&str> = log[before..].lines().collect();
+    assert!((2..=2 * kinds.len()).contains(&lines.len()), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.len() < 1000), "{lines:#?}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_end_share_a_budget() {
+    const MOST: usize = 40;
+    let setup = setup();
+    let daemon = setup.start().await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..MOST {
+        let header = format!("X-Hub-Signature-256: {}\r\nContent-Length: 3000000\r\n", signature("other"));
+        let mut request = format!("POST {} HTTP/1.1\r\nHost: x\r\n{header}\r\n", webhook::PATH).into_bytes();
+        request.resize(request.len() + 2_900_000, b'x');
+        let address = setup.http.clone();
+        waiting.spawn(async move { exchange(&address, &request).await.status });
+    }
+    // 64 MiB hold twenty-two of them; the others are told to come back before any is given up.
+    assert_eq!(waiting.join_next().await.unwrap().unwrap(), 503);
+    waiting.shutdown().await;
+    drop(waiting);
+    send(&setup, "hello").await;
+    daemon.stop().await;
+}
+
+/// The listeners share no connections: neither keeps the other from answering.
+#[tokio::test]
+async fn silent_connections_to_the_admin_address_delay_no_webhook() {
+    let setup = setup();
+    let daemon = setup.start().await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(tokio::net::TcpStream::connect(&setup.admin).await.unwrap());
+    }
+    let probe = tokio::spawn({
+        let admin = setup.admin.clone();
+        async move { get(&admin, "/healthz").await.0 }
+    });
+    send(&setup, "hello").await;
+    assert!(!probe.is_finished(), "the admin address accepts no more than 64");
+    drop(silent);
+    assert_eq!(probe.await.unwrap(), 200);
+    daemon.stop().await;
+}
+
 #[tokio::test]
 async fn webhooks_of_other_products_are_ignored() {
     let setup = setup();

@@ -262,6 +262,19 @@ mod tests {
         let globals = "(global i32 (i32.const 0))".repeat(1000);
         let one = component(&format!("(component (core module $m {globals}) (core instance (instantiate $m)))"));
         assert!(one.unwrap().bytes >= 16_000);
+        let imported = r#"(import "a" "b" (func))"#.repeat(1000);
+        let module = format!(
+            r#"(core module $a (func (export "b"))) (core instance $a (instantiate $a))
+            (core module $m {imported}) (core instance (instantiate $m (with "a" (instance $a))))"#
+        );
+        assert!(component(&format!("(component {module})")).unwrap().bytes >= 40_000);
+        // In an element segment, so that they can be called through a table.
+        let referred = format!("(func $f) {} (elem declare func $f)", "(func)".repeat(999));
+        let exported: String = (0..1000).map(|n| format!(r#"(func (export "f{n}"))"#)).collect();
+        for (functions, expected) in [(referred, FUNCTION_BYTES), (exported, 1000 * FUNCTION_BYTES)] {
+            let text = format!("(component (core module $m {functions}) (core instance (instantiate $m)))");
+            assert_eq!(component(&text).unwrap().bytes, 2 * INSTANCE_BYTES + expected);
+        }
         let defined_only = component("(component (core module $m (func)))").unwrap();
         assert_eq!(defined_only, Footprint { instances: 1, bytes: INSTANCE_BYTES });
     }

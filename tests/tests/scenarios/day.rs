@@ -1,8 +1,9 @@
-//! A seeded day: people write all the time while the daemon is killed, the disk fills up, the
-//! plugin folder disappears, the platform fails, the clock jumps, and hostile plugins are
-//! installed. At its end every message is accounted for: it was answered once, or is a dead letter,
-//! or was refused with a reason; only a message that is marked as possibly duplicate was sent
-//! twice.
+//! A seeded day: people write all the time, some of them thousands of messages, while the daemon is
+//! killed, the disk fills up, the plugin folder disappears, the platform fails, the clock jumps by
+//! minutes or by weeks, and hostile plugins are installed. At its end every message is accounted
+//! for: it was answered once, or is a dead letter, or was refused with a reason; only a message that
+//! is marked as possibly duplicate was sent twice. Who said STOP got nothing, timers and
+//! firings are not repeated.
 //!
 //! Time is the simulator's, so that a day takes a minute. The moments of kills are real, and random
 //! within a run of the same seed.
@@ -14,7 +15,7 @@ use beadle_test_support::disk::Disk;
 use beadle_test_support::program::plugin;
 use beadle_test_support::rng::{Rng, is_long_run};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
-use beadle_test_support::wait_until;
+use beadle_test_support::{time_at, wait_until};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,12 +27,28 @@ const MESSAGES: std::ops::Range<u64> = 10..40;
 /// Fast enough that messages of one person wait for each other, slow enough that a kill falls
 /// between them.
 const PER_SECOND: f64 = 300.0;
+/// Messages of a flood, sent as fast as they are taken.
+const FLOOD: u64 = 2000;
+/// The farthest that the clock jumps.
+const WEEKS_MS: i64 = 40 * DAY_MS;
 /// Longer than any back-off, so that each part of the day ends at rest.
 const AFTER_MS: i64 = 10 * MINUTE_MS;
 
 /// The plugin that answers; the hostile ones are asked before it.
 const ANSWERER: &str = "counter";
 const HOSTILE: [&str; 7] = ["trap", "spin", "memory", "stack", "effects", "hoarder", "give-up"];
+/// Floods of the bomber, which observes. Its timers have a scenario of their own: in a day there
+/// would be millions.
+const BOMBS: [&str; 4] = ["deep-json", "long-texts", "numbers", "state"];
+/// Said STOP, and goes on to write.
+const QUIET: &str = "Ana";
+/// Asks in each part for an answer after some minutes.
+const PATIENT: &str = "Bram";
+/// The plugin that has the timers of these, and a schedule.
+const TIMED: &str = "hourglass";
+
+/// Fires once for each hour, whatever the clock does.
+const HOURLY: &str = "[[schedule]]\nname = \"hourly\"\ncron = \"0 * * * *\"\nplugin = \"hourglass\"\n";
 
 /// States of a loaded plugin. A hostile one that is dropped in again may still rest or be
 /// suspended: its file did not change, and only an event ends a rest.
@@ -54,12 +71,15 @@ enum Trouble {
     LostReceipts,
     ClockForward,
     ClockBack,
+    ClockFarForward,
+    Flood,
     HostilePlugin,
+    Bomb,
     BrokenPlugin,
 }
 
 /// Each occurs equally often in a day.
-const TROUBLES: [Trouble; 16] = [
+const TROUBLES: [Trouble; 19] = [
     Trouble::None,
     Trouble::Kill,
     Trouble::FullDisk,
@@ -74,7 +94,10 @@ const TROUBLES: [Trouble; 16] = [
     Trouble::LostReceipts,
     Trouble::ClockForward,
     Trouble::ClockBack,
+    Trouble::ClockFarForward,
+    Trouble::Flood,
     Trouble::HostilePlugin,
+    Trouble::Bomb,
     Trouble::BrokenPlugin,
 ];
 
@@ -100,6 +123,10 @@ struct Day {
     rng: Rng,
     /// Texts that people wrote, with the trouble of their part of the day.
     written: BTreeMap<String, Trouble>,
+    /// What [`QUIET`] wrote, STOP included.
+    quiet: u64,
+    /// What [`PATIENT`] asked for.
+    timed: BTreeMap<String, Trouble>,
 }
 
 impl Day {
@@ -113,17 +140,38 @@ impl Day {
             ));
         }
         let setup = Setup::new(&address.url()).probe(ANSWERER, "reply = \"\", count = true", "");
+        for bomb in BOMBS {
+            toml.push_str(&format!("[plugins.{bomb}]\nstage = \"observe\"\nsettings = {{ bomb = \"{bomb}\" }}\n"));
+        }
+        let setup = setup.plugin(TIMED, "order = -2");
+        setup.put_conf("hourly", HOURLY);
         let setup = setup.toml(UNPACED).toml(&toml).clock(&address.clock_url()).disk(&disk);
         let simulator = address.start_virtual(&setup).await;
         let daemon = setup.start().await;
         eprintln!("on_ambiguous = {on_ambiguous}");
-        Self { setup, disk, daemon, simulator, rng, written: BTreeMap::new() }
+        simulator.say(QUIET, "STOP").await;
+        wait_until("STOP is answered", async || (simulator.texts(QUIET).await.len() == 1).then_some(())).await;
+        let (written, timed) = Default::default();
+        Self { setup, disk, daemon, simulator, rng, written, quiet: 1, timed }
     }
 
     /// People write; returns before it is delivered.
     async fn write(&mut self, part: usize, trouble: Trouble) {
         let count = MESSAGES.start + self.rng.below(MESSAGES.end - MESSAGES.start);
-        self.simulator.flood(PEOPLE, count, PER_SECOND, &format!("part {part} n")).await;
+        self.write_many(part, trouble, count, PER_SECOND).await;
+        self.write_quietly().await;
+        let text = format!("timed-{part}");
+        self.simulator.say(PATIENT, &format!("in 6 {text}")).await;
+        self.timed.insert(text, trouble);
+    }
+
+    async fn write_quietly(&mut self) {
+        self.simulator.say(QUIET, &format!("quiet {}", self.quiet)).await;
+        self.quiet += 1;
+    }
+
+    async fn write_many(&mut self, part: usize, trouble: Trouble, count: u64, per_second: f64) {
+        self.simulator.flood(PEOPLE, count, per_second, &format!("part {part} n")).await;
         self.written.extend((0..count).map(|n| (format!("part {part} n {n}"), trouble)));
     }
 
@@ -248,6 +296,27 @@ impl Day {
                 self.meanwhile().await;
                 self.jump(-20 * MINUTE_MS).await;
             }
+            Trouble::ClockFarForward => {
+                self.write(part, trouble).await;
+                self.meanwhile().await;
+                let before = self.simulator.now().await;
+                self.jump(WEEKS_MS).await;
+                self.write_quietly().await;
+                self.meanwhile().await;
+                self.simulator.advance(MINUTE_MS).await;
+                self.simulator.control("POST", "clock", &json!({ "set_ms": before })).await;
+            }
+            Trouble::Flood => {
+                self.write_many(part, trouble, FLOOD, 0.0).await;
+                self.meanwhile().await;
+            }
+            Trouble::Bomb => {
+                let name = self.choose(&BOMBS);
+                self.setup.put_plugin(name, &plugin("bomber"));
+                self.daemon.wait_for_plugin(name, |row| LOADED.contains(&text(row, "/state"))).await;
+                eprintln!("{name} is installed");
+                self.write(part, trouble).await;
+            }
             Trouble::HostilePlugin => {
                 let name = self.choose(&HOSTILE);
                 self.setup.put_plugin(name, &plugin("probe"));
@@ -260,9 +329,14 @@ impl Day {
                 self.write(part, trouble).await;
             }
         }
-        self.simulator.wait_for_written(self.written.len() as u64).await;
+        let written = self.written.len() + self.timed.len();
+        self.simulator.wait_for_written(written as u64 + self.quiet).await;
         self.recover().await;
         self.simulator.advance(AFTER_MS).await;
+        // A bomb that always fails would rest with its events for days: the operator takes it away.
+        for bomb in BOMBS {
+            let _ = std::fs::remove_file(self.setup.plugin_file(bomb));
+        }
         // Whatever happened, the answerer is called again.
         self.daemon.wait_for_plugin(ANSWERER, |row| text(row, "/state") == "active").await;
         self
@@ -296,6 +370,7 @@ impl Day {
         for reply in self.simulator.messages(None).await.iter().filter_map(text_of) {
             *replies.entry(without_count(&reply)).or_default() += 1;
         }
+        self.account_for_stop_and_timers(&mut replies).await;
         let mut outcomes = BTreeMap::new();
         let mut unaccounted = Vec::new();
         for (written, trouble) in &self.written {
@@ -330,6 +405,35 @@ impl Day {
     }
 }
 
+impl Day {
+    /// Removes from the replies the one to STOP, and those of timers: each fired once.
+    async fn account_for_stop_and_timers(&self, replies: &mut BTreeMap<String, usize>) {
+        let quiet = self.simulator.texts(QUIET).await;
+        assert_eq!(quiet.len(), 1, "nothing is sent after STOP: {quiet:?}");
+        replies.remove(&without_count(&quiet[0]));
+        let timed = self.simulator.texts(PATIENT).await;
+        let mut fired: BTreeMap<&str, usize> = BTreeMap::new();
+        for text in &timed {
+            *fired.entry(text.split(' ').next().unwrap()).or_default() += 1;
+            replies.remove(&without_count(text));
+        }
+        assert!(fired.keys().all(|text| self.timed.contains_key(*text)), "{timed:?}");
+        assert!(fired.values().all(|count| *count == 1), "{timed:?}");
+        for (text, trouble) in &self.timed {
+            // Weeks ahead, no window is open.
+            let may_be_refused = *trouble == Trouble::ClockFarForward;
+            assert!(
+                may_be_refused || fired.contains_key(text.as_str()),
+                "{text} of {trouble:?} did not fire: {timed:?}"
+            );
+        }
+        let firings = self.daemon.list_all("schedules/hourly/history").await;
+        let planned: BTreeSet<_> = firings.iter().map(|row| time_at(row, "/planned_at")).collect();
+        eprintln!("the schedule fired {} times", firings.len());
+        assert!(planned.len() >= 10 && planned.len() == firings.len(), "each hour at most once: {firings:?}");
+    }
+}
+
 fn print(outcomes: &BTreeMap<(Trouble, String), usize>) {
     eprintln!("{:20} {:>8}  outcome", "trouble", "messages");
     for ((trouble, outcome), count) in outcomes {
@@ -361,7 +465,9 @@ async fn day_ends_with_every_message_accounted_for() {
     let quiet: BTreeSet<&str> =
         outcomes.keys().filter(|(trouble, _)| *trouble == Trouble::None).map(|(_, outcome)| outcome.as_str()).collect();
     assert_eq!(quiet, BTreeSet::from(["answered"]), "without trouble everything is answered");
-    assert_handled_once(&day.simulator.messages(None).await);
+    let mut replies = day.simulator.messages(None).await;
+    replies.retain(|message| !text_of(message).is_some_and(|text| text.starts_with("timed-")));
+    assert_handled_once(&replies);
     // Nothing is left that a restart would repeat.
     let sent = day.simulator.sent_counts().await;
     day.daemon.stop().await;

@@ -294,3 +294,29 @@ async fn every_hostile_plugin_at_once_costs_no_answer_and_bounded_memory() {
     }
     daemon.kill9().await;
 }
+
+/// Each handling fits alone. What fits is asked again when they are committed, because they run at
+/// the same time.
+#[tokio::test]
+async fn quota_of_state_holds_for_handlings_at_the_same_time() {
+    let address = SimulatorAddress::reserve();
+    let toml = "settings = { bomb = \"state\" }\nlimits = { state_mib = 8, cpu_ms = 5000 }";
+    let setup = Setup::new(&address.url()).plugin_as("bomber", "bomber", toml).toml(UNPACED);
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    for round in 0..5 {
+        simulator.flood(12, 12, 0.0, &format!("round {round}")).await;
+    }
+    simulator.wait_until_delivered().await;
+    daemon.wait_until_idle().await;
+    let row = daemon.get("plugins/bomber").await;
+    let limits = row.get("limits").and_then(Value::as_array).cloned().unwrap_or_default();
+    let state = limits.iter().find(|limit| text(limit, "/key") == "state_mib");
+    let used = state.and_then(|limit| limit.get("used")?.as_f64()).unwrap_or_default();
+    // One conversation has 6.8 MiB.
+    assert!((6.0..=8.0).contains(&used), "{limits:?}");
+    let letters = daemon.list_all("dead-letters").await;
+    // Those that ran later were refused when they asked.
+    assert!(letters.iter().any(|letter| text(letter, "/code") == "over-quota"), "{letters:?}");
+    daemon.stop().await;
+}

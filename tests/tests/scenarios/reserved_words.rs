@@ -23,6 +23,9 @@ async fn stop_lasts_until_start() {
         simulator.wait_until_delivered().await;
         daemon.wait_until_idle().await;
         assert_eq!(simulator.texts(person).await.len(), 2, "nothing is sent after STOP");
+        // That a plugin still answers is nobody's error.
+        assert_eq!(daemon.status_count("dead_letters").await, 0);
+        assert!(!daemon.program.output().contains("ERROR"), "{}", daemon.program.output());
         simulator.say(person, start).await;
         wait_until("START is answered", async || (simulator.texts(person).await.len() == 3).then_some(())).await;
         simulator.say(person, "three").await;

@@ -379,6 +379,16 @@ mod tests {
     }
 
     #[test]
+    fn json_is_measured_before_it_is_parsed() {
+        let code = |text: &str| json("message", text).err().map(|refusal| refusal.code);
+        // Neither is JSON. Only the short one is parsed.
+        assert_eq!(code("{").as_deref(), Some("bad-json"));
+        assert_eq!(code(&"{".repeat(1 << 20)).as_deref(), Some("too-long"));
+        assert_eq!(code(&format!("{}{}", "[".repeat(40), "]".repeat(40))).as_deref(), Some("bad-json"));
+        assert_eq!(code("{}"), None);
+    }
+
+    #[test]
     fn other_messages_long_texts_and_quotes_stay_apart() {
         let long = "x".repeat(4096);
         let bodies = sent(|host| {

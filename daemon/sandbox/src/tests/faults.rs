@@ -235,6 +235,22 @@ async fn metadata_of_instances_counts_as_memory() {
 }
 
 #[tokio::test]
+async fn memories_grow_by_what_the_metadata_leaves() {
+    // The globals take 1.5 MiB and the memory begins with two pages: of 2 MiB, about six are left.
+    let globals = "(global i64 (i64.const 1))".repeat(100_000);
+    for (pages, fits) in [(4, true), (16, false)] {
+        let handle =
+            format!("(if (i32.eq (memory.grow (i32.const {pages})) (i32.const -1)) (then unreachable)) (i32.const 16)");
+        let guest = Guest { items: &globals, handle: &handle, ..Guest::default() };
+        let sandbox = sandbox();
+        let mut spec = spec(guest.bytes());
+        spec.limits.memory_mib = 2;
+        let outcome = sandbox.load(spec).await.unwrap().handle(call(1)).await.outcome;
+        assert_eq!(outcome.map(drop).map_err(|fault| fault.code()), if fits { Ok(()) } else { Err("memory-limit") });
+    }
+}
+
+#[tokio::test]
 async fn cpu_time_is_compared_after_a_call_that_was_not_interrupted() {
     // Filling memory is one instruction, during which nothing is checked.
     let guest = Guest {
@@ -320,5 +336,20 @@ async fn file_of_sixteen_mebibytes_can_be_created_and_a_larger_one_is_refused() 
         let plugin = sandbox.load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
         let report = plugin.dry_run(call(1)).await;
         assert!(report.outcome.is_ok(), "{bytes}: {:?}", report.outcome.err());
+    }
+}
+
+#[tokio::test]
+async fn file_with_a_long_name_is_refused() {
+    // The name is at 4096, where all bytes are zero.
+    for (length, refused) in [(1, 0), (255, 0), (256, 1), (60_000, 1)] {
+        let handle = format!(
+            "(call $create (i32.const 2048) (i32.const 9) (i32.const 1) (i32.const 4096) (i32.const {length})
+                (i32.const 2048) (i32.const 9) (i32.const 64))
+            (if (i32.ne (i32.load8_u (i32.const 64)) (i32.const {refused})) (then unreachable))
+            (i32.const 16)"
+        );
+        let report = run(&creates_files(&handle)).await;
+        assert_eq!(report.outcome.unwrap().effects.media.len(), 1 - refused, "{length} bytes");
     }
 }
