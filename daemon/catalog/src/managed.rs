@@ -148,14 +148,15 @@ impl ManagedPlugin {
         self.load = load;
     }
 
-    /// Ends its subscription because a person disabled it, which `record` says. Running calls
-    /// finish.
-    pub fn disable(&mut self) {
+    /// Ends its subscription because a person disabled it, which `record` says, or removed it.
+    /// Running calls finish.
+    pub fn disable(&mut self, load: LoadState) {
         if let Some(slot) = &self.slot {
-            // Unlike other events for it, those dispatched already are not handled either.
+            // Events dispatched already are not handled either: one that rests would go on with
+            // them, trial after trial.
             slot.disable();
         }
-        self.deactivate(LoadState::Loaded);
+        self.deactivate(load);
     }
 
     /// Suspends it without loading it. Its events wait in a vacant slot, as far as it is known

@@ -486,7 +486,7 @@ impl Reconciler {
             return;
         }
         tracing::warn!(plugin = name, "plugin file removed, plugin unloaded");
-        plugin.deactivate(LoadState::Removed);
+        plugin.disable(LoadState::Removed);
         plugin.path = None;
         if plugin.record.gone_since.is_none() {
             plugin.record.gone_since = Some(self.context.clock.now());
@@ -669,7 +669,7 @@ impl Reconciler {
     async fn disable(&mut self, name: &str) -> Answer {
         let now = self.context.clock.now();
         let plugin = self.change_record(name, |record| _ = record.disabled_since.get_or_insert(now)).await?;
-        plugin.disable();
+        plugin.disable(LoadState::Loaded);
         self.publish_subscriptions();
         Ok(format!(
             "`{name}` is disabled: it gets no events and its timers wait until you run `beadle plugins enable {name}`"

@@ -220,3 +220,25 @@ async fn plugin_that_asks_for_retry_is_never_suspended() {
     simulator.expect_texts("Ana", &[": n 1"]).await;
     daemon.stop().await;
 }
+
+/// The operator takes a plugin away that always fails: it is not tried again. What waited for it is
+/// kept in case it returns.
+#[tokio::test]
+async fn removed_plugin_that_rested_is_not_tried_again() {
+    let (setup, daemon, simulator) =
+        start(|setup| setup.probe("frail", "wrong = \"give-up\"", "stage = \"observe\"").plugin("echo", "")).await;
+    add_people(&simulator).await;
+    for round in 0..3 {
+        all_write(&simulator, &format!("n {round}")).await;
+    }
+    daemon.wait_for_plugin("frail", |row| text(row, "/state") == "resting").await;
+    std::fs::remove_file(setup.plugin_file("frail")).unwrap();
+    daemon.wait_for_plugin("frail", |row| text(row, "/state") == "broken").await;
+    let letters = daemon.status_count("dead_letters").await;
+    simulator.advance(TEN_MINUTES_MS).await;
+    daemon.wait_until_idle().await;
+    assert_eq!(daemon.status_count("dead_letters").await, letters);
+    let row = daemon.get("plugins/frail").await;
+    assert!(row.get("waiting_events").and_then(Value::as_u64) > Some(0), "{row}");
+    daemon.stop().await;
+}

@@ -63,7 +63,7 @@ impl ClientError {
                 "start it with `systemctl start beadle`, or pass its socket with --socket".into()
             }
             ClientError::Forbidden { .. } => {
-                "run the command as root, or add your user to the group that owns the socket".into()
+                "run the command as root, or give the socket a group of yours (`Group=` in the unit) and join it".into()
             }
             ClientError::Refused(problem) => format!("run `beadle explain {}`", problem.code),
             ClientError::BadResponse(_) => "the command and the daemon may be of different versions".into(),

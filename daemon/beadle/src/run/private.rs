@@ -4,6 +4,7 @@
 //! them; they are reported and not changed, because someone may rely on them.
 
 use rustix::fs::Mode;
+use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -32,11 +33,11 @@ pub fn check(data_dir: &Path) {
 /// The data directory and what is directly in it, as far as group or others have permissions. What
 /// is in a private directory is private.
 fn readable_by_others(data_dir: &Path) -> Vec<PathBuf> {
-    let is_open = |path: &PathBuf| {
-        std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0)
-    };
+    let gives_others = |metadata: Metadata| metadata.permissions().mode() & OTHERS != 0;
+    let is_open = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok_and(gives_others);
     let data_dir = data_dir.to_owned();
-    if !is_open(&data_dir) {
+    // Under `DynamicUser=` it is a link, whose own mode means nothing.
+    if !std::fs::metadata(&data_dir).is_ok_and(gives_others) {
         return Vec::new();
     }
     let inside = std::fs::read_dir(&data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -67,5 +68,11 @@ mod tests {
             set(&file, database);
             assert_eq!(readable_by_others(&data), expected, "{directory:o} {database:o}");
         }
+        set(&data, 0o700);
+        set(&file, 0o644);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = elsewhere.path().join("beadle");
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        assert!(readable_by_others(&link).is_empty(), "a link to a private directory");
     }
 }

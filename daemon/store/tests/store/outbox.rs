@@ -285,7 +285,7 @@ async fn body_that_could_not_be_read_back_is_refused_or_kept_as_text() {
 }
 
 #[tokio::test]
-async fn quote_by_another_spelling_of_the_id_is_recognised() {
+async fn quotes_and_reactions_by_another_spelling_of_the_id_are_recognised() {
     let env = TestEnv::new();
     let event = env.append_one(from("31600000001", "in")).await;
     let sent = env.send(&event, PluginNo(1), SendState::Sending).await;
@@ -297,5 +297,11 @@ async fn quote_by_another_spelling_of_the_id_is_recognised() {
         let event = env.append_one(quoting("31600000001", id, quoted)).await;
         let EventBody::Message { context, addressed, .. } = event.body else { panic!() };
         assert_eq!((context.unwrap().quoted_message, addressed), (Some(sent), Some(PluginNo(1))), "{quoted}");
+        let emoji = Some("👍".into());
+        let (message, extra) = (quoted.into(), serde_json::Value::Null);
+        let body = EventBody::Reaction { message, own_message: None, emoji, extra };
+        let event = env.append_one(NewEvent { body, ..from("31600000001", &format!("r{id}")) }).await;
+        let EventBody::Reaction { own_message, .. } = event.body else { panic!() };
+        assert_eq!(own_message, Some(sent), "{quoted}");
     }
 }
