@@ -109,7 +109,8 @@ impl Planner {
             TemplateFacts::Defined(definition) => Some(definition.clone()),
             _ => None,
         };
-        let draft = Draft { purpose: Some(&self.definition.purpose), ..Draft::new(&body) };
+        let broadcast = &self.definition;
+        let draft = Draft { purpose: Some(&broadcast.purpose), expires: broadcast.expires, ..Draft::new(&body) };
         let (verdict, price) = self.gatekeeper.plan(&draft, facts, view, self.now)?;
         match verdict {
             GateVerdict::Send => {}

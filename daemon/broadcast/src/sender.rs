@@ -331,7 +331,7 @@ fn decide_batch(
                 continue;
             }
         };
-        let draft = Draft { purpose: Some(purpose), ..Draft::new(&body) };
+        let draft = Draft { purpose: Some(purpose), expires: definition.expires, ..Draft::new(&body) };
         let decision = context.gatekeeper.ask(&draft, row.plugin, &view, now)?;
         match &decision.verdict {
             GateVerdict::Send => {

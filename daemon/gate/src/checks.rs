@@ -6,10 +6,15 @@
 
 use crate::facts::{Category, Draft, Facts, StopSwitch, TemplateFacts};
 use crate::templates;
+use beadle_model::time::DAY_MS;
 use beadle_model::{AliasKind, CheckOutcome, ConsentState, GateTrace, Outgoing, Refusal, Role, Timestamp, TraceStep};
 
 /// While a switch stops sending, messages are checked again this often.
 const STOP_RECHECK_MS: i64 = 60_000;
+
+/// A message that waits for a cap is checked again at least this often: a time that is further away
+/// counts as one of a clock that was ahead.
+const CAP_RECHECK_MS: i64 = DAY_MS;
 
 /// A check, in the order of application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -474,8 +479,14 @@ fn quiet_hours(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-fn frequency_cap(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+/// A message that has a meaning until a declared time waits for the cap, if the cap is free before;
+/// any other is refused: nobody knows for how long it makes sense.
+fn frequency_cap(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match &facts.circumstances.capped {
+        Some(cap) if draft.expires.is_some_and(|expires| cap.until < expires) => {
+            let until = Timestamp(cap.until.0.min(facts.now.plus_ms(CAP_RECHECK_MS).0));
+            CheckResult::Later(until, "a cap on marketing is used up; checked again at")
+        }
         Some(cap) => CheckResult::Refuse(
             Refusal::new(
                 "frequency-cap",

@@ -21,12 +21,14 @@ pub struct Draft<'a> {
     pub message: Option<MessageId>,
     /// The purpose that the sender declares, for a text. A template's category shows its own.
     pub purpose: Option<&'a Purpose>,
+    /// When it loses its meaning, if the sender declares that: until then it can wait for a cap.
+    pub expires: Option<Timestamp>,
 }
 
 impl<'a> Draft<'a> {
     /// A message with which a plugin writes first.
     pub fn new(body: &'a Outgoing) -> Self {
-        Self { body, host: false, reply: false, message: None, purpose: None }
+        Self { body, host: false, reply: false, message: None, purpose: None, expires: None }
     }
 
     /// The declared purpose, if no category shows it.

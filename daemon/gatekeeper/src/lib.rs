@@ -309,7 +309,7 @@ impl Gatekeeper {
         })
     }
 
-    /// The cap that another marketing message would exceed.
+    /// The cap that another marketing message would exceed; of several, the one that is free last.
     fn capped(
         &self,
         (message, topic): (Option<MessageId>, Option<&str>),
@@ -322,6 +322,7 @@ impl Gatekeeper {
             ("per_week", caps.per_week, 7 * DAY_MS, None),
             ("topic_per_week", caps.topic_per_week.filter(|_| topic.is_some()), 7 * DAY_MS, topic),
         ];
+        let mut reached: Option<ReachedCap> = None;
         for (name, limit, period_ms, topic) in limits {
             let Some(limit) = limit else { continue };
             let sends = MarketingSends {
@@ -334,14 +335,17 @@ impl Gatekeeper {
             let sent = self.0.reader.marketing_sent(&sends)?;
             let over = sent.len().saturating_sub(usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX));
             if let Some(oldest) = over.checked_sub(1).and_then(|over| sent.get(over)) {
-                return Ok(Some(ReachedCap {
-                    received: format!("{} marketing messages", sent.len()),
-                    limit: format!("`[gate.marketing_caps] {name} = {limit}`"),
-                    until: oldest.plus_ms(period_ms),
-                }));
+                let until = oldest.plus_ms(period_ms);
+                if reached.as_ref().is_none_or(|cap| cap.until < until) {
+                    reached = Some(ReachedCap {
+                        received: format!("{} marketing messages", sent.len()),
+                        limit: format!("`[gate.marketing_caps] {name} = {limit}`"),
+                        until,
+                    });
+                }
             }
         }
-        Ok(None)
+        Ok(reached)
     }
 
     fn messaging_limit_facts(

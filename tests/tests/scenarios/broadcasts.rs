@@ -509,6 +509,49 @@ async fn template_with_named_variables_has_a_named_header() {
 }
 
 #[tokio::test]
+async fn cap_defers_a_broadcast_that_expires_later() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).toml(UNPACED).toml(CONFIG).toml("[gate.marketing_caps]\nper_day = 1");
+    let setup = setup.clock(&address.clock_url());
+    let simulator = address.start_virtual(&setup).await;
+    simulator.set_faults(json!({ "template_review_ms": 0, "unknown_numbers": "create" })).await;
+    let daemon = setup.start().await;
+    let world = World { setup, simulator };
+    let body = json!({"type": "BODY", "text": "Hello {{1}}, news!", "example": {"body_text": [["Ana"]]}});
+    world.add_template("news", "en", "MARKETING", body).await;
+    world.sync(&daemon).await;
+    world.import(0..2).await;
+    let advance_until = async |name: &str, condition: &dyn Fn(&Value) -> bool| -> Value {
+        wait_until(&format!("{name} gets there"), async || {
+            world.simulator.advance(1000).await;
+            Some(show(&daemon, name).await).filter(condition)
+        })
+        .await
+    };
+    let finished = |view: &Value| text(view, "/state") == "finished";
+    let news = |expires_ms: i64| format!("expires = \"{}\"\naudience = \"everyone\"\n{NEWS}", rfc3339(expires_ms));
+    let now = async || time_at(&daemon.get("broadcasts").await, "/now").unwrap();
+    world.send("one", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    let view = advance_until("one", &finished).await;
+    assert_eq!(count(&view, "sent"), 2, "{view}");
+    // The cap is free in 24 hours: too late for one of these, and early enough for the other.
+    world.send("soon", &news(now().await + 30 * 3_600_000)).await;
+    world.create("past", &news(now().await + 2 * 3_600_000)).await;
+    world.run(&["broadcasts", "plan", "past"]).await;
+    assert_eq!(refused(&show(&daemon, "past").await, "frequency-cap"), 2);
+    let view = advance_until("soon", &|view| count(view, "held") == 2).await;
+    let held = &view["codes"][0];
+    assert_eq!((text(held, "/state"), text(held, "/code")), ("held", "frequency-cap"), "{view}");
+    world.simulator.advance(23 * 3_600_000).await;
+    assert_eq!(world.received().await.values().copied().collect::<Vec<_>>(), [1, 1], "not before the cap is free");
+    world.simulator.advance(3_600_000).await;
+    let view = advance_until("soon", &finished).await;
+    assert_eq!(count(&view, "sent"), 2, "{view}");
+    assert_eq!(world.received().await.values().copied().collect::<Vec<_>>(), [2, 2]);
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn text_for_marketing_counts_for_the_caps() {
     let (world, daemon) = World::new(0, "[gate.marketing_caps]\nper_day = 1").await;
     world.simulator.say("Ana", "hello").await;

@@ -457,6 +457,28 @@ fn each_circumstance_has_its_check() {
 }
 
 #[test]
+fn cap_defers_what_has_a_meaning_until_then_and_refuses_the_rest() {
+    let (conversation, body) = (conversation(), template(Some("marketing")));
+    for (free_after_ms, expires_after_ms, expected) in [
+        (DAY_MS / 2, None, Err("frequency-cap")),
+        (DAY_MS / 2, Some(DAY_MS / 2), Err("frequency-cap")),
+        (DAY_MS / 2, Some(DAY_MS / 2 + 1), Ok(DAY_MS / 2)),
+        (6 * DAY_MS, Some(7 * DAY_MS), Ok(DAY_MS)),
+    ] {
+        let mut facts = Facts::new(&conversation, NOW);
+        let until = NOW.plus_ms(free_after_ms);
+        facts.circumstances.capped = Some(ReachedCap { received: "1".into(), limit: "per_day = 1".into(), until });
+        let draft = Draft { expires: expires_after_ms.map(|ms| NOW.plus_ms(ms)), ..Draft::new(&body) };
+        match (decide(&draft, &facts).0, expected) {
+            (GateVerdict::Later { until, check: Check::FrequencyCap }, Ok(ms)) => assert_eq!(until, NOW.plus_ms(ms)),
+            (GateVerdict::Refused(refusal), Err(code)) => assert_eq!(refusal.code, code),
+            other => panic!("{free_after_ms} {expires_after_ms:?}: {other:?}"),
+        }
+        outcome_of(&draft, &facts);
+    }
+}
+
+#[test]
 fn advertising_in_a_utility_template_is_refused_unless_allowed() {
     let conversation = conversation();
     let components = serde_json::json!([{"type": "BODY", "text": "{{1}}"}]);
@@ -529,6 +551,7 @@ mod properties {
             reply in any::<bool>(),
             has_agreed in any::<bool>(),
             is_banned in any::<bool>(),
+            expires in some_time(),
         ) {
             let mut conversation = conversation();
             conversation.window_until = Some(NOW.plus_ms(window_ms));
@@ -546,7 +569,7 @@ mod properties {
                 ..crate::templates::tests::definition("hello", "en")
             });
             facts.circumstances = circumstances.clone();
-            let draft = Draft { host, reply, ..Draft::new(&body) };
+            let draft = Draft { host, reply, expires, ..Draft::new(&body) };
             outcome_of(&draft, &facts);
             let (is_template, is_read, is_own_reply) = (kind == 3, kind == 2, host && reply);
             let is_marketing = is_template && category == "marketing";
