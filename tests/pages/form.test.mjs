@@ -2,8 +2,9 @@
 // languages, and without a script.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -75,7 +76,7 @@ async function start(port) {
     child.once("exit", (code) => lost(new Error(`the daemon ended with ${code}`)));
     createInterface({ input: child.stderr }).on("line", (line) => / ready$/.test(line) && ready());
   });
-  return { url: `http://127.0.0.1:${port}`, stop: () => new Promise((ended) => { child.once("exit", ended); child.kill("SIGTERM"); }) };
+  return { folder, url: `http://127.0.0.1:${port}`, stop: () => new Promise((ended) => { child.once("exit", ended); child.kill("SIGTERM"); }) };
 }
 
 const post = async (path, body, headers = {}) => {
@@ -210,4 +211,40 @@ test("a page of another site cannot send the form", async () => {
   await page.getByText("This form must be sent from its own page.").waitFor();
   evil.close();
   await close();
+});
+
+/** What a decoder that is not ours reads in a picture: as it is, small, and askew on a grey wall. */
+const decode = (page, picture) => page.evaluate(async (source) => {
+  const image = new Image();
+  image.src = source;
+  await image.decode();
+  return [[1, 0], [0.4, 0], [0.6, 0.15]].map(([scale, angle]) => {
+    const side = Math.round(Math.max(image.width, image.height) * scale * 1.3);
+    const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+    const drawing = canvas.getContext("2d");
+    drawing.fillStyle = "#bbb";
+    drawing.fillRect(0, 0, side, side);
+    drawing.translate(side / 2, side / 2);
+    drawing.rotate(angle);
+    drawing.scale(scale, scale);
+    drawing.drawImage(image, -image.width / 2, -image.height / 2);
+    return window.jsQR(drawing.getImageData(0, 0, side, side).data, side, side)?.data;
+  });
+}, picture);
+
+test("a decoder reads the links in the QR codes", async () => {
+  const page = await browser.newPage();
+  await page.addScriptTag({ path: createRequire(import.meta.url).resolve("jsqr") });
+  for (const more of [[], ["--form"]]) {
+    for (const [format, type] of [["png", "image/png"], ["svg", "image/svg+xml"]]) {
+      const file = join(daemon.folder, `link.${format}`);
+      const words = ["--socket", join(daemon.folder, "beadle.sock"), "consents", "link", "news", "--qr", file, ...more];
+      const printed = execFileSync(program("beadle", "BEADLE"), words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+      const read = await decode(page, `data:${type};base64,${readFileSync(file).toString("base64")}`);
+      assert.equal(new Set(read).size, 1, `${format}: ${read}`);
+      assert.match(read[0], more.length ? /\/opt-in\/news$/ : /^https:\/\/wa\.me\/\d+\?text=NEWS$/);
+      assert.ok(printed.includes(read[0]), `${read[0]} is not in\n${printed}`);
+    }
+  }
+  await page.close();
 });
