@@ -1,5 +1,6 @@
 //! Writes an export as one HTML page in the person's language. It has no scripts and loads nothing.
 
+use super::fields;
 use super::write::PersonWriter;
 use crate::api::{PersonData, PersonSection};
 use crate::markup::escaped;
@@ -176,7 +177,9 @@ impl<W: Write> HtmlWriter<W> {
                 Value::String(text) => escaped(text),
                 other => escaped(&format!("{other:#}")),
             };
-            write!(self.to, "<tr><th>{}</th><td>{shown}</td></tr>", escaped(&name.replace('_', " ")))?;
+            let name =
+                fields::names_of(name).map_or_else(|| name.replace('_', " "), |names| self.words(names).to_owned());
+            write!(self.to, "<tr><th>{}</th><td>{shown}</td></tr>", escaped(&name))?;
         }
         self.to.write_all(b"</table>\n")
     }
@@ -229,6 +232,7 @@ mod tests {
         writer.finish().unwrap();
         let html = String::from_utf8(bytes).unwrap();
         assert!(html.contains("<html lang=\"pt\">") && html.contains("Os seus dados"), "{html}");
+        assert!(html.contains("<th>Nome</th>"), "{html}");
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script"), "{html}");
         assert!(html.contains("a &amp; b") && html.contains("<p class=\"none\">Nada.</p>"), "{html}");
         assert!(!html.contains("http"), "{html}");

@@ -1,6 +1,7 @@
 //! Writes the data of one person as JSON or as a readable page, and runs the task that carries out
 //! people's requests.
 
+mod fields;
 mod html;
 mod task;
 mod write;
