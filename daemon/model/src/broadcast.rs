@@ -8,8 +8,10 @@ use crate::consent::Purpose;
 use crate::id::{BroadcastId, ContactId};
 use crate::outgoing::MediaKind;
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The definition of a broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -225,7 +227,7 @@ impl Audience {
             Audience::Members => "members".into(),
             Audience::Tag(tag) => format!("tag {tag}"),
             Audience::Segment(name) => format!("segment {name}"),
-            Audience::Contacts(contacts) => format!("a list of {}", contacts.len()),
+            Audience::Contacts(contacts) => list_of(contacts.len()),
             Audience::Broadcast(FollowUp { of, recipients, after_hours }) => match recipients {
                 FollowUpRecipients::Unread => format!("unread in {of} after {after_hours} h"),
                 FollowUpRecipients::Failed => format!("failed in {of}"),
@@ -234,6 +236,93 @@ impl Audience {
             },
         }
     }
+}
+
+/// The parts of a stored definition that people are shown: the contacts of an audience, of which
+/// there may be 200,000, are counted and not kept.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct BroadcastOutline {
+    /// The purpose that recipients must have agreed to.
+    pub purpose: Purpose,
+    audience: AudienceOutline,
+    #[serde(default)]
+    template: Option<TemplateOutline>,
+    #[serde(default)]
+    text: Option<IgnoredAny>,
+    /// When the message loses its meaning.
+    #[serde(with = "rfc3339", default)]
+    pub expires: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct TemplateOutline {
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum AudienceOutline {
+    Everyone,
+    Members,
+    Tag(String),
+    Segment(String),
+    Contacts(Count),
+    Broadcast(FollowUp),
+}
+
+/// The length of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Counter;
+        impl<'de> Visitor<'de> for Counter {
+            type Value = Count;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Count, A::Error> {
+                let mut count = 0;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Count(count))
+            }
+        }
+        from.deserialize_seq(Counter)
+    }
+}
+
+impl BroadcastOutline {
+    /// The audience in words.
+    pub fn audience(&self) -> String {
+        let other = match self.audience.clone() {
+            AudienceOutline::Contacts(Count(count)) => return list_of(count),
+            AudienceOutline::Everyone => Audience::Everyone,
+            AudienceOutline::Members => Audience::Members,
+            AudienceOutline::Tag(tag) => Audience::Tag(tag),
+            AudienceOutline::Segment(name) => Audience::Segment(name),
+            AudienceOutline::Broadcast(follow_up) => Audience::Broadcast(follow_up),
+        };
+        other.describe()
+    }
+
+    /// The template's name.
+    pub fn template(&self) -> Option<&str> {
+        self.template.as_ref().map(|template| template.name.as_str())
+    }
+
+    /// Whether there is a text for open windows.
+    pub fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+}
+
+fn list_of(contacts: usize) -> String {
+    format!("a list of {contacts}")
 }
 
 macro_rules! states {
@@ -332,6 +421,48 @@ impl BroadcastState {
             (Paused | Finished, Resume) => Some(Sending),
             (Draft | Planned | Sending | Paused, Stop) => Some(Stopped),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outline_says_what_the_definition_says() {
+        let follow_up = FollowUp { of: "bro_1".into(), recipients: FollowUpRecipients::Unread, after_hours: 48 };
+        let audiences = [
+            Audience::Everyone,
+            Audience::Members,
+            Audience::Tag("vip".into()),
+            Audience::Segment("list:friends".into()),
+            Audience::Contacts(vec![ContactId(1), ContactId(7)]),
+            Audience::Contacts(Vec::new()),
+            Audience::Broadcast(follow_up),
+        ];
+        for audience in audiences {
+            for (template, text, expires) in [
+                (Some(BroadcastTemplate { name: "news".into(), ..BroadcastTemplate::default() }), None, None),
+                (None, Some(Texts::One("hi".into())), Some(Timestamp(1_795_293_360_000))),
+            ] {
+                let definition = BroadcastDefinition {
+                    name: "one".into(),
+                    channel: "shop".into(),
+                    purpose: Purpose::MarketingTopic("news".into()),
+                    audience: audience.clone(),
+                    template,
+                    text,
+                    file: None,
+                    expires,
+                };
+                let json = serde_json::to_string(&definition).unwrap();
+                let outline: BroadcastOutline = serde_json::from_str(&json).unwrap();
+                assert_eq!(outline.audience(), definition.audience.describe());
+                assert_eq!(outline.template(), definition.template.as_ref().map(|template| template.name.as_str()));
+                assert_eq!((outline.has_text(), outline.expires), (definition.text.is_some(), definition.expires));
+                assert_eq!(outline.purpose, definition.purpose);
+            }
         }
     }
 }

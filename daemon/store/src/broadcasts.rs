@@ -12,7 +12,7 @@ use crate::read::{Reader, bounded};
 use crate::step::{LONGEST_DEFERRAL_MS, NewSend, OutboxRow};
 use crate::templates::channel_quality;
 use crate::tx::Tx;
-use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, FollowUpRecipients};
+use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, BroadcastOutline, FollowUpRecipients};
 use beadle_model::effect::BroadcastWrite;
 use beadle_model::{
     Audience, BroadcastId, BroadcastState, ContactId, ConversationId, ConversationView, MessageId, PluginNo, Purpose,
@@ -757,6 +757,15 @@ impl Reader {
             let found: Option<(String, Option<String>)> =
                 read.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             found.map(|(json, plan)| Ok((from_json("broadcast", id.0, &json)?, plan))).transpose()
+        })
+    }
+
+    /// What people are shown of a definition.
+    pub fn broadcast_outline(&self, id: BroadcastId) -> Result<Option<BroadcastOutline>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT definition FROM broadcasts WHERE id = ?1")?;
+            let found: Option<String> = read.query_row([id.0], |row| row.get(0)).optional()?;
+            found.map(|json| from_json("broadcast", id.0, &json)).transpose()
         })
     }
 

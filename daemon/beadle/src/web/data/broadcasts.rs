@@ -205,7 +205,7 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
     let (now, gatekeeper) = (admin.clock.now(), admin.gatekeeper.clone());
     let approval_above = admin.broadcasts.settings().approval_above;
     let view = read(admin, move |reader, names| {
-        let (definition, _) = reader.broadcast_texts(id)?.ok_or_else(|| ApiError::from(BroadcastError::unknown(id)))?;
+        let outline = reader.broadcast_outline(id)?.ok_or_else(|| ApiError::from(BroadcastError::unknown(id)))?;
         let Progress { row, counts, plan, planning, wait, per_second } = progress;
         let limit = gatekeeper.messaging_limit(&row.channel, now)?;
         let left = limit.map(|(used, limit)| limit.saturating_sub(used));
@@ -221,10 +221,10 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
         let end = (is_open && open > 0).then(|| expected_end(now.as_ms(), open, per_second, limit));
         Ok(BroadcastView {
             now: now.as_ms(),
-            purpose: definition.purpose.to_string(),
-            audience: definition.audience.describe(),
-            template: definition.template.map(|template| template.name),
-            has_text: definition.text.is_some(),
+            purpose: outline.purpose.to_string(),
+            audience: outline.audience(),
+            template: outline.template().map(str::to_owned),
+            has_text: outline.has_text(),
             codes: codes(&counts),
             planning,
             waits_for: wait.as_ref().map(|(code, _)| code.clone()),
@@ -233,7 +233,7 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
             messages_per_second: per_second,
             messaging_limit_left: left,
             expected_end: end,
-            expires_at: definition.expires.map(|at| at.as_ms()),
+            expires_at: outline.expires.map(|at| at.as_ms()),
             plan: plan.map(plan_view),
             row,
         })
