@@ -4,7 +4,7 @@
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress};
-use beadle_test_support::{rng::Rng, wait_until};
+use beadle_test_support::{rng::Rng, time_at, wait_until};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -197,6 +197,46 @@ async fn nothing_is_left_of_an_erased_person() {
     let texts = world.wait_for_texts(NAME, 3).await;
     assert_eq!(texts.last().map(String::as_str), Some("written: me again"));
     assert!(world.cli(&["contacts", "show", "con_3"]).await.0);
+    world.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_fails_is_called_again_every_ten_minutes() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("guestbook", "grant = [\"contacts-identity\"]").toml(UNPACED);
+    let setup = setup.toml(BRAND).clock(&address.clock_url());
+    let simulator = address.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    simulator.add_person(NAME, NUMBER).await;
+    let world = World { setup, simulator, daemon };
+    for (person, message) in [(NAME, "hello there"), ("Bram", "break")] {
+        world.simulator.say(person, message).await;
+        world.simulator.advance(1000).await;
+        world.wait_for_texts(person, 1).await;
+    }
+    assert!(world.cli(&["contacts", "erase", "con_1", "--yes"]).await.0);
+    let failed_after = async |before: i64| {
+        wait_until("the plugin has failed", async || {
+            let view = world.json(&["erasures", "show", "1", "--json"]).await;
+            let letters = world.daemon.list_all("dead-letters").await;
+            let at = letters.first().and_then(|letter| time_at(letter, "/given_up_at"));
+            at.filter(|at| *at > before && text(&view, "/plugins/0/state") == "failed")
+        })
+        .await
+    };
+    let first = failed_after(0).await;
+    for minutes in [9, 2] {
+        world.simulator.advance(minutes * 60_000).await;
+    }
+    let second = failed_after(first).await;
+    assert!((10 * 60_000..12 * 60_000).contains(&(second - first)), "it failed again {} ms later", second - first);
+    world.simulator.say("Bram", "mend").await;
+    world.simulator.advance(1000).await;
+    world.wait_for_texts("Bram", 2).await;
+    world.simulator.advance(10 * 60_000).await;
+    let receipt = world.wait_for_phase("1", "done").await;
+    assert_eq!(text(&receipt, "/plugins/0/state"), "done", "{receipt}");
+    assert_eq!(world.traces(), Vec::<String>::new());
     world.daemon.stop().await;
 }
 

@@ -10,7 +10,7 @@ use crate::web::{Admin, PageError, page};
 use beadle_model::effect::NewMedia;
 use beadle_model::keyword::Language;
 use beadle_model::outgoing::{MediaKind, Source};
-use beadle_model::{Coded as _, HandlingId, Outgoing, PluginNo};
+use beadle_model::{Coded as _, HandlingId, Outgoing, PluginNo, Timestamp};
 use beadle_store::{
     AskedBy, ContactRequest, DeadLetterRef, ErasingPlugin, ErasingState, Erasure, ErasurePhase, ExportAnswer,
     RequestKind, StoreError,
@@ -254,8 +254,7 @@ async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreErro
     let is_awaited = |plugin: &ErasingPlugin| !matches!(plugin.state, ErasingState::Done | ErasingState::GivenUp);
     for plugin in plugins.iter().filter(|plugin| is_awaited(plugin)) {
         if let ErasingState::Failed { since } = plugin.state
-            // A time in the future is from when the clock was ahead.
-            && !(0..RETRY_MS).contains(&now.since_ms(since))
+            && is_retry_due(since, now)
         {
             retry(admin, erasure, plugin.plugin).await?;
         }
@@ -276,6 +275,12 @@ async fn await_plugins(admin: &Admin, erasure: &Erasure) -> Result<(), StoreErro
         plugins.iter().filter(|plugin| plugin.state == state).map(|plugin| name(plugin.plugin)).collect()
     };
     admin.store.plugins_erased(id, named(ErasingState::Done), named(ErasingState::GivenUp), now).await
+}
+
+/// Whether a plugin that failed at a time is called again.
+fn is_retry_due(since: Timestamp, now: Timestamp) -> bool {
+    // A time in the future is from when the clock was ahead.
+    !(0..RETRY_MS).contains(&now.since_ms(since))
 }
 
 /// Calls a plugin again that failed to erase its data.
@@ -301,6 +306,15 @@ async fn retry(admin: &Admin, erasure: &Erasure, plugin: PluginNo) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plugin_that_failed_is_called_again_after_ten_minutes() {
+        let now = Timestamp(1_795_293_360_000);
+        for (minutes_ago, due) in [(0, false), (9, false), (10, true), (60, true), (-1, true)] {
+            assert_eq!(is_retry_due(now.plus_ms(-minutes_ago * 60_000), now), due, "{minutes_ago}");
+        }
+        assert!(!is_retry_due(now.plus_ms(1 - RETRY_MS), now));
+    }
 
     #[test]
     fn captions_fit_and_name_the_numbers() {
