@@ -75,7 +75,9 @@ impl Templates {
             },
             (None, None) => TemplateFacts::Unknown,
         };
-        let body = message.template(language, values).ok_or("window-closed")?;
+        // Without a template the gate refuses the text, after what it checks before the window.
+        let body = message.template(language, values).or_else(|| message.text(language, values));
+        let body = body.ok_or("window-closed")?;
         Ok((body, facts))
     }
 
