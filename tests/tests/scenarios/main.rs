@@ -50,6 +50,7 @@ mod shutdown;
 mod templates;
 mod tls_proxy;
 mod traps;
+mod update_broadcasts;
 mod virtual_time;
 mod webhooks;
 mod windows;

@@ -1045,8 +1045,8 @@ pub enum Gate {
         #[command(flatten)]
         fill: Fill,
         /// What the person must have agreed to: service, marketing or marketing:TOPIC. If the
-        /// account's templates are known, they decide whether it is marketing
-        #[arg(long, requires = "template")]
+        /// account's templates are known, they decide whether a template is marketing
+        #[arg(long)]
         purpose: Option<String>,
         /// Plugin that would send it, for the budgets that limit that plugin
         #[arg(long, value_name = "NAME")]

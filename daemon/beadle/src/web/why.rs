@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// The number of latest events shown of a contact.
 const EVENTS_OF_CONTACT: usize = 20;
 
+/// The number of latest broadcasts shown of a contact.
+const BROADCASTS_OF_CONTACT: usize = 20;
+
 /// `GET /why/{id}`
 pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<Why>, ApiError> {
     let now = admin.clock.now();
@@ -245,6 +248,13 @@ impl TraceBuilder<'_> {
         for row in self.reader.events(&filter)?.iter().rev() {
             let row = event_row(self.reader, self.names, row)?;
             self.add(Some(row.happened_at), &row.id, format!("{}: {}, {}", row.kind, row.summary, row.ending));
+        }
+        let broadcasts = self.reader.broadcasts_of(contact.id)?;
+        for (id, name, row) in broadcasts.iter().skip(broadcasts.len().saturating_sub(BROADCASTS_OF_CONTACT)) {
+            let code = row.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+            let message = row.message.map(|message| format!(", {message}")).unwrap_or_default();
+            let text = format!("broadcast {name}: {}{code}{message}", row.state.name());
+            self.add(row.sent_at.map(|at| at.as_ms()), id.to_string(), text);
         }
         Ok(())
     }

@@ -27,13 +27,11 @@ pub struct ExplainQuery {
 }
 
 impl ExplainQuery {
-    /// What the message says about its purpose: its category, and the topic of marketing.
-    fn stated(&self) -> Result<(Option<String>, Option<String>), ApiError> {
-        let Some(purpose) = &self.purpose else { return Ok((None, None)) };
+    /// The purpose that the message states.
+    fn purpose(&self) -> Result<Option<Purpose>, ApiError> {
+        let Some(purpose) = &self.purpose else { return Ok(None) };
         match purpose.parse() {
-            Ok(Purpose::Service) => Ok((Some("utility".into()), None)),
-            Ok(Purpose::Marketing) => Ok((Some("marketing".into()), None)),
-            Ok(Purpose::MarketingTopic(topic)) => Ok((Some("marketing".into()), Some(topic))),
+            Ok(purpose @ (Purpose::Service | Purpose::Marketing | Purpose::MarketingTopic(_))) => Ok(Some(purpose)),
             _ => Err(ApiError::bad_request("a message is for `service`, `marketing` or `marketing:TOPIC`")),
         }
     }
@@ -53,6 +51,7 @@ pub async fn explain(
     Query(query): Query<ExplainQuery>,
 ) -> Answer<GateView> {
     let (now, gatekeeper) = (admin.clock.now(), admin.gatekeeper.clone());
+    let purpose = query.purpose()?;
     let view = read(&admin, move |reader, _| {
         let to = destination(reader, &recipient, query.channel.as_deref())?;
         let mut body = match (&query.text, &query.template) {
@@ -62,13 +61,18 @@ pub async fn explain(
                     .is_ok_and(|found| found.iter().any(|(_, definition)| definition.is_named));
                 let body = parameters(query.parameters.as_deref(), is_named)?;
                 let language = query.language.as_deref().unwrap_or_default();
-                let (category, topic) = query.stated()?;
+                let (category, topic) = match &purpose {
+                    None => (None, None),
+                    Some(Purpose::Service) => (Some("utility".into()), None),
+                    Some(Purpose::MarketingTopic(topic)) => (Some("marketing".into()), Some(topic.clone())),
+                    Some(_) => (Some("marketing".into()), None),
+                };
                 Outgoing::Template(Box::new(Template { category, topic, ..message(name, language, body) }))
             }
             _ => return Err(ApiError::bad_request("one of `text` and `template` is needed")),
         };
         gatekeeper.choose_language(&mut body, &to)?;
-        let draft = Draft::new(&body);
+        let draft = Draft { purpose: purpose.as_ref(), ..Draft::new(&body) };
         // Its length is checked before the gate is asked.
         let by = query.sender(reader)?;
         let decision = gatekeeper.ask(&draft, by, &to, now)?;
