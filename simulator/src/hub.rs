@@ -81,15 +81,11 @@ pub(crate) struct World {
 impl World {
     fn new(config: &Config) -> Self {
         let mut people = People::default();
-        if config.default_people {
-            for (name, number) in DEFAULT_PEOPLE {
-                // Cannot fail: the names and numbers differ.
-                let _ = people.add(NewPerson {
-                    name: name.to_owned(),
-                    number: Some(number.to_owned()),
-                    ..NewPerson::default()
-                });
-            }
+        let defaults = DEFAULT_PEOPLE.iter().filter(|_| config.default_people);
+        let defaults = defaults.map(|(name, number)| ((*name).to_owned(), (*number).to_owned()));
+        for (name, number) in defaults.chain(config.people.iter().cloned()) {
+            // Fails only if a name or number occurs twice; the first person keeps it.
+            let _ = people.add(NewPerson { name, number: Some(number), ..NewPerson::default() });
         }
         Self {
             people,

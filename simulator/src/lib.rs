@@ -90,6 +90,8 @@ pub struct Config {
     pub speed: f64,
     /// Whether Ana, Bram and Kadri exist at the start.
     pub default_people: bool,
+    /// Further people who exist at the start: name and number.
+    pub people: Vec<(String, String)>,
     /// Templates that are approved at the start, in the form of the management API.
     pub templates: Vec<serde_json::Value>,
     /// Maximum number of messages that are kept; older ones are dropped.

@@ -57,6 +57,9 @@ struct Args {
     /// Start without the default people Ana, Bram and Kadri
     #[arg(long)]
     no_people: bool,
+    /// A further person who exists from the start; can be repeated
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = person)]
+    person: Vec<(String, String)>,
     /// JSON file with an array of templates, as they are submitted, that are approved from the
     /// start
     #[arg(long, value_name = "FILE")]
@@ -91,6 +94,16 @@ fn secret(name: &str, argument: Option<String>, file: Option<String>) -> Result<
     }
 }
 
+/// Parses `NAME=NUMBER`.
+fn person(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, number)) if !name.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok((name.to_owned(), number.to_owned()))
+        }
+        _ => Err("must be a name, `=`, and a number as digits with country code".to_owned()),
+    }
+}
+
 /// Reads the templates that exist from the start.
 fn templates(path: Option<&str>) -> Result<Vec<serde_json::Value>, String> {
     let Some(path) = path else { return Ok(Vec::new()) };
@@ -113,6 +126,7 @@ fn config(args: Args) -> Result<Config, String> {
         clock: args.clock,
         speed: args.speed,
         default_people: !args.no_people,
+        people: args.person,
         max_messages: args.max_messages,
         max_log_entries: args.max_log_entries,
         concurrency: args.concurrency,

@@ -24,11 +24,13 @@ async function until(person, count) {
 const browser = await startBrowser();
 const page = await browser.newPage({ viewport: { width: 1320, height: 860 }, deviceScaleFactor: 1.5 });
 await page.goto(url);
-await say({ from: "ana", text: "Hello! I just moved in at number 12 👋" });
+await say({ from: "ana", text: "Hello! I just moved in at number 12" });
 const [greeting] = await until("ana", 2);
 const button = greeting.body.action?.buttons?.[0]?.reply?.id;
 await say({ from: "ana", tap: button, on: greeting.id });
 await until("ana", 3);
+await say({ from: "ana", text: "NEWS" });
+await until("ana", 4);
 await say({ from: "bram", text: "Who can lend me a ladder?" });
 await until("bram", 2);
 await say({ from: "kadri", text: "Tere!" });
@@ -38,11 +40,13 @@ await until("kadri", 3);
 await page.locator("text=Who can lend me a ladder?").last().waitFor();
 await page.evaluate(() => document.fonts.ready);
 await page.screenshot({ path: out });
-// The evening's update for everyone who has not said STOP, and a second question for Bram, who has not tapped.
+// The evening's update for Ana, who agreed, and for Dana by template; a second question for Bram, who has not tapped.
 await post("/control/clock", { advance_ms: 23 * 60 * 60 * 1000 });
-await until("bram", 4);
-await page.getByRole("button", { name: "Controls" }).click();
+await until("dana", 1);
+await until("bram", 3);
+await page.setViewportSize({ width: 1660, height: 860 });
 await page.locator("text=please read").last().waitFor();
+await page.locator("text=There is news").last().waitFor();
 await page.evaluate(() => Promise.all(document.getAnimations().map((one) => one.finished)));
 await page.screenshot({ path: later });
 await browser.close();

@@ -82,6 +82,8 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     written.map_err(io("cannot write the demo's updates"))?;
     let templates = folder.path().join("templates.json");
     std::fs::write(&templates, TEMPLATES).map_err(io("cannot write the demo's templates"))?;
+    let people = folder.path().join("people.csv");
+    std::fs::write(&people, PEOPLE).map_err(io("cannot write the demo's contacts"))?;
     let ports = [8490, 8420, 8421].map(free_port);
     let secrets = [secret()?, secret()?, secret()?];
     let config = folder.path().join("beadle.toml");
@@ -106,11 +108,26 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
         // Built before anything starts, so that they handle the first message.
         build_loop.run_once().await;
     }
+    let imports = stems(&plugins).iter().any(|name| name == NEWS_PLUGIN);
     let ready = |_: &config::Config| {
-        println!("{}", welcome(&page, ports, &socket, &own));
-        if !args.no_open {
-            open(&page);
-        }
+        let (greeting, page) = (welcome(&page, ports, &socket, &own, imports), page.clone());
+        let mut import = Command::new(&program);
+        import.arg("--socket").arg(&socket).args(["contacts", "import"]).arg(&people);
+        let opens = !args.no_open;
+        tokio::spawn(async move {
+            if imports {
+                // Before anybody can write, so that their ids are those of the README.
+                match import.stdin(Stdio::null()).kill_on_drop(true).output().await {
+                    Ok(output) if output.status.success() => {}
+                    Ok(output) => eprint!("contacts not imported: {}", String::from_utf8_lossy(&output.stderr)),
+                    Err(error) => eprintln!("contacts not imported: {error}"),
+                }
+            }
+            println!("{greeting}");
+            if opens {
+                open(&page);
+            }
+        });
         if let Some(build_loop) = build_loop {
             // It ends with the process.
             tokio::spawn(build_loop.run());
@@ -189,24 +206,43 @@ settings = { timezone = "Europe/Amsterdam" }
 /// Templates that WhatsApp has approved, for members who have not written for a day.
 const TEMPLATES: &str = r#"[
   {"name": "neighbourhood_news", "language": "en", "category": "MARKETING", "components": [
-    {"type": "BODY", "text": "There is news in the neighbourhood: {{1}}. Answer to read it.", "example": {"body_text": [["Street party"]]}},
-    {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Read it"}, {"type": "QUICK_REPLY", "text": "Stop promotions"}]}
+    {"type": "BODY", "text": "There is news in the neighbourhood: {{1}}. Write to us if you have questions.", "example": {"body_text": [["Street party"]]}},
+    {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Stop promotions"}]}
   ]},
   {"name": "neighbourhood_news", "language": "nl", "category": "MARKETING", "components": [
-    {"type": "BODY", "text": "Er is nieuws in de buurt: {{1}}. Antwoord om het te lezen.", "example": {"body_text": [["Straatfeest"]]}},
-    {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Lees het"}, {"type": "QUICK_REPLY", "text": "Stop promotions"}]}
+    {"type": "BODY", "text": "Er is nieuws in de buurt: {{1}}. Schrijf ons als je vragen hebt.", "example": {"body_text": [["Straatfeest"]]}},
+    {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Stop promotions"}]}
   ]}
 ]"#;
 
-/// `community-updates` sends a document of the demo each evening, to members whose window is closed
-/// by a template if they have agreed with the word NEWS. Advance the clock on the chat page by a
-/// day to see it; `beadle gate explain` says why others get none.
+/// The plugin of [`UPDATES`].
+const NEWS_PLUGIN: &str = "community-updates";
+
+/// People whom the simulator knows and the demo imports ([`PEOPLE`]). They have never written, so
+/// that their windows are closed.
+const SILENT: [&str; 2] = ["Dana=31610000201", "Emil=31610000202"];
+
+/// Dana agreed to news on paper, Emil only to what concerns him.
+const PEOPLE: &str = "phone,name,tags,consent_source,consent_purpose,consent_wording\n\
+                      +31610000201,Dana,neighbour,paper,marketing:news,news\n\
+                      +31610000202,Emil,neighbour,paper,service,\n";
+
+/// `community-updates` sends a document of the demo each evening by a broadcast: to those who have
+/// agreed with the word NEWS, and by a template to Dana. Advance the clock on the chat page by a
+/// day to see it; `beadle why` says why others get none.
 const UPDATES: &str = r#"
 [plugins.community-updates]
 order = -20
 grant = ["messages", "broadcasts"]
 documents = "updates"
-settings = { template = "neighbourhood_news", topic = "news" }
+[plugins.community-updates.settings]
+template = "neighbourhood_news"
+broadcast = { purpose = "marketing:news", segment = "neighbours" }
+[segments.neighbours]
+where = 'member || "neighbour" in tags'
+[consents]
+# Every source but paper: whom the demo imports is not asked.
+double_opt_in = ["web", "sms", "ivr", "in-person", "import", "qr", "ad", "crm", "operator"]
 [consents.wordings.news]
 purpose = "marketing:news"
 version = 1
@@ -224,7 +260,7 @@ fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
         let _ = match name.as_str() {
             "welcome" => writeln!(tables, "{WELCOME}"),
             "reminder" => writeln!(tables, "{REMINDER}"),
-            "community-updates" => writeln!(tables, "{UPDATES}"),
+            NEWS_PLUGIN => writeln!(tables, "{UPDATES}"),
             _ => writeln!(tables, "[plugins.{name}]\norder = {LAST}"),
         };
         tables
@@ -266,6 +302,7 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
         .args(["--callback", &format!("http://127.0.0.1:{http}/webhooks/main")])
         .args(["--phone-number-id", PHONE_NUMBER_ID, "--business-account-id", BUSINESS_ACCOUNT_ID])
         .args(["--clock", "virtual:now", "--speed", "1"])
+        .args(SILENT.iter().flat_map(|person| ["--person", person]))
         .arg("--templates")
         .arg(file("templates.json"))
         // Its standard input ends with this process, however that ends.
@@ -283,14 +320,20 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
         .spawn()
 }
 
-fn welcome(page: &str, [_, http, admin]: [u16; 3], socket: &Path, own: &Path) -> String {
+fn welcome(page: &str, [_, http, admin]: [u16; 3], socket: &Path, own: &Path, has_news: bool) -> String {
+    let news = if has_news {
+        "\x20 News         at 18:00 (advance the clock by a day): to those who wrote NEWS, and by a template to Dana,\n\
+         \x20              who never wrote; Emil did not agree, and `beadle why con_2` says so\n"
+    } else {
+        ""
+    };
     format!(
         "\nBeadle is running with a simulated WhatsApp.\n\n\
          \x20 Chat page    {page}  (write as several people)\n\
          \x20 Webhooks     http://127.0.0.1:{http}/webhooks/main\n\
          \x20 Health       http://127.0.0.1:{admin}/healthz, /metrics\n\
          \x20 Status       beadle --socket {} status\n\
-         \x20 Plugins      {}  (put your .wasm files here, or use --watch DIR)\n\n\
+         \x20 Plugins      {}  (put your .wasm files here, or use --watch DIR)\n{news}\n\
          Press Ctrl-C to stop.",
         socket.display(),
         own.display()

@@ -154,6 +154,7 @@ impl TestEnv {
             clock: ClockKind::Virtual(START_MS),
             speed: 0.0,
             default_people: true,
+            people: Vec::new(),
             max_messages: 1_000,
             max_log_entries: 100,
             concurrency: 4,
