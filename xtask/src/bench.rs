@@ -21,6 +21,10 @@ pub fn run(words: &[String]) -> Result {
         "--example",
         "call_cost",
         "--example",
+        "consent_lookup",
+        "--example",
+        "gate_cost",
+        "--example",
         "parse_rate",
     ]))?;
     plugins::build(&["echo".into()])?;

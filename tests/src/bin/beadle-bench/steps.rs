@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod components;
+mod gate;
 mod idle;
 mod latency;
 mod platform;
@@ -66,15 +67,18 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         ("broadcast", "a broadcast to 100,000 people: time to plan, messages per second, memory", |options, report| {
             Box::pin(broadcast::broadcast(options, report))
         }),
+        ("gate", "the gate's cost for a message without I/O", |options, report| Box::pin(gate::gate(options, report))),
         ("schedules", "10,000 schedules: start, memory, CPU at rest, delay of firings", |options, report| {
             Box::pin(schedules::schedules(options, report))
         }),
         ("waiting", "10 million open windows, 10 million timers: the same (writes some 5 GB)", |options, report| {
             Box::pin(waiting::waiting(options, report))
         }),
-        ("segments", "segments over 100,000 and a million people: count, a page of members", |options, report| {
-            Box::pin(segments::segments(options, report))
-        }),
+        (
+            "segments",
+            "segments over 100,000 and a million people: count, a page of members; look-up of consent",
+            |options, report| Box::pin(segments::segments(options, report)),
+        ),
         ("call-cost", "a call into a warm and a fresh instance, and into bare wasmtime", |options, report| {
             Box::pin(idle::call_cost(options, report))
         }),

@@ -1,6 +1,7 @@
 //! Segments over many people: the time to count a segment that needs the contact alone, and one
-//! that needs every table; the time for a page of members.
+//! that needs every table; the time for a page of members; the look-up of a person's consent.
 
+use super::gate::figures;
 use super::servers;
 use crate::machine;
 use crate::marks::Marks;
@@ -14,6 +15,8 @@ use std::time::Instant;
 use tokio::process::Command;
 
 const PEOPLE: [u64; 2] = [100_000, 1_000_000];
+/// The first contact and conversation of people.py.
+const FIRST_CONTACT: u64 = 1001;
 
 const SEGMENTS: &str = r#"
 [contacts.attributes]
@@ -64,6 +67,10 @@ pub async fn segments(_: &Options, report: &mut Report) -> Result<(), String> {
             None,
         );
         daemon.stop().await;
+        let (folder, first, count) = (setup.data(), FIRST_CONTACT.to_string(), people.to_string());
+        for (name, value, unit) in figures("consent_lookup", &[&folder.to_string_lossy(), &first, &count]).await? {
+            report.add(format!("consent of one of {people} people, {name}"), value, unit, None);
+        }
     }
     Ok(())
 }
