@@ -1,8 +1,8 @@
 //! A seeded day: people write all the time, some of them thousands of messages, while the daemon is
 //! killed, the disk fills up, the plugin folder disappears, the platform fails, the clock jumps by
 //! minutes or by weeks, and hostile plugins are installed. At its end every message is accounted
-//! for: it was answered once, or is a dead letter, or was refused with a reason; only a message that
-//! is marked as possibly duplicate was sent twice. Who said STOP got nothing, timers and
+//! for: it was answered once, or is a dead letter, or was refused with a reason; only a message
+//! that is marked as possibly duplicate was sent twice. Who said STOP got nothing, timers and
 //! firings are not repeated.
 //!
 //! Time is the simulator's, so that a day takes a minute. The moments of kills are real, and random
@@ -423,7 +423,7 @@ impl Day {
         assert!(fired.values().all(|count| *count == 1), "{timed:?}");
         let letters = self.daemon.list_all(&format!("dead-letters?plugin={TIMED}")).await;
         for (asked, trouble) in &self.timed {
-            // A jump makes a message too old to be handled, or closes the window before the timer fires.
+            // A jump makes a message too old, or closes the window before the timer fires.
             let is_letter = letters.iter().any(|letter| {
                 let summary = text(letter, "/summary");
                 summary == format!("message: in 6 {asked}") || summary.starts_with(&format!("timer: {asked},"))
