@@ -6,6 +6,7 @@
 //! `BEADLE_ADVISORY_DB` names (a git repository); without either this check is skipped, and says
 //! so.
 
+use crate::licenses;
 use crate::python;
 use crate::shell::{self, Result, command, run as call};
 use crate::stages::Outcome;
@@ -33,6 +34,8 @@ pub fn test() -> Result<Outcome> {
             .args(["licenses", "bans", "sources"]);
         call(&mut check)?;
     }
+    // The texts that packages must bring can be collected.
+    licenses::run()?;
     let mut fetch = deny(&program, ".");
     // Its own errors are about git.
     fetch.args(["fetch", "db"]).stdout(Stdio::null()).stderr(Stdio::null());
