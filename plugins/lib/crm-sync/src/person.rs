@@ -409,7 +409,7 @@ impl Session<'_> {
         {
             fields.insert(name, Value::text(&member.id));
         }
-        self.apply(member, merged.changes)?;
+        self.apply(member, &mut link, merged.changes)?;
         link.revision = record.revision.as_deref().map_or(0, hash_text);
         link.seen_ms = record.updated_at_ms.unwrap_or(link.seen_ms).max(link.seen_ms);
         if fields.is_empty() {
@@ -496,8 +496,11 @@ impl Session<'_> {
                     }
                     match to_contact {
                         Some(value) => {
-                            let base = base_of(key, after.as_ref(), value.as_ref(), entry.dir);
-                            merged.bases.push(pending(&base, hash(theirs.as_ref())));
+                            let next = base_of(key, after.as_ref(), value.as_ref(), entry.dir);
+                            merged.bases.push(pending(&next, hash(theirs.as_ref())));
+                            if let Some(now) = base_of_halfway(base.as_ref(), key, after.as_ref(), theirs.as_ref()) {
+                                link.set_base(now);
+                            }
                             let is_ours = hash(value.as_ref()) == hash(ours.as_ref());
                             let written =
                                 if is_ours { to_crm(entry, member.field(&entry.wa)) } else { joined(entry, value) };
@@ -545,7 +548,7 @@ impl Session<'_> {
     }
 
     /// Changes the member.
-    fn apply(&mut self, member: &Member, changes: Vec<Change>) -> HostResult {
+    fn apply(&mut self, member: &Member, link: &mut Link, changes: Vec<Change>) -> HostResult {
         if changes.is_empty() {
             return Ok(());
         }
@@ -554,6 +557,11 @@ impl Session<'_> {
             let is_about =
                 |entry: &&MapEntry| entry.wa == field || (field == "member.name" && entry.wa.ends_with("_name"));
             let entry = self.settings.map.iter().find(is_about).cloned().unwrap_or_default();
+            // The member keeps the old value: that is no change of theirs.
+            if let Some(base) = link.base(map_key(&entry)).cloned() {
+                let member = hash(self.member_value(&entry, member).as_ref());
+                link.set_base(Base { member, ..base });
+            }
             let crm = changes.iter().find(|change| change.field == field).and_then(|change| change.value.clone());
             let at_ms = self.host.now_ms();
             self.enqueue(Entry {
@@ -612,7 +620,7 @@ impl Session<'_> {
         }
         link.seen_ms = record.updated_at_ms.unwrap_or(link.seen_ms);
         let merged = self.merge(&member, &mut link, record, 0)?;
-        self.apply(&member, merged.changes)?;
+        self.apply(&member, &mut link, merged.changes)?;
         // What goes back is compared with the member, and sent by `push`.
         link.is_member_changed |= !merged.fields.is_empty();
         self.save_link(&member.id, &link)?;
@@ -849,6 +857,22 @@ fn remember_sent(link: &mut Link, context: &Context) {
 /// A base that holds once a write is carried out. `before` is the hash of what was there.
 fn pending(base: &Base, before: u64) -> PendingBase {
     PendingBase { key: base.key, member: base.member, crm: base.crm, before, elements: base.elements.clone() }
+}
+
+/// The base of a list while the member has the merged value and the contact does not: what both have,
+/// and what is still to be removed from the contact. `None` if it is no list.
+fn base_of_halfway(base: Option<&Base>, key: u32, member: Option<&Value>, crm: Option<&Value>) -> Option<Base> {
+    if !matches!(member, Some(Value::List(_))) && !matches!(crm, Some(Value::List(_))) {
+        return None;
+    }
+    let hashes = |value: Option<&Value>| -> Vec<u64> {
+        value.map(Value::elements).unwrap_or_default().iter().map(|element| hash_text(element)).collect()
+    };
+    let members = hashes(member);
+    let known = base.map(|base| base.elements.as_slice()).unwrap_or_default();
+    let is_known = |element: &u64| members.contains(element) || known.contains(element);
+    let elements = hashes(crm).into_iter().filter(is_known).collect();
+    Some(Base { key, member: base.map_or(0, |base| base.member), crm: base.map_or(0, |base| base.crm), elements })
 }
 
 /// A merged value as it is written.

@@ -100,6 +100,15 @@ fn endings(digits: &str) -> Vec<String> {
     endings
 }
 
+/// Whether a card was stored: 201 or 204. A 200 with a page comes from something in between.
+fn stored(response: &HttpResponse) -> Result<(), ProviderError> {
+    match usual_error(response) {
+        Some(error) => Err(error),
+        None if matches!(response.status, 201 | 204) => Ok(()),
+        None => Err(ProviderError::Unreadable(format!("status {} of a write", response.status))),
+    }
+}
+
 fn read_multistatus(response: &HttpResponse) -> Result<Multistatus, ProviderError> {
     if response.status != 207 {
         return Err(usual_error(response)
@@ -235,22 +244,20 @@ impl Provider for Carddav {
                 Some(error) => Err(error),
                 None => Ok(Answer::Record(Box::new(self.record(id.clone(), etag(), &response.text())?))),
             },
-            Operation::Create { member_id, .. } => match usual_error(response) {
+            Operation::Create { member_id, .. } => match stored(response) {
                 // Created before; a repeated request, or another card of this name.
-                Some(ProviderError::Outdated) => Err(ProviderError::Duplicate(vec![card_name(member_id)])),
-                Some(error) => Err(error),
-                None => {
+                Err(ProviderError::Outdated) => Err(ProviderError::Duplicate(vec![card_name(member_id)])),
+                Err(error) => Err(error),
+                Ok(()) => {
                     let id = card_name(member_id);
                     Ok(Answer::Written(Box::new(Record { id, revision: etag(), ..Record::default() })))
                 }
             },
-            Operation::Update { id, .. } => match usual_error(response) {
-                Some(error) => Err(error),
-                None => {
-                    let record = Record { id: id.clone(), revision: etag(), ..Record::default() };
-                    Ok(Answer::Written(Box::new(record)))
-                }
-            },
+            Operation::Update { id, .. } => {
+                stored(response)?;
+                let record = Record { id: id.clone(), revision: etag(), ..Record::default() };
+                Ok(Answer::Written(Box::new(record)))
+            }
             Operation::Delete { .. } => match usual_error(response) {
                 Some(ProviderError::Missing) | None => Ok(Answer::Done),
                 Some(error) => Err(error),
