@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 const BACKFILL: &str = "backfill";
 /// Keys of members with the contacts that they could be.
 const CANDIDATES: &str = "fill/";
+/// Keys of contacts of which only the names are known, and names of one entry: below 256 KiB.
+const NAMES: &str = "names/";
+const NAMES_PER_CHUNK: usize = 2000;
 /// Members per event: up to five effects each, of 100.
 const MEMBERS_PER_STEP: usize = 20;
 /// The pause between steps: half of a usual account's rate is left for live changes.
@@ -183,19 +186,16 @@ impl Session<'_> {
     }
 
     fn save_names(&mut self, ids: &[String]) -> HostResult {
-        let last = self.host.scan(&Scope::Plugin, "names/", None, 10_000)?;
-        let first =
-            last.last().and_then(|(key, _)| key.strip_prefix("names/")?.parse::<u32>().ok()).unwrap_or_default();
-        for (index, chunk) in ids.chunks(2000).enumerate() {
-            let number = first + 1 + u32::try_from(index).unwrap_or_default();
-            self.save(&Scope::Plugin, &format!("names/{number:08}"), &chunk)?;
+        let first = self.take_numbers(ids.len().div_ceil(NAMES_PER_CHUNK))?;
+        for (number, chunk) in (first..).zip(ids.chunks(NAMES_PER_CHUNK)) {
+            self.save(&Scope::Plugin, &format!("{NAMES}{number:012}"), &chunk)?;
         }
         Ok(())
     }
 
     /// Reads the next contacts of which only the names are known. Returns whether there were some.
     fn look_up_names(&mut self) -> HostResult<bool> {
-        let Some((key, bytes)) = self.host.scan(&Scope::Plugin, "names/", None, 1)?.into_iter().next() else {
+        let Some((key, bytes)) = self.host.scan(&Scope::Plugin, NAMES, None, 1)?.into_iter().next() else {
             return Ok(false);
         };
         let mut ids: Vec<String> = serde_json::from_slice(&bytes).unwrap_or_default();

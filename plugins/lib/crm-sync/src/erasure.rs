@@ -63,7 +63,7 @@ impl Session<'_> {
             lane: Lane::Live,
         };
         self.host.set(&Scope::Plugin, &format!("{FORGET}{crm_id}"), Vec::new())?;
-        let key = format!("erase/{crm_id}/{}", self.host.now_ms());
+        let key = format!("erase/{crm_id}/{}", self.take_numbers(1)?);
         self.send(key, format!("erase/{crm_id}"), Lane::Live, http, &context)
     }
 

@@ -55,7 +55,7 @@ pub struct Base {
 }
 
 /// The base of a field after a write.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingBase {
     /// The hash of the entry of the map.
     pub key: u32,

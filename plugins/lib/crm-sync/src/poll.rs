@@ -143,12 +143,9 @@ impl Session<'_> {
         if changed.len() <= PER_STEP || changed.iter().any(|changed| changed.record.is_some()) {
             return self.look_at_step(changed, list);
         }
-        let last = self.host.scan(&Scope::Plugin, &format!("{TODO}{list}/"), None, 10_000)?;
-        let last = last.last().and_then(|(key, _)| key.rsplit('/').next()?.parse::<u32>().ok());
-        let first = last.map_or(0, |last| last + 1);
-        for (index, chunk) in changed.chunks(PER_CHUNK).enumerate() {
-            let number = first + u32::try_from(index).unwrap_or_default();
-            self.save(&Scope::Plugin, &format!("{TODO}{list}/{number:08}"), &chunk)?;
+        let first = self.take_numbers(changed.len().div_ceil(PER_CHUNK))?;
+        for (number, chunk) in (first..).zip(changed.chunks(PER_CHUNK)) {
+            self.save(&Scope::Plugin, &format!("{TODO}{list}/{number:012}"), &chunk)?;
         }
         self.host.timer(&format!("todo/{list}"), self.host.now_ms())
     }
@@ -201,7 +198,7 @@ impl Session<'_> {
     pub fn look_up(&mut self, ids: Vec<String>, list: &str) -> HostResult {
         let (purpose, lane) =
             if list == "backfill" { (Purpose::BackfillLook, Lane::Backfill) } else { (Purpose::Look, Lane::Live) };
-        let key = format!("look/{list}/{:016x}/{}", hash_text(&ids.join("/")), self.host.now_ms());
+        let key = format!("look/{list}/{}", self.take_numbers(1)?);
         let operation = Operation::GetMany { ids };
         let Ok(http) = self.provider.request(&operation) else { return Ok(()) };
         let context =
@@ -227,10 +224,9 @@ impl Session<'_> {
     fn look_again(&mut self, context: &Context, list: &str) -> HostResult {
         let Operation::GetMany { ids } = &context.operation else { return Ok(()) };
         let changed: Vec<Changed> = ids.iter().map(|id| Changed { id: id.clone(), ..Changed::default() }).collect();
-        let now_ms = self.host.now_ms();
-        // Behind the others of the list.
-        self.save(&Scope::Plugin, &format!("{TODO}{list}/9{now_ms:015}"), &changed)?;
-        self.host.timer(&format!("todo/{list}"), now_ms + 60_000)
+        let number = self.take_numbers(1)?;
+        self.save(&Scope::Plugin, &format!("{TODO}{list}/{number:012}"), &changed)?;
+        self.host.timer(&format!("todo/{list}"), self.host.now_ms() + 60_000)
     }
 
     /// The host could not read contacts.

@@ -44,7 +44,7 @@ pub fn ask(session: &mut Session<'_>) -> HostResult {
         bases: Vec::new(),
         lane: Lane::Live,
     };
-    let key = format!("schema/{}", session.host.now_ms());
+    let key = format!("schema/{}", session.take_numbers(1)?);
     session.send(key, "schema".to_owned(), Lane::Live, http, &context)
 }
 

@@ -25,6 +25,8 @@ const QUEUE: &str = "queue/";
 const QUEUED: &str = "queued/";
 /// The keys of contacts of the CRM that are linked.
 const INDEX: &str = "crm/";
+/// The key of the next number.
+const NUMBER: &str = "number";
 /// The keys of what was erased.
 const ERASED: &str = "erased/";
 /// The key of the key of their hashes.
@@ -150,6 +152,13 @@ impl Session<'_> {
     pub fn save<T: Serialize>(&mut self, scope: &Scope, key: &str, value: &T) -> HostResult {
         let bytes = serde_json::to_vec(value).map_err(|error| HostError(error.to_string()))?;
         self.host.set(scope, key, bytes)
+    }
+
+    /// The first of so many numbers that were never used before.
+    pub fn take_numbers(&mut self, count: usize) -> HostResult<u64> {
+        let first: u64 = self.load(&Scope::Plugin, NUMBER)?.unwrap_or_default();
+        self.save(&Scope::Plugin, NUMBER, &(first + count as u64))?;
+        Ok(first)
     }
 
     /// The link of a person.

@@ -356,6 +356,11 @@ impl Settings {
             }
         }
         let mut without_map = object.clone();
+        for (key, known) in [("search", SEARCH_KEYS), ("backfill", BACKFILL_KEYS), ("pointers", POINTER_KEYS)] {
+            if let Some(Json::Object(table)) = without_map.get_mut(key) {
+                table.retain(|key, _| known.contains(&key.as_str()));
+            }
+        }
         if let Some(Json::Array(entries)) = without_map.remove("map") {
             for (index, entry) in entries.iter().enumerate() {
                 let place = format!("map[{}]", index + 1);

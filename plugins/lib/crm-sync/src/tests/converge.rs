@@ -283,7 +283,7 @@ fn map(fields: [(&str, &str); 4]) -> Vec<Json> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_address_book_converges(steps in steps(true)) {

@@ -332,8 +332,9 @@ fn a_dry_backfill_reports_and_changes_nothing_and_a_real_one_does_it() {
     for phone in ["+31600000001", "+31600000002", "+31600000002", "+31600000009", "+31600000008"] {
         world.system.add(now_ms, "X", phone);
     }
-    // Older than the first poll looks back.
+    // As if the plugin had been installed later: older than the first poll looks back.
     world.host.state.clear();
+    world.host.keys.clear();
     world.host.now_ms += 3_600_000;
     for number in 1..=4 {
         let id = format!("con_{number}");
