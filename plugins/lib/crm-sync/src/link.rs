@@ -1,5 +1,5 @@
 //! What is kept about a person: the contact that they are linked to, and hashes of the values that
-//! were last the same on both sides. About 30 bytes, and 20 for each field.
+//! were last the same on both sides. About 30 bytes, and 13 for most fields.
 
 use serde::{Deserialize, Serialize};
 

@@ -390,6 +390,55 @@ fn a_card_keeps_what_other_programs_wrote() {
 }
 
 #[test]
+fn an_element_removed_while_it_is_written_stays_removed() {
+    let mut world = World::new(&dav_settings(), Dav::default());
+    world.join(ana());
+    world.settle();
+    let id = world.system.with_phone("31612345678").remove(0);
+    world.edit("con_1", |member| member.tags = vec!["ours".into()]);
+    world.system.edit(0, &id, "CATEGORIES", Value::list(["theirs"]));
+    world.deliver();
+    world.pass(5_000);
+    world.send(0, Fate::Answered);
+    world.deliver();
+    // Merged; the member has both, and the card is to be written.
+    assert_eq!(world.host.members["con_1"].tags, ["ours", "theirs"]);
+    assert_eq!(world.host.outbox[0].http.method, "PUT");
+    world.system.edit(0, &id, "CATEGORIES", None);
+    world.settle();
+    assert_eq!(world.host.members["con_1"].tags, ["ours"]);
+    assert_eq!(world.system.field(&id, "CATEGORIES"), Value::list(["ours"]));
+}
+
+#[test]
+fn a_large_address_book_is_read_in_steps() {
+    for is_backfill in [false, true] {
+        let mut settings = dav_settings();
+        settings["create"] = json!("never");
+        let mut world = World::new(&settings, Dav::default());
+        if is_backfill {
+            world.settle();
+            world.host.timers.remove("poll");
+        }
+        for number in 0..1130 {
+            world.system.add(0, "X", &format!("+3161{number:07}"));
+        }
+        for number in 0..3 {
+            let id = format!("con_{number}");
+            world.host.members.insert(id.clone(), member(&id, "Y", &format!("3161{:07}", number * 500)));
+        }
+        if is_backfill {
+            assert_eq!(world.ask(|engine, host| engine.start_backfill(host, false)), Ok(()));
+        }
+        world.settle();
+        for number in 0..3 {
+            assert_eq!(status(&mut world, &format!("con_{number}")), "linked", "{number} {is_backfill}");
+        }
+        assert_eq!(world.system.cards.len(), 1130);
+    }
+}
+
+#[test]
 fn an_expired_token_loses_nothing() {
     let mut world = World::new(&dav_settings(), Dav::default());
     world.join(ana());
