@@ -859,8 +859,8 @@ fn pending(base: &Base, before: u64) -> PendingBase {
     PendingBase { key: base.key, member: base.member, crm: base.crm, before, elements: base.elements.clone() }
 }
 
-/// The base of a list while the member has the merged value and the contact does not: what both have,
-/// and what is still to be removed from the contact. `None` if it is no list.
+/// The base of a list while the member has the merged value and the contact does not: what both
+/// have, and what is still to be removed from the contact. `None` if it is no list.
 fn base_of_halfway(base: Option<&Base>, key: u32, member: Option<&Value>, crm: Option<&Value>) -> Option<Base> {
     if !matches!(member, Some(Value::List(_))) && !matches!(crm, Some(Value::List(_))) {
         return None;

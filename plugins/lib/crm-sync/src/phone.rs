@@ -38,7 +38,7 @@ pub fn digits(text: &str, country_code: Option<&str>) -> Option<String> {
     if rest.is_none()
         && let Some(country) = country_code
     {
-        // Without + or 00 it is national if it has the trunk prefix, or if the country code does not lead it.
+        // Without + or 00 it is national if it has the trunk prefix, or lacks the country code.
         if let Some(national) = digits.strip_prefix('0') {
             digits = format!("{country}{national}");
         } else if !digits.starts_with(country) || digits.len() <= 9 {

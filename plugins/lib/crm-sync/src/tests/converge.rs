@@ -35,7 +35,8 @@ enum Step {
 fn steps(is_conditional: bool) -> impl Strategy<Value = Vec<Step>> {
     let person = 0..PEOPLE;
     let field = 0..4usize;
-    // Where writes are blind, a write repeated after an edit of a person overwrites it; no plugin can see that.
+    // Where writes are blind, a write that the host repeats after an edit overwrites it; no plugin
+    // can see that.
     let fates = if is_conditional {
         vec![Fate::Answered, Fate::Answered, Fate::Repeated, Fate::Lost, Fate::NotSent, Fate::Failing, Fate::Nonsense]
     } else {

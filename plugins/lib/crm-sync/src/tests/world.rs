@@ -1,5 +1,5 @@
-//! A host in memory. A handler runs on a copy, which replaces the original when the handler commits:
-//! a restart before the commit is a copy thrown away.
+//! A host in memory. A handler runs on a copy, which replaces the original when the handler
+//! commits: a restart before the commit is a copy thrown away.
 
 use super::systems::System;
 use crate::engine::Engine;
