@@ -258,7 +258,7 @@ impl Session<'_> {
         Ok(found)
     }
 
-    /// A contact that is not linked: if it could be a member, that member is looked at, who searches
+    /// A contact that is not linked: if it could be a member, that member is looked at, and searches
     /// the CRM, so that there is one way to become linked.
     pub fn discover(&mut self, record: &Record) -> HostResult {
         if let Some(contact) = self.owner(&record.id)? {

@@ -263,7 +263,7 @@ impl Provider for Carddav {
                 Some(error) => Err(error),
             },
             Operation::Changes { .. } | Operation::List { .. } => {
-                // RFC 6578, 3.2: an invalid token is 403 (409 of some servers) with `valid-sync-token`.
+                // RFC 6578, 3.2: an invalid token is 403 (some: 409) with `valid-sync-token`.
                 if matches!(response.status, 400 | 403 | 409) && response.text().contains("valid-sync-token") {
                     return Err(ProviderError::TokenExpired);
                 }

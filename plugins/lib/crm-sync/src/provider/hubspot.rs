@@ -161,7 +161,7 @@ impl Provider for Hubspot {
                 let mut groups =
                     vec![json!({ "filters": [{ "propertyName": name, "operator": "IN", "values": values_in }] })];
                 if *by == FindBy::Phone {
-                    // The number without country code and formatting, as HubSpot computes it for searches.
+                    // The bare national number, as HubSpot computes it for searches.
                     groups.extend(values.iter().map(|digits| {
                         let start = digits.len().saturating_sub(8);
                         let ending = format!("*{}", digits.get(start..).unwrap_or(digits));

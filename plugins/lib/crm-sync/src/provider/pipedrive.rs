@@ -159,7 +159,7 @@ impl Provider for Pipedrive {
             Operation::Find { by, values } => {
                 let value = values.first().map(String::as_str).unwrap_or_default();
                 let (term, fields) = match by {
-                    // A part of the number, so that its spelling matters less; the digits are compared afterwards.
+                    // A part of the number, which is compared afterwards: its spelling varies.
                     FindBy::Phone => (value.get(value.len().saturating_sub(8)..).unwrap_or(value), "phone"),
                     FindBy::Email => (value, "email"),
                     FindBy::MemberId | FindBy::UserId => (value, "custom_fields"),

@@ -108,7 +108,7 @@ impl Provider for Twenty {
             Operation::Find { by, values } => {
                 let name = self.search_field(*by).ok_or(ProviderError::Unsupported)?;
                 let filter = match by {
-                    // The calling code is a field of its own; the whole number is compared afterwards.
+                    // The calling code is another field; whole numbers are compared afterwards.
                     FindBy::Phone => {
                         let ending = |digits: &String| {
                             let ending = digits.get(digits.len().saturating_sub(4)..).unwrap_or(digits);
@@ -187,7 +187,7 @@ impl Provider for Twenty {
             Operation::Changes { since, page } => {
                 let records = self.records(&json)?;
                 let next = Place::read(since, page.as_deref()).after(&records, PAGE);
-                // A page that ends where it began has more contacts of one time than a page can hold.
+                // A page that ends where it began: more contacts of one time than it can hold.
                 let next = next.filter(|next| page.as_ref() != Some(next));
                 let changed =
                     |record: Record| Changed { id: record.id.clone(), record: Some(record), ..Changed::default() };
