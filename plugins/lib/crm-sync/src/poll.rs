@@ -258,8 +258,8 @@ impl Session<'_> {
         Ok(found)
     }
 
-    /// A contact that is not linked: if it could be a member, that member is looked at, and searches
-    /// the CRM, so that there is one way to become linked.
+    /// A contact that is not linked. The members that it could be are looked at, and search the CRM:
+    /// there is one way to become linked.
     pub fn discover(&mut self, record: &Record) -> HostResult {
         if let Some(contact) = self.owner(&record.id)? {
             // Linked meanwhile.
