@@ -203,23 +203,29 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Whatever happens meanwhile: nobody gets it twice, nobody gets it who was excluded, and every
-    /// message at the channel is a recipient's.
+    /// Whatever happens meanwhile: nobody gets it twice, nobody gets it after they withdrew their
+    /// consent, and every message at the channel is a recipient's.
     #[test]
-    fn nobody_gets_it_twice(steps in prop::collection::vec(meanwhile(), 1..16)) {
+    fn nobody_gets_it_twice_or_after_a_withdrawal(steps in prop::collection::vec(meanwhile(), 1..16)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let env = TestEnv::with(Settings::default(), 20).await;
             env.run();
             env.people(25).await;
             let id = env.send(news("news")).await;
+            let mut withdrew_before = Vec::new();
             for step in steps {
                 let broadcasts = &env.broadcasts;
                 match step {
                     Meanwhile::Advance(ms) => env.clock.advance_ms(ms),
                     Meanwhile::Pause => _ = broadcasts.pause(id).await,
                     Meanwhile::Resume => _ = broadcasts.resume(id, false).await,
-                    Meanwhile::Withdraw(person) => env.withdraw(person).await,
+                    Meanwhile::Withdraw(person) => {
+                        env.withdraw(person).await;
+                        if !env.channel.counts().contains_key(&number(person)) {
+                            withdrew_before.push(number(person));
+                        }
+                    }
                     Meanwhile::Stop => _ = broadcasts.stop(id).await,
                 }
                 tokio::task::yield_now().await;
@@ -238,6 +244,8 @@ proptest! {
                 env.until_state(id, BroadcastState::Finished).await;
                 assert!(env.channel.counts().values().all(|count| *count == 1));
             }
+            let counts = env.channel.counts();
+            assert!(withdrew_before.iter().all(|person| !counts.contains_key(person)), "{withdrew_before:?}");
         });
     }
 }
