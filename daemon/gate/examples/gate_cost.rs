@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_types, reason = "it measures time; the gate itself reads no clock")]
 
 use beadle_gate::{Draft, Facts, ReachedCap, TemplateFacts, decide};
-use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
+use beadle_model::consent::{ConsentAct, ConsentEntry, NewConsent};
 use beadle_model::outgoing::{Parameter, ParameterValue, Template};
 use beadle_model::{
     Alias, AliasKind, Consents, Contact, ContactId, ConversationId, ConversationView, Outgoing, Profile, Purpose,
@@ -23,17 +23,7 @@ const ROUND: u32 = 1000;
 
 /// A person who agreed to marketing, and whose window is open.
 fn conversation() -> ConversationView {
-    let consent = NewConsent {
-        contact: ContactId(1),
-        purpose: Purpose::Marketing,
-        act: ConsentAct::Granted,
-        source: ConsentSource::Whatsapp,
-        wording: None,
-        at: NOW,
-        expires_at: None,
-        evidence: None,
-        actor: "person".into(),
-    };
+    let consent = NewConsent::in_chat(Purpose::Marketing, ConsentAct::Granted, NOW);
     let entry = ConsentEntry { id: 1, recorded_at: NOW, consent };
     let profile = Profile { consents: Consents::of([&entry]), ..Profile::default() };
     ConversationView {

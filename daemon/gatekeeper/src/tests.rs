@@ -3,7 +3,7 @@
 use super::*;
 use beadle_clock::Clock;
 use beadle_gate::StopSwitch;
-use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
+use beadle_model::consent::{ConsentAct, ConsentEntry, NewConsent};
 use beadle_model::effect::PriceKey;
 use beadle_model::{
     Alias, AliasKind, Consents, Contact, ContactId, ConversationId, EventBody, EventId, MessageId, Profile, Purpose,
@@ -23,17 +23,7 @@ struct TestEnv {
 
 /// The profile of a person who agreed to marketing.
 fn agreed() -> Profile {
-    let consent = NewConsent {
-        contact: ContactId(1),
-        purpose: Purpose::Marketing,
-        act: ConsentAct::Granted,
-        source: ConsentSource::Whatsapp,
-        wording: None,
-        at: NOW,
-        expires_at: None,
-        evidence: None,
-        actor: "person".into(),
-    };
+    let consent = NewConsent::in_chat(Purpose::Marketing, ConsentAct::Granted, NOW);
     let entry = ConsentEntry { id: 1, recorded_at: NOW, consent };
     Profile { consents: Consents::of([&entry]), ..Profile::default() }
 }

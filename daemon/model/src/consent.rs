@@ -239,6 +239,23 @@ pub struct NewConsent {
     pub actor: String,
 }
 
+impl NewConsent {
+    /// What a person expressed in the chat, without evidence. The recorder sets the contact.
+    pub fn in_chat(purpose: Purpose, act: ConsentAct, at: Timestamp) -> Self {
+        Self {
+            contact: ContactId(0),
+            purpose,
+            act,
+            source: ConsentSource::Whatsapp,
+            wording: None,
+            at,
+            expires_at: None,
+            evidence: None,
+            actor: actor::PERSON.into(),
+        }
+    }
+}
+
 /// An entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentEntry {

@@ -257,22 +257,6 @@ pub(crate) fn is_known(conn: &Connection, contact: &Contact, consent: &NewConsen
     })
 }
 
-/// A consent that a person expressed in the chat.
-pub(crate) fn chat_consent(purpose: Purpose, act: ConsentAct, at: Timestamp) -> NewConsent {
-    NewConsent {
-        // The recorder sets it.
-        contact: ContactId(0),
-        purpose,
-        act,
-        source: ConsentSource::Whatsapp,
-        wording: None,
-        at,
-        expires_at: None,
-        evidence: None,
-        actor: actor::PERSON.into(),
-    }
-}
-
 /// The event about an entry.
 pub(crate) fn consent_changed(entry: &ConsentEntry) -> EventBody {
     let consent = &entry.consent;
@@ -289,14 +273,9 @@ pub(crate) fn consent_changed(entry: &ConsentEntry) -> EventBody {
 fn earlier_entries(contact: &Contact) -> Vec<NewConsent> {
     let entry = |purpose, act, at, actor: &str| NewConsent {
         contact: contact.id,
-        purpose,
-        act,
-        source: ConsentSource::Whatsapp,
-        wording: None,
-        at,
-        expires_at: None,
         evidence: Some("known before the ledger".into()),
         actor: actor.to_owned(),
+        ..NewConsent::in_chat(purpose, act, at)
     };
     let joined = contact.member_since.into_iter().flat_map(|at| {
         [Purpose::Service, Purpose::Group].map(|purpose| entry(purpose, ConsentAct::Granted, at, actor::HOST))

@@ -1,7 +1,6 @@
 //! Messages that the business sends first: counts per contact for the marketing caps and per
 //! portfolio for the messaging limit, and WhatsApp's refusals of marketing.
 
-use crate::consents::chat_consent;
 use crate::error::StoreError;
 use crate::read::Reader;
 use crate::step::NewSend;
@@ -110,7 +109,7 @@ impl Tx<'_> {
             contact,
             actor: actor::PLATFORM.into(),
             evidence: Some(format!("code {code}")),
-            ..chat_consent(Purpose::Marketing, ConsentAct::Withdrawn, at)
+            ..NewConsent::in_chat(Purpose::Marketing, ConsentAct::Withdrawn, at)
         };
         self.record_consent(&PlannedConsent { consent, question: None }, wants_event, at)?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::facts::{Circumstances, MessagingLimitFacts, ReachedBudget, ReachedCap, WINDOW_MARGIN_MS};
-use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
+use beadle_model::consent::{ConsentAct, ConsentEntry, NewConsent};
 use beadle_model::{
     Alias, AliasKind, Consents, Contact, ContactId, ConversationId, ConversationView, MessageId, Profile, Purpose,
 };
@@ -12,17 +12,7 @@ const NOW: Timestamp = Timestamp(1_795_293_360_000);
 
 /// The profile of a person who agreed to this.
 fn agreed(purpose: Purpose) -> Option<Arc<Profile>> {
-    let consent = NewConsent {
-        contact: ContactId(1),
-        purpose,
-        act: ConsentAct::Granted,
-        source: ConsentSource::Whatsapp,
-        wording: None,
-        at: NOW,
-        expires_at: None,
-        evidence: None,
-        actor: "person".into(),
-    };
+    let consent = NewConsent::in_chat(purpose, ConsentAct::Granted, NOW);
     let entry = ConsentEntry { id: 1, recorded_at: NOW, consent };
     Some(Arc::new(Profile { consents: Consents::of([&entry]), ..Profile::default() }))
 }

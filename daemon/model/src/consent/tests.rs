@@ -8,17 +8,8 @@ fn entry(id: i64, purpose: &str, act: ConsentAct, at: i64) -> ConsentEntry {
 }
 
 fn by(actor: &str, id: i64, purpose: &str, act: ConsentAct, at: i64) -> ConsentEntry {
-    let consent = NewConsent {
-        contact: ContactId(1),
-        purpose: purpose.parse().unwrap(),
-        act,
-        source: ConsentSource::Whatsapp,
-        wording: None,
-        at: Timestamp(at),
-        expires_at: None,
-        evidence: None,
-        actor: actor.to_owned(),
-    };
+    let consent = NewConsent::in_chat(purpose.parse().unwrap(), act, Timestamp(at));
+    let consent = NewConsent { contact: ContactId(1), actor: actor.to_owned(), ..consent };
     ConsentEntry { id, recorded_at: Timestamp(at), consent }
 }
 

@@ -9,7 +9,7 @@
 
 use super::inbound::{Inbound, is_number};
 use super::keywords::apply_membership;
-use crate::consents::{chat_consent, consent_changed};
+use crate::consents::consent_changed;
 use crate::error::StoreError;
 use crate::people::Person;
 use crate::tx::Tx;
@@ -84,7 +84,7 @@ fn refusals(from: &Contact, to: &Contact, now: Timestamp) -> Vec<NewConsent> {
     let withdrawal = |purpose: &Purpose, actor: &str| NewConsent {
         evidence: Some(format!("refused by {}", from.id)),
         actor: actor.into(),
-        ..chat_consent(purpose.clone(), ConsentAct::Withdrawn, now)
+        ..NewConsent::in_chat(purpose.clone(), ConsentAct::Withdrawn, now)
     };
     let is_withdrawn = |contact: &Contact, purpose| contact.consent_for(purpose).state == ConsentState::Withdrawn;
     let purposes = from.profile().consents.purposes();

@@ -4,7 +4,7 @@
 //! Beadle's own; what it says about consent becomes an entry of the ledger.
 
 use super::inbound::Inbound;
-use crate::consents::{chat_consent, find_consent, is_known};
+use crate::consents::{find_consent, is_known};
 use crate::error::StoreError;
 use crate::people::{Membership, Person};
 use crate::requests::RequestKind;
@@ -73,8 +73,8 @@ pub(super) fn apply_membership(word: Keyword, person: &mut Person, at: Timestamp
 
 /// What a word says about consent.
 fn consents_of(word: Keyword, at: Timestamp) -> Vec<NewConsent> {
-    let granted = |purpose| chat_consent(purpose, ConsentAct::Granted, at);
-    let withdrawn = |purpose| chat_consent(purpose, ConsentAct::Withdrawn, at);
+    let granted = |purpose| NewConsent::in_chat(purpose, ConsentAct::Granted, at);
+    let withdrawn = |purpose| NewConsent::in_chat(purpose, ConsentAct::Withdrawn, at);
     match word {
         Keyword::Stop => vec![withdrawn(Purpose::Service)],
         Keyword::Start => vec![granted(Purpose::Service), granted(Purpose::Group)],
@@ -123,10 +123,13 @@ impl Tx<'_> {
             (Keyword::OptIn, Some(topic)) => {
                 let known = person.contact.language.as_deref();
                 let wording = in_language(&topic.wordings, |wording| &wording.language, word.language, known).cloned();
-                consents.push(NewConsent { wording, ..chat_consent(topic.purpose.clone(), ConsentAct::Granted, at) });
+                consents.push(NewConsent {
+                    wording,
+                    ..NewConsent::in_chat(topic.purpose.clone(), ConsentAct::Granted, at)
+                });
             }
             (Keyword::OptOut, Some(topic)) => {
-                consents.push(chat_consent(topic.purpose.clone(), ConsentAct::Withdrawn, at));
+                consents.push(NewConsent::in_chat(topic.purpose.clone(), ConsentAct::Withdrawn, at));
             }
             (Keyword::Yes | Keyword::No, _) => {
                 let is_yes = word.keyword == Keyword::Yes;

@@ -5,7 +5,7 @@ use super::changed::reported_change;
 use super::decisive_aliases;
 use super::inbound::{Inbound, is_number};
 use super::plan::AppendPlan;
-use crate::consents::{chat_consent, consent_changed, is_known};
+use crate::consents::{consent_changed, is_known};
 use crate::error::StoreError;
 use crate::people::{ConversationRow, Membership, Person, profile_column};
 use crate::step::Sender;
@@ -52,7 +52,7 @@ fn preference(change: &str, at: Timestamp) -> Option<NewConsent> {
         _ => return None,
     };
     let evidence = Some(format!("preference {change}"));
-    Some(NewConsent { actor: actor::PLATFORM.into(), evidence, ..chat_consent(Purpose::Marketing, act, at) })
+    Some(NewConsent { actor: actor::PLATFORM.into(), evidence, ..NewConsent::in_chat(Purpose::Marketing, act, at) })
 }
 
 impl Tx<'_> {
@@ -100,7 +100,9 @@ impl Tx<'_> {
             person.contact.member_since = Some(inbound.at());
             plan.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
             let joined = [Purpose::Service, Purpose::Group];
-            consents.extend(joined.map(|purpose| chat_consent(purpose, ConsentAct::Granted, inbound.expressed_at())));
+            consents.extend(
+                joined.map(|purpose| NewConsent::in_chat(purpose, ConsentAct::Granted, inbound.expressed_at())),
+            );
         }
         let is_new = person.contact.id.0 == 0;
         if is_new {
