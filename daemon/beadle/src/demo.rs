@@ -241,7 +241,7 @@ broadcast = { purpose = "marketing:news", segment = "neighbours" }
 [segments.neighbours]
 where = 'member || "neighbour" in tags'
 [consents]
-# Every source but paper: whom the demo imports is not asked.
+# Every source except paper, so that the people whom the demo imports are not asked to confirm.
 double_opt_in = ["web", "sms", "ivr", "in-person", "import", "qr", "ad", "crm", "operator"]
 [consents.wordings.news]
 purpose = "marketing:news"

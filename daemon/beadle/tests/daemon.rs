@@ -468,9 +468,9 @@ async fn unsigned_requests_cannot_fill_the_log() {
     daemon.stop().await;
 }
 
-/// Whoever holds the app's secret still cannot fill the disk with lines.
+/// A sender with the app's secret cannot fill the disk with lines of the log either.
 #[tokio::test]
-async fn signed_nonsense_cannot_fill_the_log() {
+async fn signed_malformed_webhooks_cannot_fill_the_log() {
     let setup = setup();
     let daemon = setup.start().await;
     let (long, now_s) = ("x".repeat(100_000), webhook::unix_time_s());
@@ -497,11 +497,12 @@ async fn signed_nonsense_cannot_fill_the_log() {
 
 #[tokio::test]
 async fn bodies_that_do_not_end_share_a_budget() {
-    const MOST: usize = 40;
+    /// More than the budget of 64 MiB holds.
+    const REQUESTS: usize = 40;
     let setup = setup();
     let daemon = setup.start().await;
     let mut waiting = tokio::task::JoinSet::new();
-    for _ in 0..MOST {
+    for _ in 0..REQUESTS {
         let header = format!("X-Hub-Signature-256: {}\r\nContent-Length: 3000000\r\n", signature("other"));
         let mut request = format!("POST {} HTTP/1.1\r\nHost: x\r\n{header}\r\n", webhook::PATH).into_bytes();
         request.resize(request.len() + 2_900_000, b'x');

@@ -8,6 +8,7 @@
 use beadle_gate::{Draft, Facts, ReachedCap, TemplateFacts, decide};
 use beadle_model::consent::{ConsentAct, ConsentEntry, NewConsent};
 use beadle_model::outgoing::{Parameter, ParameterValue, Template};
+use beadle_model::time::HOUR_MS;
 use beadle_model::{
     Alias, AliasKind, Consents, Contact, ContactId, ConversationId, ConversationView, Outgoing, Profile, Purpose,
     TemplateDefinition, Timestamp,
@@ -32,7 +33,7 @@ fn conversation() -> ConversationView {
         contact: Contact { id: ContactId(1), profile: Some(Arc::new(profile)), ..Contact::unknown() },
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
-        window_until: Some(NOW.plus_ms(3_600_000)),
+        window_until: Some(NOW.plus_ms(HOUR_MS)),
         free_entry_until: None,
     }
 }

@@ -12,8 +12,8 @@ use beadle_model::{AliasKind, CheckOutcome, ConsentState, GateTrace, Outgoing, R
 /// While a switch stops sending, messages are checked again this often.
 const STOP_RECHECK_MS: i64 = 60_000;
 
-/// A message that waits for a cap is checked again at least this often: a time that is further away
-/// counts as one of a clock that was ahead.
+/// A message that waits for a cap is checked again at least this often. The outbox treats a time
+/// that is much further away as set by a clock that was ahead.
 const CAP_RECHECK_MS: i64 = DAY_MS;
 
 /// A check, in the order of application.
@@ -479,8 +479,8 @@ fn quiet_hours(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// A message that has a meaning until a declared time waits for the cap, if the cap is free before;
-/// any other is refused: nobody knows for how long it makes sense.
+/// A message with an expiry waits if the cap is free before it expires. Any other is refused,
+/// because its sender did not say for how long it stays relevant.
 fn frequency_cap(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match &facts.circumstances.capped {
         Some(cap) if draft.expires.is_some_and(|expires| cap.until < expires) => {

@@ -6,24 +6,13 @@
 use beadle_clock::Clock;
 use beadle_model::{ConsentState, ContactId, ConversationId, Purpose};
 use beadle_store::{Store, StoreConfig};
+use beadle_test_support::rng::Rng;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const MEASURED_FOR: Duration = Duration::from_secs(2);
 /// The people of a batch.
 const BATCH: usize = 256;
-
-/// Numbers in a fixed order without a pattern (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -33,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = Store::open(StoreConfig::new(folder, Clock::real()))?;
-        let (reader, mut numbers) = (store.reader(), Numbers(1));
+        let (reader, mut numbers) = (store.reader(), Rng::new(1));
         let purpose = Purpose::MarketingTopic("news".into());
         let mut pick = || first + i64::try_from(numbers.below(people)).unwrap_or_default();
 

@@ -267,6 +267,9 @@ impl Tx<'_> {
             over -= bytes;
             deleted += 1;
         }
+        if over <= 0 {
+            return Ok(deleted);
+        }
         let oldest = "SELECT id, coalesce(bytes, 0) FROM media ORDER BY id LIMIT ?1";
         for (id, bytes) in self.media_ids(oldest, params![slice - deleted as i64])? {
             if over <= 0 {

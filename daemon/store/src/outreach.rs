@@ -189,8 +189,8 @@ impl Reader {
         })
     }
 
-    /// Until when the platform refuses marketing to a person, and its code. A refusal that a clock
-    /// stored which was ahead is over once the clock is right.
+    /// Until when the platform refuses marketing to a person, and its code. A refusal that was
+    /// stored by a clock that was ahead ends once the clock is right.
     pub fn marketing_refused(
         &self,
         contact: ContactId,

@@ -3,7 +3,8 @@
 //! Ids and times grow together, so old rows are at the left edge of their table. A slice examines
 //! the first rows after a cursor, deletes what may go, and stops at the first one that is too
 //! young. What must stay regardless of age is skipped: an unfinished event, one with a dead letter
-//! or one that waits for a plugin, an unsent message.
+//! or one that waits for a plugin, an unsent message. Files are found by their age instead, with an
+//! index: one that was stored by a clock that was ahead would end each slice.
 
 use crate::error::StoreError;
 use crate::meta::{meta, set_meta};

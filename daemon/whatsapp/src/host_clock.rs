@@ -30,6 +30,10 @@ const KEPT: usize = 5;
 pub(crate) const NEEDED: usize = 3;
 /// An answer that took longer says little about the time at which it was written.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
+/// If civil and elapsed time differ by more during a request, the clock was set meanwhile. A date
+/// has whole seconds, so less makes no difference.
+const MAX_DRIFT_MS: i64 = 1000;
+
 /// The difference between the host's clock and the platform's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockDifference {
@@ -134,7 +138,7 @@ fn difference_ms(date: Timestamp, host: (Timestamp, Timestamp), round_trip: Dura
     let (sent_at, received_at) = host;
     let round_trip_ms = i64::try_from(round_trip.as_millis()).ok()?;
     let drift_ms = received_at.since_ms(sent_at).saturating_sub(round_trip_ms).saturating_abs();
-    if round_trip > MAX_ROUND_TRIP || drift_ms > 1000 {
+    if round_trip > MAX_ROUND_TRIP || drift_ms > MAX_DRIFT_MS {
         return None;
     }
     // A date is a whole second that has begun.

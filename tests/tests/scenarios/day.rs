@@ -30,7 +30,7 @@ const PER_SECOND: f64 = 300.0;
 /// Messages of a flood, sent as fast as they are taken.
 const FLOOD: u64 = 2000;
 /// The farthest that the clock jumps.
-const WEEKS_MS: i64 = 40 * DAY_MS;
+const FAR_JUMP_MS: i64 = 40 * DAY_MS;
 /// Longer than any back-off, so that each part of the day ends at rest.
 const AFTER_MS: i64 = 10 * MINUTE_MS;
 
@@ -300,7 +300,7 @@ impl Day {
                 self.write(part, trouble).await;
                 self.meanwhile().await;
                 let before = self.simulator.now().await;
-                self.jump(WEEKS_MS).await;
+                self.jump(FAR_JUMP_MS).await;
                 self.write_quietly().await;
                 self.meanwhile().await;
                 self.simulator.advance(MINUTE_MS).await;
@@ -405,9 +405,7 @@ impl Day {
         assert!(replies.is_empty(), "replies to texts that were never written: {replies:?}");
         outcomes
     }
-}
 
-impl Day {
     /// Removes from the replies the one to STOP, and those of timers: each fired once.
     async fn account_for_stop_and_timers(&self, replies: &mut BTreeMap<String, usize>) {
         let quiet = self.simulator.texts(QUIET).await;

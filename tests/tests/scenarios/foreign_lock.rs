@@ -64,7 +64,8 @@ async fn sends_under_a_foreign_lock_are_settled_when_it_is_gone() {
 /// A quarter of a gibibyte of log is reported; at a whole one, new work would be refused.
 #[tokio::test]
 async fn foreign_reader_that_never_ends_is_reported() {
-    const MOST: usize = 400;
+    /// More than a gibibyte of bodies, at which new work is refused.
+    const MAX_WEBHOOKS: usize = 400;
     let address = SimulatorAddress::reserve();
     let setup = Setup::new(&address.url());
     let daemon = setup.start().await;
@@ -78,7 +79,7 @@ async fn foreign_reader_that_never_ends_is_reported() {
             "changes": [{ "field": "next_years_field", "value": { "number": count, "filling": filling } }] }]});
         let answer = connection.exchange(&webhook::signed_request(&body.to_string())).await.unwrap();
         count += 1;
-        assert!(answer.status == 200 && count < MOST, "{count}: {}", answer.status);
+        assert!(answer.status == 200 && count < MAX_WEBHOOKS, "{count}: {}", answer.status);
     }
     let metrics = daemon.try_get("/metrics").await.unwrap().text();
     let bytes = metrics.lines().find_map(|line| line.strip_prefix("beadle_store_wal_bytes ")).unwrap();

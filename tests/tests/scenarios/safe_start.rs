@@ -232,6 +232,16 @@ async fn start_does_not_wait_for_a_slow_plugin() {
     daemon.stop().await;
 }
 
+/// What is there in place of the plugin folder.
+#[derive(Clone, Copy, Debug)]
+enum Instead {
+    Nothing,
+    /// As an unmounted file system leaves it.
+    EmptyFolder,
+    /// A link to itself: permissions keep nobody out who runs the tests as root.
+    Unreadable,
+}
+
 #[tokio::test]
 async fn plugins_of_a_folder_that_is_away_at_the_start_stay_active() {
     let address = SimulatorAddress::reserve();
@@ -244,18 +254,18 @@ async fn plugins_of_a_folder_that_is_away_at_the_start_stay_active() {
     daemon.stop().await;
     let aside = setup.plugins().with_file_name("aside");
     let mut expected = vec!["v1: one".to_owned()];
-    for instead in ["nothing", "an empty folder, as an unmounted file system leaves it", "one that cannot be read"] {
+    for instead in [Instead::Nothing, Instead::EmptyFolder, Instead::Unreadable] {
         std::fs::rename(setup.plugins(), &aside).unwrap();
-        match instead.split(' ').next() {
-            Some("an") => std::fs::create_dir(setup.plugins()).unwrap(),
-            // A link to itself: permissions keep nobody out who runs the tests as root.
-            Some("one") => std::os::unix::fs::symlink(setup.plugins(), setup.plugins()).unwrap(),
-            _ => {}
+        match instead {
+            Instead::Nothing => {}
+            Instead::EmptyFolder => std::fs::create_dir(setup.plugins()).unwrap(),
+            Instead::Unreadable => std::os::unix::fs::symlink(setup.plugins(), setup.plugins()).unwrap(),
         }
         let daemon = setup.start().await;
         daemon.wait_for_status(|status| status.to_string().contains("plugin-folder-missing")).await;
-        simulator.say("Ana", instead).await;
-        expected.push(format!("v1: {instead}"));
+        let text = format!("{instead:?}");
+        simulator.say("Ana", &text).await;
+        expected.push(format!("v1: {text}"));
         simulator.expect_texts("Ana", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
         let _ = std::fs::remove_dir(setup.plugins()).or_else(|_| std::fs::remove_file(setup.plugins()));
         std::fs::rename(&aside, setup.plugins()).unwrap();

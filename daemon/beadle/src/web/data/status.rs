@@ -77,7 +77,7 @@ fn errors(admin: &Admin) -> Vec<Problem> {
     admin.health_problems().into_iter().chain(clock_problem(admin)).chain(stopped).collect()
 }
 
-/// The daemon is ready all the same: webhooks are stored, and turning them away mends no clock.
+/// Does not affect readiness: webhooks are stored, and refusing them would not correct the clock.
 fn clock_problem(admin: &Admin) -> Option<Problem> {
     let difference = admin.host_clock.difference().filter(|difference| difference.is_problem)?;
     let direction = if difference.ms > 0 { "ahead of" } else { "behind" };

@@ -140,6 +140,6 @@ mod tests {
         let mut rates = Rates::new(2, 3);
         let admitted = [0, 1, 2, MINUTE_MS, 2 * MINUTE_MS, DAY_MS].map(|ms| rates.admit_request(at(ms)));
         assert_eq!(admitted, [true, true, false, true, false, true]);
-        assert!(rates.admit_request(at(-DAY_MS)), "a clock that was set back");
+        assert!(rates.admit_request(at(-DAY_MS)), "a time before the period begins a new one");
     }
 }
