@@ -142,6 +142,20 @@ impl Egress {
         max_redirects: usize,
         progress: &Progress,
     ) -> Result<EgressResponse, EgressError> {
+        let mut redirects = 0;
+        let result = self.follow(policy, request, max_redirects, &mut redirects, progress).await;
+        result.map_err(|error| if redirects > 0 { EgressError::Redirected(Box::new(error)) } else { error })
+    }
+
+    /// Sends a request and those to which it is redirected, and counts the redirects.
+    async fn follow(
+        &self,
+        policy: &Policy,
+        request: EgressRequest,
+        max_redirects: usize,
+        redirects: &mut usize,
+        progress: &Progress,
+    ) -> Result<EgressResponse, EgressError> {
         let limits = &self.0.settings.limits;
         let mut hop =
             Hop { method: request.method, url: parse_url(&request.url)?, headers: request.headers, body: request.body };
@@ -150,7 +164,7 @@ impl Egress {
         }
         let first_rule = policy.check(&hop.method, &hop.url)?;
         check_headers(&hop.headers, first_rule, limits.header_bytes)?;
-        let (mut redirects, mut with_secrets) = (0, true);
+        let mut with_secrets = true;
         loop {
             let rule = policy.check(&hop.method, &hop.url)?;
             // Also not after a way back: another server must not choose what is done with them.
@@ -161,8 +175,8 @@ impl Egress {
             let Some(target) = target else { return self.read(&hop.url, received).await };
             // Its slot is free for the next request.
             drop(received);
-            redirects += 1;
-            if redirects > max_redirects {
+            *redirects += 1;
+            if *redirects > max_redirects {
                 return Err(EgressError::TooManyRedirects(max_redirects));
             }
             let next = redirect::follow(&hop, status, &target)?;

@@ -177,6 +177,10 @@ pub enum EgressError {
     /// There is no access token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// A request after a redirect failed. The server that redirected may have executed the first:
+    /// 303 is the usual answer to a form that was accepted.
+    #[error("after a redirect: {0}")]
+    Redirected(Box<EgressError>),
 }
 
 /// Why there is no OAuth 2 access token.
@@ -226,11 +230,17 @@ impl Coded for TokenError {
 impl EgressError {
     /// The error with every text from outside replaced, to remove secrets.
     pub(crate) fn map_text(mut self, replace: impl Fn(&str) -> String) -> Self {
-        match &mut self {
+        self.replace_text(&replace);
+        self
+    }
+
+    fn replace_text(&mut self, replace: &dyn Fn(&str) -> String) {
+        match self {
             EgressError::Denied(denied) => {
                 denied.message = replace(&denied.message);
-                denied.toml = denied.toml.as_deref().map(&replace);
+                denied.toml = denied.toml.as_deref().map(replace);
             }
+            EgressError::Redirected(error) => error.replace_text(replace),
             EgressError::Dns { reason, .. }
             | EgressError::Connect { reason, .. }
             | EgressError::Tls { reason, .. }
@@ -239,7 +249,6 @@ impl EgressError {
             // The texts of the others are Beadle's own; a token error is scrubbed where it is made.
             _ => {}
         }
-        self
     }
 
     /// Whether the server may have received and executed the request, although there is no
@@ -250,7 +259,8 @@ impl EgressError {
             EgressError::NoResponse { .. }
             | EgressError::ResponseTooLarge { .. }
             | EgressError::ResponseEncoded { .. }
-            | EgressError::TooManyRedirects(_) => true,
+            | EgressError::TooManyRedirects(_)
+            | EgressError::Redirected(_) => true,
             _ => false,
         }
     }
@@ -273,6 +283,7 @@ impl Coded for EgressError {
             EgressError::ResponseEncoded { .. } => "egress-response-encoded",
             EgressError::Client(_) => "egress-client-failed",
             EgressError::Token(error) => error.code(),
+            EgressError::Redirected(error) => error.code(),
         }
     }
 
@@ -280,6 +291,7 @@ impl Coded for EgressError {
         match self {
             EgressError::Denied(denied) => denied.blame(),
             EgressError::Token(error) => error.blame(),
+            EgressError::Redirected(error) => error.blame(),
             EgressError::Header { .. } | EgressError::RequestTooLarge { .. } | EgressError::Busy(..) => Blame::Plugin,
             EgressError::Client(_) => Blame::Operator,
             _ => Blame::Remote,
@@ -290,6 +302,7 @@ impl Coded for EgressError {
     fn retried(&self) -> bool {
         match self {
             EgressError::Token(error) => error.retried(),
+            EgressError::Redirected(error) => error.retried(),
             EgressError::Busy(..)
             | EgressError::Dns { .. }
             | EgressError::Connect { .. }

@@ -4,8 +4,10 @@ use crate::env::{Log, code, get, local, policy, post, serve, text, with_header};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use beadle_egress::retry::{self, Attempt, Backoff, GiveUp, Repeatable, RetryVerdict};
 use beadle_egress::{Denied, EgressError, Placement, Policy, Rule, SecretBinding, SecretValue};
-use beadle_model::Secret;
+use beadle_model::{Blame, Coded as _, Secret, Timestamp};
+use reqwest::Method;
 
 /// Answers `/to?STATUS,URL` with a redirect, and everything else with method and path.
 async fn redirector() -> (u16, Log) {
@@ -83,6 +85,33 @@ async fn redirect_that_needs_another_method_is_refused() {
 }
 
 #[tokio::test]
+async fn request_that_was_redirected_may_have_been_executed() {
+    let (port, log) = redirector().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = format!("http://localhost.test:{}", listener.local_addr().unwrap().port());
+    drop(listener);
+    let base = format!("http://localhost.test:{port}");
+    let policy = policy(&[&base, &closed], &["GET", "POST"]);
+    let url = format!("{base}/to?303,{closed}/end");
+    let error = local().send(&policy, post(&url, "body")).await.unwrap_err();
+    assert_eq!(log.lines().len(), 1);
+    assert_eq!(error.code(), "egress-connect-failed");
+    assert!(error.to_string().starts_with("after a redirect: cannot connect to "), "{error}");
+    assert!(error.may_be_sent() && error.retried() && error.blame() == Blame::Remote, "{error}");
+    let now = Timestamp(1_000_000);
+    let request = |has_idempotency_key| Repeatable {
+        method: &Method::POST,
+        has_idempotency_key,
+        expires_at: now.plus_ms(3_600_000),
+        failures: 1,
+        seed: 7,
+    };
+    let verdict = |key| retry::decide(request(key), Attempt::Error(&error), Backoff::default(), now);
+    assert_eq!(verdict(false), RetryVerdict::GiveUp(GiveUp::OutcomeUnknown));
+    assert!(matches!(verdict(true), RetryVerdict::At(_)));
+}
+
+#[tokio::test]
 async fn endless_redirects_end() {
     let (port, log) = redirector().await;
     let base = format!("http://localhost.test:{port}");
@@ -143,7 +172,8 @@ async fn secret_in_the_target_of_a_redirect_goes_nowhere_else() {
     let policy = Policy::new("crm", vec![rule, plain]);
     // The server appends its query, and with it the secret, to the target.
     let error = local().send(&policy, get(&format!("{base}/to?302,{other}/end"))).await.unwrap_err();
-    let EgressError::Denied(Denied { code, .. }) = &error else { panic!("{error}") };
+    let EgressError::Redirected(inner) = &error else { panic!("{error}") };
+    let EgressError::Denied(Denied { code, .. }) = &**inner else { panic!("{error}") };
     assert_eq!(*code, "egress-secret-redirected");
     assert!(!error.to_string().contains("secret=") && !error.to_string().contains("first"), "{error}");
     assert!(other_log.lines().is_empty());
