@@ -14,11 +14,12 @@ use std::time::UNIX_EPOCH;
 /// The header of draft-ietf-httpapi-idempotency-key-header.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The statuses after which the request was not executed: 408, 425 (RFC 8470), 429 (RFC 6585), 503.
-const NOT_EXECUTED: [u16; 4] = [408, 425, 429, 503];
+/// The statuses after which the request was not executed: 408, 425 (RFC 8470), 429 (RFC 6585).
+const NOT_EXECUTED: [u16; 3] = [408, 425, 429];
 
-/// The statuses after which it may have been executed.
-const MAY_BE_EXECUTED: [u16; 3] = [500, 502, 504];
+/// The statuses after which it may have been executed. Also 503: a proxy answers so when the server
+/// behind it closes the connection, and a server when a part of its work was done.
+const MAY_BE_EXECUTED: [u16; 4] = [500, 502, 503, 504];
 
 /// Intervals between attempts: doubling, up to a maximum, shortened at random by up to a quarter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,10 +177,10 @@ mod tests {
         for code in [200, 201, 204, 301, 304, 400, 401, 403, 404, 409, 410, 412, 422, 501, 505, 507] {
             assert_eq!(status(&Method::GET, true, code), RetryVerdict::Deliver, "{code}");
         }
-        for code in [408, 425, 429, 503] {
+        for code in [408, 425, 429] {
             assert!(matches!(status(&Method::POST, false, code), RetryVerdict::At(_)), "{code}");
         }
-        for code in [500, 502, 504] {
+        for code in [500, 502, 503, 504] {
             assert_eq!(status(&Method::POST, false, code), RetryVerdict::GiveUp(GiveUp::OutcomeUnknown), "{code}");
             assert_eq!(status(&Method::PATCH, false, code), RetryVerdict::GiveUp(GiveUp::OutcomeUnknown), "{code}");
             assert!(matches!(status(&Method::POST, true, code), RetryVerdict::At(_)), "{code}");
