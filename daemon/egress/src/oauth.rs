@@ -98,7 +98,7 @@ pub trait TokenStore: Send + Sync {
 /// The state of a token, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenStatus {
-    /// When the access token expires; `None` if there is none.
+    /// When the access token expires, in civil time; `None` if there is none.
     pub expires_at: Option<Timestamp>,
     /// Why the last renewal failed.
     pub error: Option<TokenError>,
@@ -127,6 +127,7 @@ struct State {
     not_stored: Option<String>,
 }
 
+/// Its times are monotonic: a civil clock that is set back would keep an expired token.
 #[derive(Clone)]
 struct Access {
     token: Secret,
@@ -192,9 +193,10 @@ impl TokenSource {
 
     /// The state of the token.
     pub fn status(&self) -> TokenStatus {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let state = self.state.lock();
         TokenStatus {
-            expires_at: state.access.as_ref().map(|access| access.expires_at),
+            expires_at: state.access.as_ref().map(|access| now.plus_ms(access.expires_at.since_ms(monotonic))),
             error: state.error.clone(),
             not_stored: state.not_stored.clone(),
         }
@@ -217,8 +219,8 @@ impl TokenSource {
 
     /// The token or error that needs no renewal now.
     fn current(&self) -> Option<Result<Secret, TokenError>> {
-        let (now, state) = (self.clock.now(), self.state.lock());
-        let wait_ms = state.retry_at.map_or(0, |at| at.since_ms(self.clock.monotonic()));
+        let (now, state) = (self.clock.monotonic(), self.state.lock());
+        let wait_ms = state.retry_at.map_or(0, |at| at.since_ms(now));
         match &state.access {
             Some(access) if now < access.renew_at => Some(Ok(access.token.clone())),
             Some(access) if now < access.expires_at && wait_ms > 0 => Some(Ok(access.token.clone())),
@@ -252,8 +254,7 @@ impl TokenSource {
             }
             self.state.lock().not_stored = stored.err();
         }
-        let now = self.clock.now();
-        let expires_at = now.plus_ms(issued.life_ms);
+        let expires_at = self.clock.monotonic().plus_ms(issued.life_ms);
         let renew_at = expires_at.plus_ms(-MARGIN_MS.min(issued.life_ms / 4));
         let mut state = self.state.lock();
         state.access = Some(Access { token: issued.token, renew_at, expires_at });
@@ -479,6 +480,26 @@ mod tests {
         let basic = format!("Basic {}", STANDARD.encode("id:client+secret%26"));
         assert_eq!(headers[AUTHORIZATION], basic.as_str());
         assert_eq!(body, "grant_type=client_credentials&scope=a+b");
+    }
+
+    #[tokio::test]
+    async fn token_is_renewed_on_time_although_the_civil_clock_is_set_back() {
+        const DAY_MS: i64 = 86_400_000;
+        let env = client(&[(200, FIRST), (503, "busy"), (200, SECOND)]);
+        env.token().await.unwrap();
+        assert_eq!(env.source.status().expires_at, Some(Timestamp(1_000_000 + 3_600_000)));
+        env.clock.advance_ms(-DAY_MS);
+        assert_eq!(env.source.status().expires_at, Some(Timestamp(1_000_000 + 3_600_000 - DAY_MS)));
+        env.clock.advance_ms(3_600_000 - MARGIN_MS - 1);
+        assert_eq!(env.token().await.unwrap(), "first-token");
+        assert_eq!(env.asked(), 1);
+        env.clock.advance_ms(1);
+        assert_eq!(env.token().await.unwrap(), "first-token");
+        assert_eq!(env.asked(), 2);
+        // So is the next attempt.
+        env.clock.advance_ms(-DAY_MS);
+        env.clock.advance_ms(1000);
+        assert_eq!(env.token().await.unwrap(), "second-token");
     }
 
     #[tokio::test]
