@@ -36,12 +36,15 @@ pub const CODES: [&str; 27] = [
     "oauth-not-stored",
 ];
 
+/// Characters of a URL that an error shows.
+const QUOTED_CHARS: usize = 200;
+
 /// A request that is not allowed, and what would allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     /// One of [`CODES`].
     pub code: &'static str,
-    /// What is not allowed, in a sentence without a full stop.
+    /// What is not allowed, in a sentence without a full stop. `Display` cuts what it quotes.
     pub message: String,
     /// The lines of TOML that would allow it; `None` if nothing would.
     pub toml: Option<String>,
@@ -49,12 +52,28 @@ pub struct Denied {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        write_cut(f, &self.message)?;
         match &self.toml {
             Some(toml) => write!(f, "; to allow it, set\n{toml}"),
             None => Ok(()),
         }
     }
+}
+
+/// Writes a message with each quotation cut. Only here, since a part of a secret would not be found
+/// when secrets are removed. A URL contains no backtick.
+fn write_cut(f: &mut fmt::Formatter<'_>, message: &str) -> fmt::Result {
+    for (index, part) in message.split('`').enumerate() {
+        if index > 0 {
+            f.write_str("`")?;
+        }
+        let is_quoted = index % 2 == 1;
+        match part.char_indices().nth(QUOTED_CHARS).filter(|_| is_quoted) {
+            Some((end, _)) => write!(f, "{}…", part.get(..end).unwrap_or_default())?,
+            None => f.write_str(part)?,
+        }
+    }
+    Ok(())
 }
 
 impl std::error::Error for Denied {}
@@ -338,6 +357,18 @@ pub enum RuleError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_quotations_are_cut() {
+        let (long, cut) = ("ä".repeat(300), "ä".repeat(QUOTED_CHARS));
+        for (message, shown) in [
+            ("the port 0 does not exist".to_owned(), "the port 0 does not exist".to_owned()),
+            (format!("no `{long}` of `h` {long}"), format!("no `{cut}…` of `h` {long}")),
+            (format!("`{cut}`"), format!("`{cut}`")),
+        ] {
+            assert_eq!(Denied { code: "egress-url-invalid", message, toml: None }.to_string(), shown);
+        }
+    }
 
     #[test]
     fn every_code_in_the_sources_is_listed() {

@@ -268,7 +268,8 @@ impl TokenSource {
         let seed = u64::from(state.failures) ^ self.clock.now().as_ms().unsigned_abs();
         let (error, wait_ms) = match refusal {
             Refusal::Refused(reason) => {
-                let reason = scrubber.scrub_text(&reason);
+                // Cut last: a part of a secret would not be found.
+                let reason = scrubber.scrub_text(&reason).chars().take(QUOTED_CHARS).collect();
                 (TokenError::Refused { name: self.settings.name.clone(), reason }, BACKOFF.max_ms)
             }
             Refusal::Unavailable(reason) => {
@@ -357,7 +358,7 @@ fn read(response: &EgressResponse) -> Result<Issued, Refusal> {
         };
         let description = text("error_description").unwrap_or_default();
         let reason = format!("{error} {description}");
-        return Err(Refusal::Refused(reason.trim().chars().take(QUOTED_CHARS).collect()));
+        return Err(Refusal::Refused(reason.trim().to_owned()));
     }
     let Some(token) = text("access_token").map(Secret::new) else {
         return unavailable("without an `access_token`");
@@ -545,6 +546,22 @@ mod tests {
         env.clock.advance_ms(BACKOFF.max_ms - 1);
         assert_eq!(env.token().await.unwrap_err(), error);
         assert!(!format!("{:?}", env.source).contains("client secret&"));
+    }
+
+    #[tokio::test]
+    async fn refusal_is_cut_after_it_is_scrubbed() {
+        for padding in [170, 175, 180, 190] {
+            let description = format!("{}client secret&{}", "x".repeat(padding), "y".repeat(300));
+            let refused = format!(r#"{{"error":"invalid","error_description":"{description}"}}"#);
+            let TokenError::Refused { reason, .. } = client(&[(401, &refused)]).token().await.unwrap_err() else {
+                panic!("not a refusal");
+            };
+            assert!(!reason.contains('c') && reason.contains("x*"), "{reason}");
+            assert_eq!(reason.chars().count(), QUOTED_CHARS);
+        }
+        let refused = format!(r#"{{"error":"e","error_description":"{}client secret&"}}"#, "x".repeat(190));
+        let error = client(&[(401, &refused)]).token().await.unwrap_err();
+        assert!(error.to_string().ends_with("xx***"), "{error}");
     }
 
     #[tokio::test]

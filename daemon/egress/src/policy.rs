@@ -22,7 +22,7 @@ pub const MAX_URL_BYTES: usize = 8000;
 /// Maximum number of rules of a plugin; each request compares with all of them.
 pub const MAX_RULES: usize = 100;
 
-/// Characters of a URL that an error quotes.
+/// Characters that an error quotes of a text that is not a URL.
 const QUOTED_CHARS: usize = 200;
 
 /// The allow-list of a plugin. Without a rule, everything is refused.
@@ -378,11 +378,10 @@ fn origin_text(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// A URL for an error: no query, which may contain a secret or a name.
+/// A URL for an error: no query, which may contain a secret or a name. [`Denied`] cuts it when it
+/// is shown, after secrets were removed.
 pub(crate) fn quote(url: &Url) -> String {
-    let text = format!("{}{}", origin_text(url), url.path());
-    let cut: String = text.chars().take(QUOTED_CHARS).collect();
-    if cut.len() < text.len() { format!("`{cut}…`") } else { format!("`{cut}`") }
+    format!("`{}{}`", origin_text(url), url.path())
 }
 
 fn read_base(text: &str) -> Result<(RuleOrigin, PathPrefix), RuleError> {

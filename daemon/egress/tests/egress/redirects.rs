@@ -85,6 +85,28 @@ async fn redirect_that_needs_another_method_is_refused() {
 }
 
 #[tokio::test]
+async fn quoted_url_is_cut_after_it_is_scrubbed() {
+    const SECRET: &str = "path-secret";
+    // Within the rule, the server leads to a URL that contains the secret, and from there nowhere.
+    let path = format!("/{}", "x".repeat(190 - "http://localhost.test:12345/".len()));
+    let router = Router::new().fallback({
+        let path = path.clone();
+        move |request: Request| async move {
+            let target =
+                if request.uri().path() == "/start" { format!("{path}{SECRET}/end") } else { "http://[".into() };
+            (axum::http::StatusCode::FOUND, [("location", target)])
+        }
+    });
+    let base = format!("http://localhost.test:{}", serve(router).await.port());
+    let place = Placement::Header { name: "X-Key".into(), value: "{secret}".into() };
+    let binding = SecretBinding::new("key", place, SecretValue::Fixed(Secret::new(SECRET))).unwrap();
+    let rule = Rule::new(&base, &[], &["loopback"]).unwrap().with_secret(binding).unwrap();
+    let error = local().send(&Policy::new("crm", vec![rule]), get(&format!("{base}/start"))).await.unwrap_err();
+    assert_eq!(error.code(), "egress-url-invalid");
+    assert!(error.to_string().contains("x***") && !error.to_string().contains("path-"), "{error}");
+}
+
+#[tokio::test]
 async fn request_that_was_redirected_may_have_been_executed() {
     let (port, log) = redirector().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
