@@ -39,7 +39,11 @@ pub(crate) fn build(
         .dns_resolver(Arc::new(resolver));
     let mut roots = Vec::new();
     for pem in extra_roots_pem {
-        roots.extend(reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?);
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
+        if certificates.is_empty() {
+            return Err(EgressError::Client("a file of certificate authorities contains no certificate".to_owned()));
+        }
+        roots.extend(certificates);
     }
     if !roots.is_empty() {
         builder = builder.tls_certs_merge(roots);

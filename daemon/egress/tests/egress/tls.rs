@@ -84,10 +84,13 @@ async fn certificate_must_be_trusted_and_for_the_name() {
 
 #[test]
 fn authority_that_cannot_be_read_is_an_error_of_the_configuration() {
-    let settings = EgressSettings { extra_roots_pem: vec![b"not PEM".to_vec()], ..EgressSettings::default() };
-    let result = Egress::new(settings, Arc::new(beadle_egress::SystemResolver));
-    // Text without a certificate has none to add; a damaged one is an error.
-    assert!(result.is_ok());
+    // Also a key instead of a certificate, and an empty file after one that can be used.
+    for roots in [vec![b"not PEM".to_vec()], vec![KEY.to_vec()], vec![CA.to_vec(), Vec::new()]] {
+        let settings = EgressSettings { extra_roots_pem: roots, ..EgressSettings::default() };
+        let error = Egress::new(settings, Arc::new(beadle_egress::SystemResolver)).err().unwrap();
+        assert_eq!(beadle_model::Coded::code(&error), "egress-client-failed");
+        assert!(error.to_string().ends_with("a file of certificate authorities contains no certificate"), "{error}");
+    }
     let damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
     let settings = EgressSettings { extra_roots_pem: vec![damaged], ..EgressSettings::default() };
     let result = Egress::new(settings, Arc::new(beadle_egress::SystemResolver));
