@@ -115,28 +115,31 @@ impl Policy {
 
     fn denied(&self, nearest: Option<(&Rule, Mismatch)>, method: &Method, url: &Url) -> Denied {
         let (quoted, host) = (quote(url), url.host_str().unwrap_or_default());
+        // Nothing is named that the reader of the configuration would refuse, such as a method or path
+        // that cannot be allowed.
         let new_entry = |path: &str| {
             let base = format!("{}{path}", origin_text(url));
-            format!("[[plugins.{}.egress]]\nurl = \"{base}\"\nmethods = [\"{method}\"]", self.plugin)
+            Rule::new(&base, &[method.as_str()], &[]).ok()?;
+            Some(format!("[[plugins.{}.egress]]\nurl = \"{base}\"\nmethods = [\"{method}\"]", self.plugin))
         };
         let (code, message, toml) = match nearest {
             None | Some((_, Mismatch::Host)) => {
-                ("egress-host-not-allowed", format!("no egress rule allows the host `{host}`"), Some(new_entry("")))
+                ("egress-host-not-allowed", format!("no egress rule allows the host `{host}`"), new_entry(""))
             }
             Some((rule, Mismatch::Scheme)) => (
                 "egress-scheme-not-allowed",
                 format!("the egress rule for `{}` does not allow the scheme `{}`", rule.origin, url.scheme()),
-                Some(new_entry(rule.path.as_str())),
+                new_entry(rule.path.as_str()),
             ),
             Some((rule, Mismatch::Port)) => (
                 "egress-port-not-allowed",
                 format!("the egress rule for `{}` does not allow the port of {quoted}", rule.origin),
-                Some(new_entry(rule.path.as_str())),
+                new_entry(rule.path.as_str()),
             ),
             Some((rule, Mismatch::Path)) => (
                 "egress-path-not-allowed",
                 format!("the egress rule for `{rule}` does not allow the path of {quoted}"),
-                Some(new_entry(url.path())),
+                new_entry(url.path()),
             ),
             Some((rule, Mismatch::AmbiguousPath)) => (
                 "egress-path-ambiguous",
@@ -146,12 +149,13 @@ impl Policy {
             Some((rule, Mismatch::Method)) => {
                 let methods = rule.methods.iter().chain([method]).map(|method| format!("\"{method}\""));
                 let methods = methods.collect::<Vec<_>>().join(", ");
-                let toml =
-                    format!("methods = [{methods}]  # in [[plugins.{}.egress]] with url = \"{rule}\"", self.plugin);
+                let toml = read_method(method.as_str()).ok().map(|_| {
+                    format!("methods = [{methods}]  # in [[plugins.{}.egress]] with url = \"{rule}\"", self.plugin)
+                });
                 (
                     "egress-method-not-allowed",
                     format!("the egress rule for `{rule}` does not allow the method `{method}`"),
-                    Some(toml),
+                    toml,
                 )
             }
         };

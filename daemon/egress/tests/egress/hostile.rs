@@ -261,6 +261,28 @@ async fn refusals_name_the_lines_that_would_allow_them() {
 }
 
 #[test]
+fn refusals_name_no_lines_that_a_rule_cannot_have() {
+    for (method, url, code) in [
+        ("TRACE", "https://b.example/", "egress-host-not-allowed"),
+        ("get", "https://b.example/", "egress-host-not-allowed"),
+        ("CONNECT", "http://api.example.org/v3", "egress-scheme-not-allowed"),
+        ("TRACE", "https://api.example.org:444/v3", "egress-port-not-allowed"),
+        ("GET", "https://api.example.org/v4//x", "egress-path-not-allowed"),
+        ("GET", "https://api.example.org/v4/a%2fb", "egress-path-not-allowed"),
+        ("GET", "https://api.example.org/v4/a;b", "egress-path-not-allowed"),
+        ("TRACE", "https://api.example.org/v4/x", "egress-path-not-allowed"),
+        ("CONNECT", "https://api.example.org/v3/x", "egress-method-not-allowed"),
+        ("M1", "https://api.example.org/v3/x", "egress-method-not-allowed"),
+    ] {
+        let rule = Rule::new("https://api.example.org/v3", &["GET"], &[]).unwrap();
+        let method = method.parse().unwrap();
+        let denied = Policy::new("crm", vec![rule]).check(&method, &Url::parse(url).unwrap()).unwrap_err();
+        assert_eq!(denied.code, code, "{method} {url}");
+        assert_eq!(denied.toml, None, "{method} {url}");
+    }
+}
+
+#[test]
 fn bases_of_rules_are_checked() {
     for (url, works) in [
         ("https://api.example.org", true),
