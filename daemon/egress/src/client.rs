@@ -18,7 +18,7 @@ use crate::request::{EgressRequest, EgressResponse, is_reserved, size_bytes};
 use crate::resolve::{Resolve, ResolveError, resolve_checked};
 use crate::scrub::Scrubber;
 use crate::secrets::SecretValue;
-use crate::settings::EgressSettings;
+use crate::settings::{EgressLimits, EgressSettings};
 use crate::slots::Slots;
 use beadle_model::Secret;
 use parking_lot::Mutex;
@@ -46,7 +46,7 @@ struct Inner {
 /// A response whose body is not read yet.
 struct Received {
     response: reqwest::Response,
-    slot: Option<OwnedSemaphorePermit>,
+    slot: OwnedSemaphorePermit,
 }
 
 /// How far a request got, for the error when its time is over.
@@ -101,16 +101,19 @@ impl Egress {
     pub async fn send(&self, policy: &Policy, request: EgressRequest) -> Result<EgressResponse, EgressError> {
         let limits = &self.0.settings.limits;
         let (progress, redirects) = (Progress::default(), limits.redirects);
+        let busy_plugin = || EgressError::Busy(limits.per_plugin, "for this plugin");
         let sent = async {
-            let _slot = self.0.plugin_slots.take(policy.plugin()).await;
+            // Before it waits: what waits is limited in size.
+            let first = self.prepare(policy, request)?;
+            let _slot = self.0.plugin_slots.take(policy.plugin()).await.ok_or_else(busy_plugin)?;
             progress.set(Progress::PREPARES);
-            self.exchange(policy, request, redirects, &progress).await
+            self.exchange(policy, first, redirects, &progress).await
         };
         let result = match timeout(limits.whole, sent).await {
             Ok(result) => result,
             Err(_) => Err(match progress.stage() {
-                Progress::WAITS_FOR_PLUGIN => EgressError::Busy(limits.per_plugin, "for this plugin"),
-                Progress::WAITS_FOR_HOST => EgressError::Busy(limits.per_host, "to this host"),
+                Progress::WAITS_FOR_PLUGIN => busy_plugin(),
+                Progress::WAITS_FOR_HOST => busy_host(limits),
                 stage => EgressError::Timeout {
                     origin: "the server".into(),
                     phase: Phase::Whole,
@@ -135,15 +138,28 @@ impl Egress {
         self.0.clients.lock().retain(|(other, _), _| other != plugin);
     }
 
+    /// Checks a request and its size, without the addresses of its host.
+    fn prepare<'a>(&self, policy: &'a Policy, request: EgressRequest) -> Result<(Hop, &'a Rule), EgressError> {
+        let limits = &self.0.settings.limits;
+        let hop =
+            Hop { method: request.method, url: parse_url(&request.url)?, headers: request.headers, body: request.body };
+        if hop.body.len() > limits.request_bytes {
+            return Err(EgressError::RequestTooLarge { size_bytes: hop.body.len(), limit_bytes: limits.request_bytes });
+        }
+        let rule = policy.check(&hop.method, &hop.url)?;
+        check_headers(&hop.headers, rule, limits.header_bytes)?;
+        Ok((hop, rule))
+    }
+
     async fn exchange(
         &self,
         policy: &Policy,
-        request: EgressRequest,
+        first: (Hop, &Rule),
         max_redirects: usize,
         progress: &Progress,
     ) -> Result<EgressResponse, EgressError> {
         let mut redirects = 0;
-        let result = self.follow(policy, request, max_redirects, &mut redirects, progress).await;
+        let result = self.follow(policy, first, max_redirects, &mut redirects, progress).await;
         result.map_err(|error| if redirects > 0 { EgressError::Redirected(Box::new(error)) } else { error })
     }
 
@@ -151,19 +167,11 @@ impl Egress {
     async fn follow(
         &self,
         policy: &Policy,
-        request: EgressRequest,
+        (mut hop, first_rule): (Hop, &Rule),
         max_redirects: usize,
         redirects: &mut usize,
         progress: &Progress,
     ) -> Result<EgressResponse, EgressError> {
-        let limits = &self.0.settings.limits;
-        let mut hop =
-            Hop { method: request.method, url: parse_url(&request.url)?, headers: request.headers, body: request.body };
-        if hop.body.len() > limits.request_bytes {
-            return Err(EgressError::RequestTooLarge { size_bytes: hop.body.len(), limit_bytes: limits.request_bytes });
-        }
-        let first_rule = policy.check(&hop.method, &hop.url)?;
-        check_headers(&hop.headers, first_rule, limits.header_bytes)?;
         let mut with_secrets = true;
         loop {
             let rule = policy.check(&hop.method, &hop.url)?;
@@ -250,7 +258,8 @@ impl Egress {
             policy.check_address(rule, networks, &host, address)?;
         }
         progress.set(Progress::WAITS_FOR_HOST);
-        let slot = self.0.host_slots.take(&format!("{host}:{}", url.port_or_known_default().unwrap_or_default())).await;
+        let host_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+        let slot = self.0.host_slots.take(&host_port).await.ok_or_else(|| busy_host(limits))?;
         let client = self.client(policy.plugin(), networks)?;
         let origin = url.origin().ascii_serialization();
         let mut request = reqwest::Request::new(hop.method.clone(), url);
@@ -328,13 +337,18 @@ impl TokenTransport for Egress {
         Box::pin(async move {
             let policy = Policy::new(plugin, vec![rule?]);
             let progress = Progress::default();
-            let sent = timeout(limit, egress.exchange(&policy, request, 0, &progress)).await;
+            let first = egress.prepare(&policy, request)?;
+            let sent = timeout(limit, egress.exchange(&policy, first, 0, &progress)).await;
             sent.unwrap_or_else(|_| {
                 let origin = "the authorization server".to_owned();
                 Err(EgressError::Timeout { origin, phase: Phase::Whole, limit, may_be_sent: true })
             })
         })
     }
+}
+
+fn busy_host(limits: &EgressLimits) -> EgressError {
+    EgressError::Busy(limits.per_host, "to this host")
 }
 
 fn check_headers(headers: &HeaderMap, rule: &Rule, limit_bytes: usize) -> Result<(), EgressError> {
@@ -382,7 +396,7 @@ fn scrubbed(mut response: EgressResponse, scrubber: &Scrubber) -> EgressResponse
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::EgressLimits;
+    use crate::slots::MAX_WAITING;
     use beadle_model::Coded as _;
     use std::time::Duration;
 
@@ -394,16 +408,43 @@ mod tests {
         let egress = Egress::new(settings, Arc::new(crate::resolve::SystemResolver)).unwrap();
         let policy = Policy::new("crm", vec![Rule::new("http://127.0.0.1:9", &[], &["loopback"]).unwrap()]);
         for (slots, name) in [(&egress.0.plugin_slots, "crm"), (&egress.0.host_slots, "127.0.0.1:9")] {
-            let _slot = slots.take(name).await;
-            let request = EgressRequest {
-                method: reqwest::Method::GET,
-                url: "http://127.0.0.1:9/".into(),
-                headers: HeaderMap::new(),
-                body: Vec::new(),
-            };
-            let error = egress.send(&policy, request).await.unwrap_err();
+            let _slot = slots.take(name).await.unwrap();
+            let error = egress.send(&policy, request(b"")).await.unwrap_err();
             assert_eq!(error.code(), "egress-busy");
             assert!(!error.may_be_sent() && error.retried(), "{error}");
+        }
+    }
+
+    fn request(body: &[u8]) -> EgressRequest {
+        EgressRequest {
+            method: reqwest::Method::GET,
+            url: "http://127.0.0.1:9/".into(),
+            headers: HeaderMap::new(),
+            body: body.to_vec(),
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_wait_are_measured_and_limited() {
+        let limits = EgressLimits { request_bytes: 3, per_plugin: 1, per_host: 1, ..Default::default() };
+        let settings = EgressSettings { limits, ..Default::default() };
+        let egress = Egress::new(settings, Arc::new(crate::resolve::SystemResolver)).unwrap();
+        let policy = Policy::new("crm", vec![Rule::new("http://127.0.0.1:9", &[], &["loopback"]).unwrap()]);
+        for (slots, name) in [(&egress.0.plugin_slots, "crm"), (&egress.0.host_slots, "127.0.0.1:9")] {
+            let _slot = slots.take(name).await.unwrap();
+            let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(slots.take(name))).collect();
+            for one in &mut waiting {
+                assert!(timeout(Duration::ZERO, one).await.is_err(), "it waits");
+            }
+            // At once, not when the time is over, which is a minute here.
+            let error = egress.send(&policy, request(b"abc")).await.unwrap_err();
+            assert_eq!(error.code(), "egress-busy");
+            assert!(!error.may_be_sent() && error.retried(), "{error}");
+            let error = egress.send(&policy, request(b"abcd")).await.unwrap_err();
+            assert_eq!(error.code(), "egress-request-too-large");
+            // Who gives up makes room.
+            waiting.pop();
+            assert!(timeout(Duration::ZERO, slots.take(name)).await.is_err(), "it waits");
         }
     }
 }
