@@ -6,8 +6,9 @@
 //! [`TokenSource`] renews access tokens. [`retry`] decides when a durable request is repeated,
 //! [`HostPace`] how fast. See ADR 0098.
 //!
-//! Invariant: a plugin names a URL and nothing else. It sees no socket, no address and no secret,
-//! and no connection is made to an address that was not checked for the rule that allows it.
+//! Invariant: a plugin names a URL and nothing else. It sees no socket, no address and no secret.
+//! Without a proxy, no connection is made to an address that was not checked for the rule that
+//! allows it; with one, the proxy resolves (see [`ProxySettings`]).
 //!
 //! This crate neither stores requests nor knows plugins' code or the configuration's files.
 

@@ -19,7 +19,8 @@ use std::net::IpAddr;
 /// Longest URL that is sent. Servers accept 8,000 bytes at least (RFC 9110, section 4.1).
 pub const MAX_URL_BYTES: usize = 8000;
 
-/// Maximum number of rules of a plugin; each request compares with all of them.
+/// Maximum number of rules of a plugin; each request compares with all of them. The reader of the
+/// configuration must refuse more.
 pub const MAX_RULES: usize = 100;
 
 /// Characters that an error quotes of a text that is not a URL.
@@ -69,7 +70,8 @@ enum HostPattern {
 }
 
 impl Policy {
-    /// The allow-list of a plugin. The reader of the configuration refuses more than [`MAX_RULES`].
+    /// The allow-list of a plugin. The reader of the configuration must refuse more than
+    /// [`MAX_RULES`].
     pub fn new(plugin: impl Into<String>, rules: Vec<Rule>) -> Self {
         Self { plugin: plugin.into(), rules }
     }
