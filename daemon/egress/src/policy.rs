@@ -117,8 +117,8 @@ impl Policy {
 
     fn denied(&self, nearest: Option<(&Rule, Mismatch)>, method: &Method, url: &Url) -> Denied {
         let (quoted, host) = (quote(url), url.host_str().unwrap_or_default());
-        // Nothing is named that the reader of the configuration would refuse, such as a method or path
-        // that cannot be allowed.
+        // Nothing is named that the reader of the configuration would refuse, such as a method or
+        // path that cannot be allowed.
         let new_entry = |path: &str| {
             let base = format!("{}{path}", origin_text(url));
             Rule::new(&base, &[method.as_str()], &[]).ok()?;
