@@ -132,6 +132,7 @@ const GROUPS: &[Group] = &[
             "broadcast-template"
             "broadcast-template-changed"
             "broadcast-unknown"
+            "held-for-quality"
         },
     ),
     (
@@ -188,6 +189,7 @@ const GROUPS: &[Group] = &[
             "groups-only"
             "in-human-hands"
             "left"
+            "marketing-country"
             "marketing-limited"
             "marketing-opted-out"
             "no-recipient"

@@ -7,7 +7,8 @@ use crate::templates::{Templates, changed_template};
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{Draft, GateVerdict};
 use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition};
-use beadle_model::{Audience, BroadcastId, BroadcastState, ContactId, MessageId, Outgoing, PluginNo, Refusal};
+use beadle_model::effect::SendOptions;
+use beadle_model::{Audience, BroadcastId, BroadcastState, ContactId, MessageId, Outgoing, PluginNo, Purpose, Refusal};
 use beadle_store::step::{NewSend, SendState};
 use beadle_store::{BroadcastRow, StoreError};
 
@@ -97,7 +98,7 @@ pub(crate) async fn test(
             };
             let values = message.values(&view.contact);
             let language = templates.language(&message, &view);
-            let prepared = templates.prepare(&message, &purpose, &view, (&language, &values), now);
+            let prepared = templates.prepare(&message, &view, (&language, &values), now);
             let body = match prepared {
                 Ok((body, _)) => body,
                 Err(code) => {
@@ -115,7 +116,7 @@ pub(crate) async fn test(
                 }
                 GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) => return Ok(Err(refusal)),
             }
-            sends.push(new_send(store.reserve_message(), view.id, body, &decision));
+            sends.push(new_send(store.reserve_message(), view.id, body, &purpose, &decision));
         }
         Ok(Ok(sends))
     });
@@ -290,6 +291,7 @@ pub(crate) fn new_send(
     message: MessageId,
     conversation: beadle_model::ConversationId,
     body: Outgoing,
+    purpose: &Purpose,
     decision: &beadle_gatekeeper::Decision,
 ) -> NewSend {
     NewSend {
@@ -297,6 +299,7 @@ pub(crate) fn new_send(
         conversation,
         body,
         reply: false,
+        options: SendOptions { purpose: Some(purpose.clone()), key: None },
         state: SendState::Queued,
         due_at: NewSend::AT_ONCE,
         gate: serde_json::to_string(&decision.trace).ok(),

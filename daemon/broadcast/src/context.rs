@@ -51,6 +51,9 @@ pub(crate) struct Memory {
     pub(crate) loaded: BTreeMap<BroadcastId, Arc<Loaded>>,
     /// Monotonic time.
     pub(crate) rules_applied_at: BTreeMap<BroadcastId, Timestamp>,
+    /// How many messages of a broadcast that has handed over all wait in the outbox, and for how
+    /// long it waits for them, in milliseconds.
+    pub(crate) last_messages: BTreeMap<BroadcastId, (u64, i64)>,
 }
 
 /// A broadcast that is being sent.

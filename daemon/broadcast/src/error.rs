@@ -5,7 +5,7 @@ use beadle_store::StoreError;
 
 /// The codes of this crate: of errors, of reasons why a broadcast pauses, and of recipients. Those
 /// of the store are not included.
-pub const CODES: [&str; 15] = [
+pub const CODES: [&str; 16] = [
     "broadcast-invalid",
     "broadcast-exists",
     "broadcast-unknown",
@@ -21,6 +21,7 @@ pub const CODES: [&str; 15] = [
     "broadcast-failures",
     "broadcast-opt-outs",
     "broadcast-dropped",
+    "held-for-quality",
 ];
 
 /// The error of a command to a broadcast.

@@ -100,7 +100,7 @@ impl Planner {
         let parameters = self.message.values(&view.contact);
         let language = self.templates.language(&self.message, view);
         let frozen = (language.as_str(), parameters.as_slice());
-        let prepared = self.templates.prepare(&self.message, &self.definition.purpose, view, frozen, self.now);
+        let prepared = self.templates.prepare(&self.message, view, frozen, self.now);
         let (body, facts) = match prepared {
             Ok(prepared) => prepared,
             Err(code) => return refused(code),

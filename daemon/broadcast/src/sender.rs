@@ -109,6 +109,7 @@ fn forget_inactive(context: &Arc<Context>, rows: &[BroadcastRow]) {
     let mut memory = context.sending.lock();
     memory.loaded.retain(|id, _| is_active(id));
     memory.rules_applied_at.retain(|id, _| is_active(id));
+    memory.last_messages.retain(|id, _| is_active(id));
     context.waits.lock().retain(|id, _| is_active(id));
 }
 
@@ -218,9 +219,19 @@ async fn finish_or_wait(
     let id = row.id;
     let read = move |reader: &Reader| Ok((reader.recipient_counts(id)?, reader.recipients_next_due(id)?));
     let (counts, next_due) = context.store.read(read).await?;
-    let has = |state: RecipientState| counts.iter().any(|count| count.state == state);
-    if has(RecipientState::Planned) || has(RecipientState::Queued) {
+    let of = |state| counts.iter().filter(|count| count.state == state).map(|count| count.recipients).sum::<u64>();
+    let queued = of(RecipientState::Queued);
+    if of(RecipientState::Planned) > 0 {
         return Ok(Some(context.clock.now().plus_ms(IDLE_TICK_MS)));
+    }
+    if queued > 0 {
+        // The outbox may keep the last messages for hours: as long as nothing changes, ever more
+        // time passes between two looks.
+        let mut memory = context.sending.lock();
+        let wait = memory.last_messages.entry(id).or_default();
+        let wait_ms = if wait.0 == queued { (wait.1 * 2).min(MAX_WAIT_MS) } else { IDLE_TICK_MS };
+        *wait = (queued, wait_ms);
+        return Ok(Some(context.clock.now().plus_ms(wait_ms)));
     }
     if let Some(due_at) = next_due {
         return Ok(loaded.definition.expires.map_or(Some(due_at), |expires| Some(due_at.min(expires))));
@@ -323,7 +334,7 @@ fn decide_batch(
         let purpose = &definition.purpose;
         // Planning froze the language.
         let frozen = (recipient.language.as_deref().unwrap_or_default(), recipient.parameters.as_slice());
-        let body = templates.prepare(message, purpose, &view, frozen, now).map(|(body, _)| body);
+        let body = templates.prepare(message, &view, frozen, now).map(|(body, _)| body);
         let body = match body {
             Ok(body) => body,
             Err(code) => {
@@ -335,7 +346,8 @@ fn decide_batch(
         let decision = context.gatekeeper.ask(&draft, row.plugin, &view, now)?;
         match &decision.verdict {
             GateVerdict::Send => {
-                let send = new_send(context.store.reserve_message(), view.id, body, &decision);
+                let message = context.store.reserve_message();
+                let send = new_send(message, view.id, body, purpose, &decision);
                 batch.decided.push((contact, Handover::Send(Box::new(send))));
             }
             // These restrict the whole broadcast.

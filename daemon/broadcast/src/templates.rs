@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use beadle_gate::broadcast::BroadcastMessage;
 use beadle_gate::{Facts, TemplateFacts, templates};
 use beadle_gatekeeper::Gatekeeper;
-use beadle_model::{ConsentState, ConversationView, Outgoing, Purpose, TemplateDefinition, Timestamp};
+use beadle_model::{ConversationView, Outgoing, Purpose, TemplateDefinition, Timestamp};
 use beadle_store::{KnownTemplates, Reader, StoreError};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -54,15 +54,10 @@ impl Templates {
     pub(crate) fn prepare(
         &self,
         message: &BroadcastMessage,
-        purpose: &Purpose,
         to: &ConversationView,
         (language, values): (&str, &[String]),
         now: Timestamp,
     ) -> Result<(Outgoing, TemplateFacts), &'static str> {
-        // The gate does not know the purpose of a text or of a utility template.
-        if *purpose != Purpose::Service && to.contact.consent_for(purpose).state != ConsentState::Granted {
-            return Err(if to.contact.opted_out_since.is_some() { "opted-out" } else { "not-opted-in" });
-        }
         let is_open = Facts::new(to, now).has_open_window();
         if let (true, Some(text)) = (is_open, message.text(language, values)) {
             return Ok((text, TemplateFacts::Unknown));

@@ -9,7 +9,7 @@ use beadle_model::outgoing::{
     MediaKind, Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader,
 };
 use beadle_model::profile::AttributeValue;
-use beadle_model::{Contact, Outgoing, Purpose, Refusal};
+use beadle_model::{Contact, Outgoing, Refusal};
 
 /// The maximum length of a value: names can have any length.
 const MAX_VALUE_CHARS: usize = 120;
@@ -151,7 +151,6 @@ fn in_language(language: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct BroadcastMessage {
     placeholders: Vec<Placeholder>,
-    topic: Option<String>,
     template: Option<TemplatePattern>,
     text: Option<Patterns>,
     file: Option<(MediaKind, Source, Option<String>)>,
@@ -196,12 +195,8 @@ impl BroadcastMessage {
         if placeholders.len() > MAX_PLACEHOLDERS {
             return Err(format!("a broadcast must have at most {MAX_PLACEHOLDERS} placeholders"));
         }
-        let topic = match &definition.purpose {
-            Purpose::MarketingTopic(topic) => Some(topic.clone()),
-            _ => None,
-        };
         let file = definition.file.as_ref().map(file).transpose()?;
-        Ok(Self { placeholders, topic, template, text, file })
+        Ok(Self { placeholders, template, text, file })
     }
 
     /// The template's name.
@@ -268,7 +263,7 @@ impl BroadcastMessage {
             name: pattern.name.clone(),
             language: language.to_owned(),
             category: None,
-            topic: self.topic.clone(),
+            topic: None,
             header: header.or(header_file),
             body: pattern.body.iter().map(parameter).collect(),
             buttons: pattern.buttons.iter().map(button).collect(),
@@ -413,7 +408,7 @@ mod tests {
         BroadcastDefinition {
             name: "news".into(),
             channel: "main".into(),
-            purpose: Purpose::MarketingTopic("cats".into()),
+            purpose: beadle_model::Purpose::MarketingTopic("cats".into()),
             audience: Audience::Everyone,
             template: None,
             text: Some(Texts::One(text.into())),
@@ -463,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn template_gets_values_topic_and_language() {
+    fn template_gets_values_and_language() {
         let mut definition = definition("x");
         definition.text = None;
         definition.template = Some(BroadcastTemplate {
@@ -479,7 +474,7 @@ mod tests {
         else {
             panic!("no template")
         };
-        assert_eq!((template.language.as_str(), template.topic.as_deref()), ("de", Some("cats")));
+        assert_eq!(template.language, "de");
         let values: Vec<_> = template.body.iter().map(|parameter| parameter.value.clone()).collect();
         assert_eq!(values, [ParameterValue::Text("Ana".into()), ParameterValue::Text("Friday".into())]);
         assert_eq!(message.text("en", &[]), None);

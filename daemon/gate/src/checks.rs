@@ -7,7 +7,9 @@
 use crate::facts::{Category, Draft, Facts, StopSwitch, TemplateFacts};
 use crate::templates;
 use beadle_model::time::DAY_MS;
-use beadle_model::{AliasKind, CheckOutcome, ConsentState, GateTrace, Outgoing, Refusal, Role, Timestamp, TraceStep};
+use beadle_model::{
+    AliasKind, CheckOutcome, ConsentState, GateTrace, MessageId, Outgoing, Purpose, Refusal, Role, Timestamp, TraceStep,
+};
 
 /// While a switch stops sending, messages are checked again this often.
 const STOP_RECHECK_MS: i64 = 60_000;
@@ -30,7 +32,7 @@ pub enum Check {
     /// The recipient has agreed to messages of this purpose, and has not opted out.
     Consent,
     /// The recipient has not turned off marketing, and WhatsApp does not refuse marketing to them
-    /// (131049).
+    /// (131049) or to their country.
     Marketing,
     /// No colleague has taken over the conversation.
     Handover,
@@ -54,7 +56,7 @@ pub enum Check {
     PairRate,
     /// The throughput ([`crate::pace::Throughput`]).
     Throughput,
-    /// It was not sent before.
+    /// No earlier message of the plugin with its key was sent or waits.
     AlreadySent,
 }
 
@@ -134,7 +136,7 @@ const CHECKS: [(Check, CheckFn); 18] = [
     (Check::MessagingLimit, messaging_limit),
     (Check::PairRate, pair_rate),
     (Check::Throughput, throughput),
-    (Check::AlreadySent, already_sent),
+    (Check::AlreadySent, sent_before),
 ];
 
 /// Checks a draft. The first refusal decides; without one, the latest time of the checks that defer
@@ -176,19 +178,22 @@ pub fn decide(draft: &Draft<'_>, facts: &Facts<'_>) -> (GateVerdict, GateTrace) 
 /// confirmed.
 fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let until = facts.now.plus_ms(STOP_RECHECK_MS);
-    match facts.circumstances.stop {
-        StopSwitch::Open => match facts.circumstances.outreach_held_until {
-            Some(until) if until > facts.now && draft.body.is_outreach() => {
-                CheckResult::Later(until, "WhatsApp refuses templates and Direct Send of this number (131048), until")
-            }
-            _ => CheckResult::Nothing,
-        },
-        _ if draft.is_own_reply() => CheckResult::Pass("Beadle's own reply is sent although sending is stopped", None),
-        StopSwitch::All => CheckResult::Later(until, "the operator has stopped sending; checked again at"),
-        StopSwitch::Marketing if facts.is_marketing(draft) => {
-            CheckResult::Later(until, "the operator has stopped marketing; checked again at")
+    let circumstances = &facts.circumstances;
+    match circumstances.stop {
+        StopSwitch::All | StopSwitch::Marketing if draft.is_own_reply() => {
+            return CheckResult::Pass("Beadle's own reply is sent although sending is stopped", None);
         }
-        StopSwitch::Marketing => CheckResult::Nothing,
+        StopSwitch::All => return CheckResult::Later(until, "the operator has stopped sending; checked again at"),
+        StopSwitch::Marketing if facts.is_marketing(draft) => {
+            return CheckResult::Later(until, "the operator has stopped marketing; checked again at");
+        }
+        StopSwitch::Marketing | StopSwitch::Open => {}
+    }
+    match circumstances.outreach_held_until {
+        Some(until) if until > facts.now && draft.body.is_outreach() => {
+            CheckResult::Later(until, "WhatsApp refuses templates and Direct Send of this number (131048), until")
+        }
+        _ => CheckResult::Nothing,
     }
 }
 
@@ -268,7 +273,8 @@ fn consent(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     )
 }
 
-/// Refuses messages that were queued before the person left, and marketing without consent.
+/// Refuses messages that were queued before the person left, and those that need a consent which
+/// they have not given.
 fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let contact = &facts.conversation.contact;
     if let (Some(message), Some(left)) = (draft.message, contact.profile().left_before)
@@ -277,29 +283,41 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         let text = "The recipient left after this message had been queued.";
         return CheckResult::Refuse(Refusal::new("left", text).instead("Write to them when they have joined again."));
     }
-    // The next check refuses people who stopped marketing in WhatsApp, and `template` an unknown
-    // template; each with a better reason.
-    let has_own_refusal =
-        contact.marketing_stopped_since.is_some() || matches!(facts.template, TemplateFacts::Missing { .. });
-    if has_own_refusal || !facts.is_marketing(draft) {
+    let purpose = facts.purpose(draft);
+    if purpose == Purpose::Service {
         return CheckResult::Nothing;
     }
-    let purpose = facts.purpose(draft);
+    // The next check refuses people who stopped marketing in WhatsApp, and `template` an unknown
+    // template that is taken for marketing; each with a better reason.
+    let has_own_refusal = (purpose.is_marketing() && contact.marketing_stopped_since.is_some())
+        || (draft.purpose.is_none() && matches!(facts.template, TemplateFacts::Missing { .. }));
+    if has_own_refusal {
+        return CheckResult::Nothing;
+    }
     let decision = contact.consent_for(&purpose);
     match (decision.state, decision.by) {
         (ConsentState::Granted, by) => {
-            CheckResult::Pass("the recipient agreed to marketing on", by.map(|mark| mark.at))
+            let reason = match purpose {
+                Purpose::Group => "the recipient agreed to messages of the community on",
+                Purpose::Survey => "the recipient agreed to requests for feedback on",
+                _ => "the recipient agreed to marketing on",
+            };
+            CheckResult::Pass(reason, by.map(|mark| mark.at))
         }
         (state, _) => CheckResult::Refuse(
             Refusal::new("not-opted-in", format!("The recipient has not agreed to `{purpose}`: {}.", state.name()))
-                .instead("Ask for their consent inside the window, or send a utility template."),
+                .instead(if purpose.is_marketing() {
+                    "Ask for their consent inside the window, or send a utility template."
+                } else {
+                    "Ask for their consent inside the window."
+                }),
         ),
     }
 }
 
-/// Refuses marketing to a recipient who turned it off on WhatsApp (131050), or to whom WhatsApp
-/// refuses it for a while (131049): attempts count against the number
-/// (`docs/whatsapp.md#templates`).
+/// Refuses marketing to a recipient who turned it off on WhatsApp (131050), to whom WhatsApp
+/// refuses it for a while (131049), or in whose country it delivers none: attempts count against
+/// the number (`docs/whatsapp.md#templates`, `docs/whatsapp.md#limits`).
 fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let category = facts.category(draft);
     if !facts.is_marketing(draft) {
@@ -313,6 +331,15 @@ fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
                 format!("The recipient turned off marketing messages on WhatsApp at {}.{unknown}", since.utc()),
             )
             .instead("Only the recipient can turn them on again, in WhatsApp."),
+        );
+    }
+    if let Some(country) = &facts.circumstances.country_without_marketing {
+        return CheckResult::Refuse(
+            Refusal::new(
+                "marketing-country",
+                format!("WhatsApp delivers no marketing templates to numbers of {country}.{unknown}"),
+            )
+            .instead("Write to them in an open window, or send a utility template."),
         );
     }
     if let Some((until, code)) = &facts.circumstances.marketing_refused {
@@ -540,9 +567,15 @@ fn throughput(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-fn already_sent(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+/// The refusal of a message with the same key as an earlier one.
+pub fn already_sent(before: MessageId) -> Refusal {
+    Refusal::new("already-sent", format!("{before} has the same key."))
+        .instead("Nothing: of the messages with one key, one is sent.")
+}
+
+fn sent_before(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match facts.circumstances.sent_before {
-        Some(message) => CheckResult::Refuse(Refusal::new("already-sent", format!("It was sent as {message}."))),
+        Some(message) => CheckResult::Refuse(already_sent(message)),
         None => CheckResult::Nothing,
     }
 }

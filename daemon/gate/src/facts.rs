@@ -1,6 +1,7 @@
 //! What the checks depend on: the draft, and the facts about its destination. The defaults restrict
 //! nothing.
 
+use beadle_model::effect::SendOptions;
 use beadle_model::{ConversationView, MessageId, Outgoing, Purpose, TemplateDefinition, Timestamp};
 
 /// How long before its end a window counts as closed for sending: a request may take 15 seconds
@@ -19,8 +20,11 @@ pub struct Draft<'a> {
     pub reply: bool,
     /// Its id, if it is queued and about to leave.
     pub message: Option<MessageId>,
-    /// The purpose that the sender declares, for a text. A template's category shows its own.
+    /// The purpose that the sender states. A template that the platform categorises as marketing is
+    /// marketing whatever it says.
     pub purpose: Option<&'a Purpose>,
+    /// Of the messages of a plugin with the same key, one is sent.
+    pub key: Option<&'a str>,
     /// When it loses its meaning, if the sender declares that: until then it can wait for a cap.
     pub expires: Option<Timestamp>,
 }
@@ -28,19 +32,19 @@ pub struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// A message with which a plugin writes first.
     pub fn new(body: &'a Outgoing) -> Self {
-        Self { body, host: false, reply: false, message: None, purpose: None, expires: None }
+        Self { body, host: false, reply: false, message: None, purpose: None, key: None, expires: None }
     }
 
-    /// The declared purpose, if no category shows it.
-    pub fn declared_purpose(&self) -> Option<&'a Purpose> {
-        self.purpose.filter(|_| !self.body.is_outreach())
+    /// The same, with what its sender states about it.
+    pub fn with(body: &'a Outgoing, options: &'a SendOptions) -> Self {
+        Self { purpose: options.purpose.as_ref(), key: options.key.as_deref(), ..Self::new(body) }
     }
 
     /// The topic of marketing.
     pub fn topic(&self) -> Option<&'a str> {
-        match (self.body, self.declared_purpose()) {
-            (Outgoing::Template(template), _) => template.topic.as_deref(),
-            (_, Some(Purpose::MarketingTopic(topic))) => Some(topic),
+        match (self.purpose, self.body) {
+            (Some(Purpose::MarketingTopic(topic)), _) => Some(topic),
+            (_, Outgoing::Template(template)) => template.topic.as_deref(),
             _ => None,
         }
     }
@@ -101,6 +105,8 @@ pub struct Circumstances {
     pub erased_at: Option<Timestamp>,
     /// Until when the platform refuses marketing to the recipient, and its code.
     pub marketing_refused: Option<(Timestamp, String)>,
+    /// The recipient's country, if WhatsApp delivers no marketing templates to its numbers.
+    pub country_without_marketing: Option<String>,
     /// Since when a colleague handles the conversation.
     pub in_human_hands_since: Option<Timestamp>,
     /// Whether advertising words in a utility template are refused; otherwise they are noted.
@@ -117,7 +123,7 @@ pub struct Circumstances {
     pub pair_free_at: Option<Timestamp>,
     /// When the number can send the next message.
     pub throughput_free_at: Option<Timestamp>,
-    /// The message with which the same was sent before.
+    /// The earlier message with the same key.
     pub sent_before: Option<MessageId>,
 }
 
@@ -216,25 +222,18 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether rules about marketing apply: because of the category, or because the sender declares
-    /// it.
+    /// Whether rules about marketing apply: because of the category, or because the sender says so.
     pub fn is_marketing(&self, draft: &Draft<'_>) -> bool {
-        self.category(draft).may_be_marketing() || draft.declared_purpose().is_some_and(Purpose::is_marketing)
+        self.category(draft).may_be_marketing() || draft.purpose.is_some_and(Purpose::is_marketing)
     }
 
     /// What the recipient must have agreed to.
     pub fn purpose(&self, draft: &Draft<'_>) -> Purpose {
-        if let Some(purpose) = draft.declared_purpose() {
-            return purpose.clone();
-        }
-        if !self.category(draft).may_be_marketing() {
-            return Purpose::Service;
-        }
-        match draft.body {
-            Outgoing::Template(template) => {
-                template.topic.as_ref().map_or(Purpose::Marketing, |topic| Purpose::MarketingTopic(topic.clone()))
-            }
-            _ => Purpose::Marketing,
+        match (draft.purpose, draft.topic()) {
+            (Some(purpose), _) if purpose.is_marketing() || !self.category(draft).may_be_marketing() => purpose.clone(),
+            (None, _) if !self.category(draft).may_be_marketing() => Purpose::Service,
+            (_, Some(topic)) => Purpose::MarketingTopic(topic.to_owned()),
+            (_, None) => Purpose::Marketing,
         }
     }
 

@@ -18,14 +18,14 @@ pub mod limits;
 pub mod pace;
 pub mod templates;
 
-pub use checks::{Check, GateVerdict, decide};
+pub use checks::{Check, GateVerdict, already_sent, decide};
 pub use facts::{
     Category, Circumstances, Draft, Facts, MessagingLimitFacts, ReachedBudget, ReachedCap, StopSwitch, TemplateFacts,
     WINDOW_MARGIN_MS,
 };
 
 /// The codes of this crate's refusals; `beadle explain` documents each.
-pub const CODES: [&str; 28] = [
+pub const CODES: [&str; 29] = [
     "no-recipient",
     "erased",
     "banned",
@@ -34,6 +34,7 @@ pub const CODES: [&str; 28] = [
     "not-opted-in",
     "opted-out",
     "marketing-opted-out",
+    "marketing-country",
     "marketing-limited",
     "in-human-hands",
     "unsupported-in-groups",

@@ -20,7 +20,7 @@ use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
 use beadle_model::time::{CLOCK_AHEAD_MS, DAY_MS, HOUR_MS};
 use beadle_model::{
-    ContactId, ConversationView, GateTrace, MessageId, Outgoing, PluginNo, TemplateDefinition, Timestamp,
+    ContactId, ConversationView, GateTrace, MessageId, Outgoing, PluginNo, TemplateDefinition, Timestamp, country_of,
 };
 use beadle_store::{KnownTemplates, MarketingSends, OutreachHold, Reader, StoreError, TemplateFilter};
 use budgets::Budgets;
@@ -235,7 +235,7 @@ impl Gatekeeper {
 
     /// The configured channels.
     pub fn channels(&self) -> Vec<String> {
-        self.policy().apps.keys().cloned().collect()
+        self.policy().portfolios.keys().cloned().collect()
     }
 
     /// The language of templates that do not exist in the recipient's.
@@ -256,6 +256,9 @@ impl Gatekeeper {
             facts.template = self.template(message, to)?;
         }
         let mut facts = self.personal_facts(facts, &policy, draft)?;
+        if let Some(key) = draft.key {
+            facts.circumstances.sent_before = self.0.reader.sent_before(by, key, draft.message)?;
+        }
         facts.circumstances.over_budget = self.0.budgets.exceeded(&policy, draft, by, &facts)?;
         if counts_for_messaging_limit(draft.body, &facts) {
             facts.circumstances.messaging_limit =
@@ -291,6 +294,9 @@ impl Gatekeeper {
             // WhatsApp refuses no texts in an open window.
             if facts.category(draft).may_be_marketing() {
                 facts.circumstances.marketing_refused = self.0.reader.marketing_refused(to.contact.id, now)?;
+                facts.circumstances.country_without_marketing = country_of(&to.address)
+                    .filter(|country| policy.no_marketing_in.iter().any(|listed| listed == country))
+                    .map(str::to_owned);
             }
             facts.circumstances.capped = self.capped((draft.message, draft.topic()), &policy.caps, to, now)?;
         }

@@ -28,9 +28,11 @@ pub struct Policy {
     pub budgets: Vec<Budget>,
     /// The zone of recipients whose zone is not known.
     pub timezone: String,
-    /// The app of each channel. The messaging limit is one for all numbers of a business, which has
-    /// one app here.
-    pub apps: BTreeMap<String, String>,
+    /// `no_marketing_in`: countries (ISO 3166) to whose numbers WhatsApp delivers no marketing
+    /// templates.
+    pub no_marketing_in: Vec<String>,
+    /// The business portfolio of each channel. Its numbers share the messaging limit.
+    pub portfolios: BTreeMap<String, String>,
 }
 
 impl Default for Policy {
@@ -46,14 +48,15 @@ impl Default for Policy {
             rates: Rates::default(),
             budgets: Vec::new(),
             timezone: "UTC".into(),
-            apps: BTreeMap::new(),
+            no_marketing_in: vec!["US".into()],
+            portfolios: BTreeMap::new(),
         }
     }
 }
 
 impl Policy {
     pub(crate) fn portfolio(&self, channel: &str) -> String {
-        self.apps.get(channel).cloned().unwrap_or_else(|| channel.to_owned())
+        self.portfolios.get(channel).cloned().unwrap_or_else(|| channel.to_owned())
     }
 }
 

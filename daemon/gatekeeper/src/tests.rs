@@ -1,10 +1,10 @@
 //! Facts from the store and the settings, and what the gate makes of them.
 
 use super::*;
-use beadle_clock::Clock;
+use beadle_clock::{Clock, ManualClock};
 use beadle_gate::StopSwitch;
 use beadle_model::consent::{ConsentAct, ConsentEntry, NewConsent};
-use beadle_model::effect::PriceKey;
+use beadle_model::effect::{PriceKey, SendOptions};
 use beadle_model::{
     Alias, AliasKind, Consents, Contact, ContactId, ConversationId, EventBody, EventId, MessageId, Profile, Purpose,
     StateNo,
@@ -39,7 +39,7 @@ fn conversation(language: Option<&str>) -> ConversationView {
             ..Contact::unknown()
         },
         group: None,
-        address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
+        address: Some(Alias { kind: AliasKind::WaId, value: "14165551234".into() }),
         window_until: None,
         free_entry_until: None,
     }
@@ -62,8 +62,13 @@ fn definition(name: &str, language: &str, category: &str) -> TemplateDefinition 
 
 impl TestEnv {
     async fn new(policy: Policy) -> Self {
+        Self::with_clock(policy).await.0
+    }
+
+    async fn with_clock(policy: Policy) -> (Self, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(StoreConfig::new(dir.path(), Clock::manual(NOW).0)).unwrap();
+        let (clock, manual) = Clock::manual(NOW);
+        let store = Store::open(StoreConfig::new(dir.path(), clock)).unwrap();
         store.set_channel_accounts(vec![("shop".into(), "102".into())]).await.unwrap();
         let templates = vec![
             definition("news", "en", "marketing"),
@@ -72,7 +77,7 @@ impl TestEnv {
         ];
         store.replace_templates("102".into(), templates, NOW).await.unwrap();
         let gatekeeper = Gatekeeper::new(store.reader(), policy);
-        Self { store, gatekeeper, _dir: dir }
+        (Self { store, gatekeeper, _dir: dir }, manual)
     }
 
     fn verdict(&self, to: &ConversationView, body: &Outgoing, at: Timestamp) -> GateVerdict {
@@ -280,7 +285,7 @@ fn ask_to_send(env: &TestEnv, by: i64, message: Option<i64>, name: &str, to: &Co
 async fn budget_refuses_or_defers_what_would_exceed_it() {
     use beadle_gate::costs::{Period, WhenUsedUp};
     let to = conversation(None);
-    let rates = rates(&[("US", "marketing", 10), ("US", "utility", 4)]);
+    let rates = rates(&[("CA", "marketing", 10), ("CA", "utility", 4)]);
     let defer = |budget| beadle_gate::costs::Budget { when_used_up: WhenUsedUp::Defer, ..budget };
     for (budgets, name, expected) in [
         (vec![], "news", ""),
@@ -324,7 +329,7 @@ async fn budget_refuses_or_defers_what_would_exceed_it() {
 async fn queue(env: &TestEnv, price: &PriceKey, count: usize) -> Vec<MessageId> {
     let sender = Sender {
         channel: "shop".into(),
-        aliases: vec![Alias { kind: AliasKind::WaId, value: "16505551234".into() }],
+        aliases: vec![Alias { kind: AliasKind::WaId, value: "14165551234".into() }],
         name: None,
         group: None,
         language: None,
@@ -346,6 +351,7 @@ async fn queue(env: &TestEnv, price: &PriceKey, count: usize) -> Vec<MessageId> 
         conversation: ConversationId(1),
         body: template("news", "en"),
         reply: false,
+        options: SendOptions::default(),
         state: SendState::Queued,
         due_at: NewSend::AT_ONCE,
         gate: None,
@@ -364,9 +370,9 @@ async fn queue(env: &TestEnv, price: &PriceKey, count: usize) -> Vec<MessageId> 
 
 #[tokio::test]
 async fn concurrent_sends_do_not_exceed_a_budget() {
-    let price = PriceKey { country: "US".into(), category: "marketing".into() };
+    let price = PriceKey { country: "CA".into(), category: "marketing".into() };
     let policy =
-        Policy { rates: rates(&[("US", "marketing", 10)]), budgets: vec![budget("all", 35)], ..Policy::default() };
+        Policy { rates: rates(&[("CA", "marketing", 10)]), budgets: vec![budget("all", 35)], ..Policy::default() };
     let env = TestEnv::new(policy).await;
     let to = conversation(None);
     assert_eq!(ask_to_send(&env, 1, None, "news", &to), "");
@@ -394,9 +400,9 @@ async fn concurrent_sends_do_not_exceed_a_budget() {
 
 #[tokio::test]
 async fn message_that_leaves_counts_once_when_a_plugin_asks() {
-    let price = PriceKey { country: "US".into(), category: "marketing".into() };
+    let price = PriceKey { country: "CA".into(), category: "marketing".into() };
     let policy =
-        Policy { rates: rates(&[("US", "marketing", 10)]), budgets: vec![budget("all", 35)], ..Policy::default() };
+        Policy { rates: rates(&[("CA", "marketing", 10)]), budgets: vec![budget("all", 35)], ..Policy::default() };
     let env = TestEnv::new(policy).await;
     let to = conversation(None);
     for id in queue(&env, &price, 2).await {
@@ -404,3 +410,5 @@ async fn message_that_leaves_counts_once_when_a_plugin_asks() {
     }
     assert_eq!(ask_to_send(&env, 1, None, "news", &to), "");
 }
+
+mod order_of_events;

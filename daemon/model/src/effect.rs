@@ -5,6 +5,7 @@
 //! none is. Limits are in `sandbox`, execution in `store` and `pipeline`.
 
 use crate::broadcast::BroadcastDefinition;
+use crate::consent::Purpose;
 use crate::consent::rules::PlannedConsent;
 use crate::gate_trace::GateTrace;
 use crate::id::{ContactId, ConversationId};
@@ -184,13 +185,24 @@ pub struct SendEffect {
     /// Whether it answers the event in its own conversation (`replies`) instead of writing first
     /// (`messages`).
     pub reply: bool,
-    /// Whether it waits in the outbox until the gate is asked again: a check defers it, or a budget
-    /// limits it.
+    /// What the plugin states about it.
+    pub options: SendOptions,
+    /// Whether it waits in the outbox until the gate is asked again: a check defers it, a budget
+    /// limits it, or it has a key.
     pub deferred: bool,
     /// What the gate decided.
     pub gate: GateTrace,
     /// How it counts, if the business writes first.
     pub outreach: Option<Outreach>,
+}
+
+/// What the sender of a message states about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendOptions {
+    /// What it is for, which decides which consent it needs.
+    pub purpose: Option<Purpose>,
+    /// Of the messages of a plugin with the same key, one is sent.
+    pub key: Option<String>,
 }
 
 /// How a message counts that the business sends first: a template, Direct Send, or a text of a

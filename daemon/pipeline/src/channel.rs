@@ -46,20 +46,35 @@ pub struct SendRequest {
     pub callback: String,
 }
 
+/// What the platform said about a message that it has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Acceptance {
+    /// Its id; read marks and typing indicators have none.
+    pub platform_id: Option<String>,
+    /// Whether it is held for a quality assessment.
+    pub is_held: bool,
+    /// What else the response contained: these become events before the message counts as accepted.
+    pub events: Vec<NewEvent>,
+}
+
 /// The result of a send.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SendResponse {
-    /// The platform has it, under this id (read marks and typing indicators have none).
-    Accepted(Option<String>),
-    /// The same, and the response contained more: these become events before the message counts as
-    /// accepted.
-    AcceptedWith(Option<String>, Vec<NewEvent>),
+    /// The platform has it.
+    Accepted(Acceptance),
     /// The platform refused it.
     Refused(Problem, Advice),
     /// It did not leave: no connection was made.
     NotSent(String),
     /// Bytes left and no usable response came: the platform may have accepted it or not.
     Ambiguous(String),
+}
+
+impl SendResponse {
+    /// Accepted under this id, and nothing else.
+    pub fn accepted(platform_id: Option<String>) -> Self {
+        SendResponse::Accepted(Acceptance { platform_id, ..Acceptance::default() })
+    }
 }
 
 /// What to do after a refusal; a graver one is greater.

@@ -67,6 +67,8 @@ counters! {
     cpu_us,
     /// Sends that the platform accepted.
     accepted,
+    /// Sends that it accepted and holds for a quality assessment.
+    held_for_quality,
     /// Sends that it refused.
     sends_refused,
     /// Sends that never left.
@@ -140,7 +142,8 @@ impl Health {
 
     pub(crate) fn responded(&self, response: &SendResponse) {
         let counter = match response {
-            SendResponse::Accepted(_) | SendResponse::AcceptedWith(..) => &self.counters.accepted,
+            SendResponse::Accepted(accepted) if accepted.is_held => &self.counters.held_for_quality,
+            SendResponse::Accepted(_) => &self.counters.accepted,
             SendResponse::Refused(..) => &self.counters.sends_refused,
             SendResponse::NotSent(_) => &self.counters.not_sent,
             SendResponse::Ambiguous(_) => &self.counters.ambiguous,

@@ -36,7 +36,7 @@ mod slot;
 mod subscriptions;
 
 pub use append::Delivery;
-pub use channel::{Advice, Channel, SendRequest, SendResponse};
+pub use channel::{Acceptance, Advice, Channel, SendRequest, SendResponse};
 #[cfg(debug_assertions)]
 pub use context::PanicPoint;
 pub use context::Phase;

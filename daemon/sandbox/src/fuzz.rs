@@ -4,8 +4,8 @@
 //! such calls during one event. Whatever they are, no call panics, the effects stay under their
 //! limits, and every message that was accepted can be read back from the store.
 
-use crate::bindings::latest::outgoing as wit;
 use crate::bindings::latest::types::Scope;
+use crate::bindings::latest::{messages, outgoing as wit};
 use crate::call::Level;
 use crate::handles::{Handles, Kind};
 use crate::host::{Facts, HostError, HostState, StateSlot};
@@ -334,7 +334,13 @@ impl Source<'_> {
                     }),
                 };
                 let direct = wit::Direct { category: self.text(), template_name: self.optional_text(), message };
-                host.send_to(&self.text(), self.optional_text().as_deref(), direct).map(drop)
+                let to = messages::Destination {
+                    to: self.text(),
+                    channel: self.optional_text(),
+                    purpose: self.optional_text(),
+                    key: self.optional_text(),
+                };
+                host.send_to(to, direct).map(drop)
             }
             10 => {
                 let to = host.platform_id(&self.text());

@@ -4,7 +4,7 @@
 //! so on), and the test `released_versions` opens it and checks its content.
 
 use beadle_clock::Clock;
-use beadle_model::effect::{StateWrite, TimerWrite};
+use beadle_model::effect::{SendOptions, StateWrite, TimerWrite};
 use beadle_model::event::Problem;
 use beadle_model::keyword::Language;
 use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Keyword, Outgoing, Scope, Timestamp};
@@ -76,6 +76,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         conversation: conversation.id,
         body: Outgoing::Text { body: "Welcome!".into(), preview_url: false, quote: None },
         reply: true,
+        options: SendOptions::default(),
         state: SendState::Sending,
         due_at: NOW,
         gate: None,

@@ -4,6 +4,7 @@
 //! none: they are for tuning, and differ between machines and profiles.
 
 use beadle_clock::Clock;
+use beadle_model::effect::SendOptions;
 use beadle_model::{Alias, AliasKind, Content, Ending, Event, EventBody, Outgoing, PluginNo, StateNo, Timestamp};
 use beadle_store::step::{
     Batch, Commit, EventKey, FeedItem, Interest, NewEvent, NewSend, Placement, Progress, Receipt, ReceiptFor,
@@ -107,6 +108,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
         conversation: view.id,
         body,
         reply: true,
+        options: SendOptions::default(),
         state: SendState::Sending,
         due_at: now,
         gate: None,

@@ -20,6 +20,7 @@ use beadle_model::{
 };
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The time after a broadcast during which a message or a withdrawal counts as a reaction to it.
 pub const ATTRIBUTION_MS: i64 = 72 * 60 * 60 * 1000;
@@ -846,6 +847,26 @@ impl Reader {
             let mut read =
                 conn.prepare_cached("SELECT min(due_at) FROM broadcast_recipients WHERE broadcast = ?1 AND state = 7")?;
             Ok(read.query_row([id.0], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+        })
+    }
+
+    /// The names of broadcasts that still exist.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn broadcast_names(
+        &self,
+        ids: impl IntoIterator<Item = BroadcastId>,
+    ) -> Result<BTreeMap<BroadcastId, String>, StoreError> {
+        let ids: BTreeSet<BroadcastId> = ids.into_iter().collect();
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT name FROM broadcasts WHERE id = ?1")?;
+            let mut names = BTreeMap::new();
+            for id in ids {
+                let name: Option<String> = read.query_row([id.0], |row| row.get(0)).optional()?;
+                names.extend(name.map(|name| (id, name)));
+            }
+            Ok(names)
         })
     }
 

@@ -11,7 +11,7 @@ use crate::step::NewSend;
 use crate::tx::Tx;
 use beadle_model::effect::PriceKey;
 use beadle_model::event::Pricing;
-use beadle_model::{Alias, AliasKind, ConversationId, Day, MessageId, PluginNo, Timestamp, country_of};
+use beadle_model::{Alias, AliasKind, BroadcastId, ConversationId, Day, MessageId, PluginNo, Timestamp, country_of};
 use rusqlite::{OptionalExtension, params};
 
 /// The rank of `delivered` among receipts: from this status on, the message is charged.
@@ -26,6 +26,8 @@ pub struct ChargeRow {
     pub channel: String,
     /// The plugin that sent them.
     pub plugin: PluginNo,
+    /// The broadcast to which they belong.
+    pub broadcast: Option<BroadcastId>,
     /// The recipients' country (ISO 3166); empty if it is not known.
     pub country: String,
     /// What the platform reported.
@@ -66,8 +68,9 @@ impl Tx<'_> {
         // While a message is queued its row says when it is due, afterwards when it was sent.
         self.conn
             .prepare_cached(
-                "INSERT INTO charges (day, channel, plugin, country, category, type, model, subtype, billable, messages)
-                 SELECT max(due_at, created_at) / 86400000, channel, plugin, ?2, ?3, ?4, ?5, ?6, ?7, 1
+                "INSERT INTO charges (day, channel, plugin, broadcast, country, category, type, model, subtype, billable,
+                     messages)
+                 SELECT max(due_at, created_at) / 86400000, channel, plugin, coalesce(broadcast, 0), ?2, ?3, ?4, ?5, ?6, ?7, 1
                  FROM outbox WHERE id = ?1
                  ON CONFLICT DO UPDATE SET messages = messages + 1",
             )?
@@ -150,7 +153,7 @@ impl Reader {
     pub fn charges(&self, from: Day, to: Day) -> Result<Vec<ChargeRow>, StoreError> {
         self.one(|conn| {
             conn.prepare_cached(
-                "SELECT day, channel, plugin, country, category, type, model, subtype, billable, messages
+                "SELECT day, channel, plugin, country, category, type, model, subtype, billable, messages, broadcast
                  FROM charges WHERE day BETWEEN ?1 AND ?2 ORDER BY day",
             )?
             .query_map([from.0, to.0], |row| {
@@ -175,6 +178,7 @@ impl Reader {
                     country: row.get(3)?,
                     pricing,
                     messages: row.get::<_, i64>(9)?.unsigned_abs(),
+                    broadcast: Some(BroadcastId(row.get(10)?)).filter(|id| id.0 != 0),
                 })
             })?
             .collect::<Result<_, _>>()

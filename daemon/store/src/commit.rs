@@ -7,10 +7,11 @@
 use crate::codec::{ending_columns, to_json};
 use crate::contact_edit::ContactEdit;
 use crate::error::StoreError;
+use crate::read::outbox::with_key;
 use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Unhandled, UnhandledState};
 use crate::tx::Tx;
 use beadle_model::effect::ContactWrite;
-use beadle_model::{EventId, HandlingId, PluginNo, Scope, Timestamp};
+use beadle_model::{EventId, HandlingId, PluginNo, Purpose, Scope, Timestamp};
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -235,10 +236,14 @@ impl Tx<'_> {
         if self.cache.people.is_erased(Scope::Conversation(send.conversation)) {
             return Ok(());
         }
+        let key = send.options.key.as_deref();
+        let repeats = key.map(|key| with_key(self.conn, plugin, key)).transpose()?.flatten();
         self.conn
             .prepare_cached(
-                "INSERT INTO outbox (id, event, plugin, conversation, channel, reply, state, due_at, created_at)
-                 VALUES (?1, ?2, ?3, ?4, coalesce((SELECT channel FROM conversations WHERE id = ?4), ''), ?5, ?6, ?7, ?8)",
+                "INSERT INTO outbox (id, event, plugin, conversation, channel, reply, state, due_at, created_at,
+                     purpose, key, repeats)
+                 VALUES (?1, ?2, ?3, ?4, coalesce((SELECT channel FROM conversations WHERE id = ?4), ''), ?5, ?6, ?7, ?8,
+                     ?9, ?10, ?11)",
             )?
             .execute(params![
                 id,
@@ -248,7 +253,10 @@ impl Tx<'_> {
                 send.reply,
                 send.state as i64,
                 send.due_at.0,
-                now.0
+                now.0,
+                send.options.purpose.as_ref().map(Purpose::to_string),
+                key,
+                repeats.map(|message| message.0)
             ])?;
         self.conn
             .prepare_cached("INSERT INTO outbox_bodies (id, body, gate) VALUES (?1, ?2, ?3)")?

@@ -133,6 +133,15 @@ impl Tx<'_> {
         })
     }
 
+    /// Counts a template as marketing because the platform charges it as such: it may have been
+    /// recategorised since the message was queued.
+    pub(crate) fn count_as_marketing(&self, message: MessageId) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("UPDATE outreach SET marketing = 1 WHERE message = ?1 AND marketing = 0 AND free_form = 0")?
+            .execute([message.0])?;
+        Ok(())
+    }
+
     /// Removes the contact's marketing refusal once a marketing template has arrived; WhatsApp
     /// refuses no texts.
     pub(crate) fn clear_marketing_refusal(&self, message: MessageId) -> Result<(), StoreError> {

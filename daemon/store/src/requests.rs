@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::read::{Reader, bounded};
 use crate::step::{NewSend, SendState};
 use crate::tx::Tx;
-use beadle_model::effect::NewMedia;
+use beadle_model::effect::{NewMedia, SendOptions};
 use beadle_model::{ContactId, ConversationId, MessageId, Outgoing, PersonIds, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, ToSql, params};
 use serde::Serialize;
@@ -176,6 +176,7 @@ impl Tx<'_> {
             conversation: answer.conversation,
             body: answer.message.clone(),
             reply: true,
+            options: SendOptions::default(),
             state: SendState::Queued,
             due_at: NewSend::AT_ONCE,
             gate: None,

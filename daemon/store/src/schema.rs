@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0007.sql"),
     include_str!("../schema/0008.sql"),
     include_str!("../schema/0009.sql"),
+    include_str!("../schema/0010.sql"),
 ];
 
 /// `Bead`: marks the file as a Beadle database.

@@ -84,7 +84,8 @@ impl Tx<'_> {
                 .execute(params![id.0, gate])?;
         }
         match &settlement.outcome {
-            SendOutcome::Accepted(platform) => self.accepted(id, platform.as_deref())?,
+            SendOutcome::Accepted(platform) => self.accepted(id, platform.as_deref(), None)?,
+            SendOutcome::Held(platform) => self.accepted(id, platform.as_deref(), Some(at))?,
             SendOutcome::Failed(problem) => {
                 let changed = self
                     .conn
@@ -133,23 +134,25 @@ impl Tx<'_> {
     /// Records the acceptance. Usually that is one statement. If a receipt, an operator or a
     /// timeout came first, only missing values are filled in, and the row is not ambiguous any
     /// more.
-    fn accepted(&self, id: MessageId, platform: Option<&str>) -> Result<(), StoreError> {
+    fn accepted(&self, id: MessageId, platform: Option<&str>, held_at: Option<Timestamp>) -> Result<(), StoreError> {
+        let held_at = held_at.map(|at| at.0);
         let key = platform.map(|platform| platform_key(id.0, platform));
         let usual = self
             .conn
             .prepare_cached(
-                "UPDATE outbox SET state = 2, platform_id = ?2, platform_key = ?3 WHERE id = ?1 AND state = 1",
+                "UPDATE outbox SET state = 2, platform_id = ?2, platform_key = ?3, held_at = ?4
+                 WHERE id = ?1 AND state = 1",
             )?
-            .execute(params![id.0, platform, key])?;
+            .execute(params![id.0, platform, key, held_at])?;
         if usual > 0 {
             return Ok(());
         }
         self.conn
             .prepare_cached(
                 "UPDATE outbox SET state = CASE state WHEN 3 THEN 3 ELSE 2 END, platform_id = coalesce(platform_id, ?2),
-                     platform_key = coalesce(platform_key, ?3) WHERE id = ?1",
+                     platform_key = coalesce(platform_key, ?3), held_at = ?4 WHERE id = ?1",
             )?
-            .execute(params![id.0, platform, key])?;
+            .execute(params![id.0, platform, key, held_at])?;
         self.conn.prepare_cached("DELETE FROM dead_letters WHERE message = ?1")?.execute([id.0])?;
         Ok(())
     }

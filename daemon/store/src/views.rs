@@ -157,6 +157,8 @@ pub struct OutboxDetails {
     pub row: OutboxRow,
     /// The platform's id, once known.
     pub platform: Option<String>,
+    /// When the platform held it for a quality assessment.
+    pub held_at: Option<Timestamp>,
     /// When the platform sent it.
     pub sent_at: Option<Timestamp>,
     /// When it was delivered to a device.

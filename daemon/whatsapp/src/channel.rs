@@ -11,7 +11,7 @@ use crate::upload::{self, MediaStore};
 use crate::{body, errors, group_change, key};
 use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Blame, EventBody, MediaId, Outgoing, Secret, phone};
-use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
+use beadle_pipeline::{Acceptance, Advice, Channel, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Placement, Sender};
 use parking_lot::Mutex;
 use reqwest::{Method, Url};
@@ -28,6 +28,10 @@ const MEDIA_CODES: [&str; 2] = ["131052", "131053"];
 /// The recipient is not on a test number's list. The list may hold the other spelling of their
 /// number.
 const NOT_ON_LIST: &str = "131030";
+
+/// The `message_status` of a template message that is held until WhatsApp has assessed the quality
+/// of the first ones (`docs/whatsapp.md#limits`).
+const HELD: &str = "held_for_quality_assessment";
 
 /// Numbers whose other spelling is on that list. A list has five entries.
 const MAX_SPELLINGS: usize = 16;
@@ -106,11 +110,11 @@ impl CloudChannel {
         if let SendResponse::Refused(problem, _) = &outcome
             && problem.code == NOT_ON_LIST
             && let Some(other) = other_recipient(&first)
-            && let SendResponse::Accepted(id) | SendResponse::AcceptedWith(id, _) =
-                self.post(&other, uploaded.as_deref()).await
+            && let SendResponse::Accepted(accepted) = self.post(&other, uploaded.as_deref()).await
         {
             self.remember_spelling(&request.to.value, &other.to.value);
-            outcome = SendResponse::AcceptedWith(id, vec![self.same_person(&request.to, other.to.value)]);
+            let events = vec![self.same_person(&request.to, other.to.value)];
+            outcome = SendResponse::Accepted(Acceptance { events, ..accepted });
         }
         if let (Some(media), SendResponse::Refused(problem, _)) = (request.body.media(), &outcome)
             && MEDIA_CODES.contains(&problem.code.as_str())
@@ -148,15 +152,17 @@ impl CloudChannel {
             let first = tree.get("messages").and_then(Json::items).and_then(<[_]>::first);
             match (&request.body, first.and_then(|message| message.string_of("id"))) {
                 (Outgoing::MarkRead { .. } | Outgoing::Typing { .. }, _) if tree.is_true("success") => {
-                    return SendResponse::Accepted(None);
+                    return SendResponse::accepted(None);
                 }
-                (Outgoing::Pin { .. }, id) => return SendResponse::Accepted(id),
+                (Outgoing::Pin { .. }, id) => return SendResponse::accepted(id),
                 (Outgoing::MarkRead { .. } | Outgoing::Typing { .. }, _) | (_, None) => {}
                 (_, id) => {
-                    return match self.other_spelling(request, &tree) {
-                        Some(event) => SendResponse::AcceptedWith(id, vec![event]),
-                        None => SendResponse::Accepted(id),
-                    };
+                    let status = first.and_then(|message| message.text_of("message_status"));
+                    return SendResponse::Accepted(Acceptance {
+                        platform_id: id,
+                        is_held: status.as_deref() == Some(HELD),
+                        events: self.other_spelling(request, &tree).into_iter().collect(),
+                    });
                 }
             }
         }

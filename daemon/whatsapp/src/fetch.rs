@@ -248,8 +248,6 @@ fn lookup_error(outcome: SendResponse) -> FetchError {
         }
         SendResponse::Refused(problem, _) => FetchError::Temporary(format!("{} ({})", problem.title, problem.code)),
         SendResponse::NotSent(error) | SendResponse::Ambiguous(error) => FetchError::Temporary(error),
-        SendResponse::Accepted(_) | SendResponse::AcceptedWith(..) => {
-            FetchError::Temporary("unexpected response".to_owned())
-        }
+        SendResponse::Accepted(_) => FetchError::Temporary("unexpected response".to_owned()),
     }
 }

@@ -8,7 +8,7 @@ use crate::{errors, key, person, receipt, upload};
 use beadle_model::event::{GroupNotification, Problem};
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{AliasKind, ContactId, EventBody, MediaId, MessageId};
-use beadle_pipeline::{Advice, SendRequest, SendResponse};
+use beadle_pipeline::{Acceptance, Advice, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Placement};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ impl Target<'_> {
         }
         // Some of these responses are documented without a body, so an empty one counts as success.
         let request = Json::parse(&response.body).and_then(|tree| tree.string_of("request_id"));
-        Ok(SendResponse::Accepted(request))
+        Ok(SendResponse::accepted(request))
     }
 
     async fn set_picture(&self, media: MediaId) -> Result<SendResponse, SendResponse> {
@@ -119,7 +119,7 @@ impl Target<'_> {
             return Err(graph.unexpected(&response));
         };
         let notification = GroupNotification { invite_link: Some(link), ..self.changed("invite-link") };
-        Ok(SendResponse::AcceptedWith(None, vec![self.event(notification)]))
+        Ok(self.reported(notification))
     }
 
     async fn answer_requests(&self, requests: &[String], approve: bool) -> Result<SendResponse, SendResponse> {
@@ -144,7 +144,7 @@ impl Target<'_> {
             "failed": ids("failed_join_requests"),
         });
         let notification = GroupNotification { problem, extra, ..self.changed("requests-answered") };
-        Ok(SendResponse::AcceptedWith(None, vec![self.event(notification)]))
+        Ok(self.reported(notification))
     }
 
     async fn refresh(&self) -> Result<SendResponse, SendResponse> {
@@ -165,7 +165,7 @@ impl Target<'_> {
             extra: json!({"suspended": tree.is_true("suspended")}),
             ..self.changed("refreshed")
         };
-        Ok(SendResponse::AcceptedWith(None, vec![self.event(notification)]))
+        Ok(self.reported(notification))
     }
 
     fn changed(&self, change: &str) -> GroupNotification {
@@ -176,6 +176,10 @@ impl Target<'_> {
             requested_by: Some(self.message),
             ..GroupNotification::default()
         }
+    }
+
+    fn reported(&self, notification: GroupNotification) -> SendResponse {
+        SendResponse::Accepted(Acceptance { events: vec![self.event(notification)], ..Acceptance::default() })
     }
 
     /// The answer as an event. Its key contains the message id, so that a repeated request gives

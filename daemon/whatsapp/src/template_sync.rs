@@ -275,7 +275,7 @@ pub(crate) fn refused(response: SendResponse) -> SyncError {
         },
         SendResponse::NotSent(reason) => format!("the platform could not be reached: {reason}"),
         SendResponse::Ambiguous(reason) => format!("the platform did not answer: {reason}"),
-        SendResponse::Accepted(_) | SendResponse::AcceptedWith(..) => "unexpected response".to_owned(),
+        SendResponse::Accepted(_) => "unexpected response".to_owned(),
     })
 }
 

@@ -2,6 +2,7 @@
 //! WhatsApp's, in characters; the host checks them and refuses with `too-long`, `too-many` or
 //! `empty-field`.
 
+use crate::bindings::imports::messages::Destination;
 use crate::host::{messages, replies};
 use crate::types::{MessageId, Refusal};
 
@@ -21,9 +22,8 @@ pub use crate::bindings::imports::outgoing::{
 pub trait Message {
     /// Sends it in the conversation of the event that is being handled.
     fn reply(self) -> Result<MessageId, Refusal>;
-    /// Sends it to a contact (on this channel, or the one on which they wrote last) or a
-    /// conversation.
-    fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal>;
+    /// Sends it to a contact or a conversation.
+    fn send_to(self, to: &Destination) -> Result<MessageId, Refusal>;
 }
 
 macro_rules! message {
@@ -32,8 +32,8 @@ macro_rules! message {
             fn reply(self) -> Result<MessageId, Refusal> {
                 replies::$send(&self)
             }
-            fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-                messages::$send(to, channel, &self)
+            fn send_to(self, to: &Destination) -> Result<MessageId, Refusal> {
+                messages::$send(to, &self)
             }
         })*
     };
@@ -61,8 +61,8 @@ impl Message for &str {
     fn reply(self) -> Result<MessageId, Refusal> {
         Text::new(self).reply()
     }
-    fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-        Text::new(self).send_to(to, channel)
+    fn send_to(self, to: &Destination) -> Result<MessageId, Refusal> {
+        Text::new(self).send_to(to)
     }
 }
 
@@ -70,8 +70,8 @@ impl Message for String {
     fn reply(self) -> Result<MessageId, Refusal> {
         Text::new(self).reply()
     }
-    fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-        Text::new(self).send_to(to, channel)
+    fn send_to(self, to: &Destination) -> Result<MessageId, Refusal> {
+        Text::new(self).send_to(to)
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Costs {
     pub from: String,
     /// The last day.
     pub to: String,
-    /// What the rows are for: `day`, `category`, `country`, `plugin` or `channel`.
+    /// What the rows are for: `day`, `category`, `country`, `plugin`, `channel` or `broadcast`.
     pub by: String,
     /// The currency of the estimates; none without rates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,8 @@ pub struct RatesInForce {
 /// Charged messages.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub struct CostRow {
-    /// The day, category, country, plugin or channel; empty if it is not known.
+    /// The day, category, country, plugin, channel or broadcast (name and id; `none` for messages
+    /// of none); empty if it is not known.
     pub key: String,
     /// Their number.
     pub messages: u64,

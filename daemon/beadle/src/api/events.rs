@@ -90,6 +90,12 @@ pub struct MessageRow {
     pub conversation: String,
     /// `queued`, `sending`, `accepted`, `failed`, `dead`, `dropped`.
     pub state: String,
+    /// What its sender stated that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// When WhatsApp held it for a quality assessment.
+    #[serde(default, with = "super::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub held_at: Option<Ms>,
     /// The last status that the platform reported: `sent`, `delivered`, `read`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,

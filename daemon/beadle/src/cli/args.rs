@@ -957,7 +957,7 @@ fn duration_ms(text: &str) -> Result<i64, String> {
 #[derive(Args, Debug)]
 pub struct Costs {
     /// Group by
-    #[arg(long, default_value = "category", value_parser = ["day", "category", "country", "plugin", "channel"])]
+    #[arg(long, default_value = "category", value_parser = ["day", "category", "country", "plugin", "channel", "broadcast"])]
     pub by: String,
     /// First day in UTC, such as 2026-11-01 [default: the first of the month]
     #[arg(long, value_name = "DAY")]

@@ -166,6 +166,7 @@ fn app(mut section: Section<'_>) -> App {
     let none = || Secret::new("");
     let app = App {
         graph_url,
+        portfolio: section.string("portfolio").map(|(name, _)| name),
         graph_version: version.unwrap_or_else(|| "v26.0".into()),
         access_token: section.secret("access_token").unwrap_or_else(none),
         app_secret: section.secret("app_secret").unwrap_or_else(none),
@@ -284,6 +285,7 @@ fn gate(mut section: Section<'_>) -> Policy {
     let refuses_advertising = section.choice("advertising", &[("refuse", true), ("allow", false)]).unwrap_or(true);
     let template_language = section.string("template_language").map(|(language, _)| language);
     let join_replies = section.boolean("join_replies", false);
+    let no_marketing_in = countries(&mut section, "no_marketing_in");
     let (quiet_hours, quiet_for) = quiet_hours(section.section("quiet_hours"));
     let caps = marketing_caps(section.section("marketing_caps"));
     section.end();
@@ -295,8 +297,19 @@ fn gate(mut section: Section<'_>) -> Policy {
         quiet_hours,
         quiet_for,
         caps,
+        no_marketing_in: no_marketing_in.unwrap_or(Policy::default().no_marketing_in),
         ..Policy::default()
     }
+}
+
+/// Countries by their two letters of ISO 3166.
+fn countries(section: &mut Section<'_>, key: &'static str) -> Option<Vec<String>> {
+    let countries = section.strings(key)?;
+    let is_country = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    for (text, span) in countries.iter().filter(|(text, _)| !is_country(text)) {
+        section.invalid(span, format!("`{text}` is not a country"), "two letters of ISO 3166, such as \"US\"");
+    }
+    Some(countries.into_iter().map(|(text, _)| text).collect())
 }
 
 fn quiet_hours(mut section: Section<'_>) -> (Option<QuietHours>, QuietFor) {

@@ -157,6 +157,8 @@ pub struct ConsentForm {
 pub struct App {
     /// Base URL of the Graph API, without a trailing slash.
     pub graph_url: String,
+    /// The business portfolio; the app's own name if there is none.
+    pub portfolio: Option<String>,
     /// `v26.0`
     pub graph_version: String,
     /// For requests to the Graph API.

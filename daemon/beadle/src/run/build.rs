@@ -175,11 +175,18 @@ pub fn outbox(config: &Config) -> OutboxSettings {
     }
 }
 
+/// The business portfolio of each channel: that of its app.
+fn portfolios(config: &Config) -> BTreeMap<String, String> {
+    let portfolio = |app: &String| config.apps.get(app).and_then(|app| app.portfolio.clone());
+    let portfolio = |app: &String| portfolio(app).unwrap_or_else(|| app.clone());
+    config.channels.iter().map(|(name, channel)| (name.clone(), portfolio(&channel.app))).collect()
+}
+
 /// Settings of the gate.
 pub fn gate(config: &Config) -> Policy {
     Policy {
         timezone: config.daemon.timezone.name().to_string(),
-        apps: config.channels.iter().map(|(name, channel)| (name.clone(), channel.app.clone())).collect(),
+        portfolios: portfolios(config),
         template_language: config
             .gate
             .template_language

@@ -286,6 +286,7 @@ impl Snapshot {
         let sends = vec![
             ("accepted", figures.accepted),
             ("ambiguous", figures.ambiguous),
+            ("held-for-quality", figures.held_for_quality),
             ("refused", figures.sends_refused),
             ("unsent", figures.not_sent),
         ];

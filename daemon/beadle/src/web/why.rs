@@ -161,7 +161,12 @@ impl TraceBuilder<'_> {
             Some((id, name)) => {
                 self.add(Some(row.created_at), &row.id, format!("part of broadcast {name} ({id}): {}", row.summary));
             }
-            None => self.add(Some(row.created_at), &row.id, format!("requested by {}: {}", row.plugin, row.summary)),
+            None => {
+                let purpose = details.row.options.purpose.as_ref();
+                let purpose = purpose.map(|purpose| format!(" for {purpose}")).unwrap_or_default();
+                let text = format!("requested by {}{purpose}: {}", row.plugin, row.summary);
+                self.add(Some(row.created_at), &row.id, text);
+            }
         }
         if let Some(gate) = &details.gate {
             let when = if gate.leaving { "about to leave" } else { "requested" };
@@ -175,6 +180,10 @@ impl TraceBuilder<'_> {
         self.add(Some(row.due_at), &row.id, format!("{}{duplicate}", state_of(details.row.state, row.attempts)));
         if let Some(id) = &row.platform_id {
             self.add(None, &row.id, format!("WhatsApp's id: {id}"));
+        }
+        if let Some(at) = details.held_at {
+            let text = "held by WhatsApp for a quality assessment: it is sent later, or fails (132015)";
+            self.add(Some(at.as_ms()), &row.id, text);
         }
         for (name, at) in receipts(details) {
             self.add(Some(at), &row.id, format!("receipt: {name}"));
@@ -194,7 +203,7 @@ impl TraceBuilder<'_> {
         let Some(conversation) = self.reader.conversation(details.row.conversation)? else { return Ok(()) };
         let row = &details.row;
         let (host, message) = (row.plugin == PluginNo::HOST, Some(row.message));
-        let draft = Draft { host, reply: row.reply, message, ..Draft::new(&row.body) };
+        let draft = Draft { host, reply: row.reply, message, ..Draft::with(&row.body, &row.options) };
         let present = self.gatekeeper.explain(&draft, row.plugin, &conversation, self.now)?;
         for step in &present.steps {
             self.add(None, format!("gate {}", step.check), format!("now: {}", gate_step(step)));

@@ -56,7 +56,7 @@ impl Channel for FakeChannel {
 
     fn send<'a>(&'a self, request: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>> {
         self.sent.lock().push(request.clone());
-        let accepted = || SendResponse::Accepted(Some(format!("wamid.{}", request.message)));
+        let accepted = || SendResponse::accepted(Some(format!("wamid.{}", request.message)));
         let response = self.response.lock().clone().unwrap_or_else(accepted);
         Box::pin(async move { response })
     }

@@ -37,7 +37,7 @@ async fn each_person_is_a_recipient_or_excluded_with_a_reason() {
                 (1, None),
                 (2, Some("not-opted-in")),
                 (3, Some("banned")),
-                (4, Some("not-opted-in")),
+                (4, Some("quarantined")),
                 // There is none in Dutch, and no other language is set.
                 (5, Some("template-unknown")),
             ],
@@ -49,7 +49,7 @@ async fn each_person_is_a_recipient_or_excluded_with_a_reason() {
                 (1, Some("window-closed")),
                 (2, Some("not-opted-in")),
                 (3, Some("banned")),
-                (4, Some("not-opted-in")),
+                (4, Some("quarantined")),
                 (5, Some("window-closed")),
             ],
         ),

@@ -313,6 +313,40 @@ fn marketing_needs_consent_for_its_topic() {
     }
 }
 
+/// What a message is for decides which consent it needs; the platform's category cannot be talked
+/// away.
+#[test]
+fn stated_purpose_needs_its_consent() {
+    let cats = || Purpose::MarketingTopic("cats".into());
+    let cases = [
+        // Stated, the template's category, granted, expected.
+        (None, None, None, "send"),
+        (Some(Purpose::Service), None, None, "send"),
+        (Some(Purpose::Survey), None, None, "not-opted-in"),
+        (Some(Purpose::Survey), None, Some(Purpose::Marketing), "not-opted-in"),
+        (Some(Purpose::Survey), None, Some(Purpose::Survey), "send"),
+        (Some(Purpose::Group), None, Some(Purpose::Group), "send"),
+        (Some(cats()), None, None, "not-opted-in"),
+        (Some(cats()), None, Some(cats()), "send"),
+        (Some(Purpose::Survey), Some("utility"), None, "not-opted-in"),
+        (Some(Purpose::Survey), Some("utility"), Some(Purpose::Survey), "send"),
+        (Some(Purpose::Marketing), Some("utility"), Some(Purpose::Survey), "not-opted-in"),
+        (Some(Purpose::Survey), Some("marketing"), Some(Purpose::Survey), "not-opted-in"),
+        (Some(Purpose::Service), Some("marketing"), None, "not-opted-in"),
+        (Some(Purpose::Service), Some("marketing"), Some(Purpose::Marketing), "send"),
+    ];
+    for (purpose, category, granted, expected) in &cases {
+        let mut conversation = conversation();
+        conversation.contact.profile = granted.clone().and_then(agreed);
+        let body = category.map_or_else(text, |category| template(Some(category)));
+        let facts = Facts::new(&conversation, NOW);
+        let draft = Draft { purpose: purpose.as_ref(), ..Draft::new(&body) };
+        assert_eq!(outcome_of(&draft, &facts), *expected, "{purpose:?} {category:?} {granted:?}");
+        conversation.group = Some("Y2FwaQZD".into());
+        assert_eq!(outcome_of(&draft, &Facts::new(&conversation, NOW)), "send", "members of a group have joined it");
+    }
+}
+
 #[test]
 fn banned_and_quarantined_people_get_only_beadles_answers() {
     for (profile, expected) in [
@@ -375,11 +409,12 @@ fn each_circumstance_has_its_check() {
     let conversation = conversation();
     let at = NOW.plus_ms(60_000);
     type Change = fn(&mut Circumstances);
-    let cases: [(Change, &str, &str); 14] = [
+    let cases: [(Change, &str, &str); 15] = [
         (|circumstances| circumstances.outreach_held_until = Some(NOW.plus_ms(60_000)), "send", "later by stop-switch"),
         (|circumstances| circumstances.stop = StopSwitch::All, "later by stop-switch", "later by stop-switch"),
         (|circumstances| circumstances.stop = StopSwitch::Marketing, "send", "later by stop-switch"),
         (|circumstances| circumstances.erased_at = Some(NOW), "erased", "erased"),
+        (|circumstances| circumstances.country_without_marketing = Some("US".into()), "send", "marketing-country"),
         (|circumstances| circumstances.marketing_refused = Some((NOW, "131049".into())), "send", "marketing-limited"),
         (|circumstances| circumstances.in_human_hands_since = Some(NOW), "in-human-hands", "in-human-hands"),
         (
@@ -504,13 +539,14 @@ mod properties {
         fn circumstances()(
             stop in prop_oneof![Just(StopSwitch::Open), Just(StopSwitch::Marketing), Just(StopSwitch::All)],
             times in prop::array::uniform7(some_time()),
-            flags in prop::array::uniform5(any::<bool>()),
+            flags in prop::array::uniform6(any::<bool>()),
         ) -> Circumstances {
             let [erased_at, in_human_hands_since, quiet_until, pair_free_at, throughput_free_at, refused, free_at] = times;
             Circumstances {
                 stop,
                 outreach_held_until: None,
                 erased_at: erased_at.filter(|_| flags[0]),
+                country_without_marketing: flags[5].then(|| "US".into()),
                 marketing_refused: refused.map(|at| (at, "131049".into())),
                 in_human_hands_since: in_human_hands_since.filter(|_| flags[1]),
                 refuses_advertising: flags[2],
@@ -574,6 +610,7 @@ mod properties {
                 prop_assert!(is_template || is_read || window_ms > WINDOW_MARGIN_MS);
                 prop_assert!(!is_template || status == "approved");
                 prop_assert!(!is_marketing || marketing_stopped.is_none() && circumstances.marketing_refused.is_none());
+                prop_assert!(!is_marketing || circumstances.country_without_marketing.is_none());
                 prop_assert!(is_own_reply || is_read || circumstances.stop != StopSwitch::All);
                 prop_assert!(is_own_reply || !is_marketing || circumstances.stop == StopSwitch::Open);
                 prop_assert!(is_own_reply || is_read || circumstances.quiet_until.is_none());

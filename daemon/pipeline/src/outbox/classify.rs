@@ -3,7 +3,7 @@
 //! It decides three things together: the outcome for the row on disk, whether the conversation
 //! waits for it, and whether the channel pauses (docs/design.md#sending).
 
-use crate::channel::{Advice, SendResponse};
+use crate::channel::{Acceptance, Advice, SendResponse};
 use beadle_model::Outgoing;
 use beadle_model::event::Problem;
 use beadle_store::step::SendOutcome;
@@ -51,9 +51,10 @@ const PAIR_TRIES: u32 = 10;
 /// What follows from a response. `attempts`: attempts before this one.
 pub(crate) fn classify(response: SendResponse, body: &Outgoing, attempts: u32) -> SendVerdict {
     match response {
-        SendResponse::Accepted(platform) | SendResponse::AcceptedWith(platform, _) => {
-            SendVerdict::Settle(SendOutcome::Accepted(platform))
+        SendResponse::Accepted(Acceptance { platform_id, is_held: true, .. }) => {
+            SendVerdict::Settle(SendOutcome::Held(platform_id))
         }
+        SendResponse::Accepted(accepted) => SendVerdict::Settle(SendOutcome::Accepted(accepted.platform_id)),
         SendResponse::Ambiguous(reason) => SendVerdict::Ambiguous(reason),
         SendResponse::NotSent(reason) => SendVerdict::Pause(ChannelPause::Short(problem(
             "platform-unreachable",

@@ -28,7 +28,7 @@ use crate::append::Appender;
 use crate::channel::Channel;
 use crate::context::{Context, Phase};
 use beadle_gatekeeper::Gatekeeper;
-use beadle_model::effect::{Outreach, SendEffect};
+use beadle_model::effect::{Outreach, SendEffect, SendOptions};
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, ConversationView, EventId, GateTrace, MessageId, PluginNo, Timestamp};
 use beadle_store::step::{Appended, NewSend, OutboxRow, SendState};
@@ -64,6 +64,7 @@ impl StagedSends {
                 conversation: row.conversation,
                 body: row.body.clone(),
                 reply: row.reply,
+                options: row.options.clone(),
                 state: row.state,
                 // A row that is being sent says when.
                 due_at: if row.state == SendState::Sending { row.created_at } else { row.due_at },
@@ -167,17 +168,20 @@ impl Outbox {
         let is_running = self.context.phase() == Phase::Running;
         let elapsed = self.context.clock.monotonic();
         let mut memory = self.shared.lock();
-        for SendEffect { conversation: to, body, message, reply, deferred, gate, outreach } in sends {
+        for SendEffect { conversation: to, body, message, reply, options, deferred, gate, outreach } in sends {
             staged.decisions.insert(message, (gate, outreach));
             let (state, due_at) = (SendState::Queued, NewSend::AT_ONCE);
-            let send = NewSend { message, conversation: to, body, reply, state, due_at, gate: None, outreach: None };
+            let is_checked_again = body.is_outreach() || options != SendOptions::default();
+            let send =
+                NewSend { message, conversation: to, body, reply, options, state, due_at, gate: None, outreach: None };
             let row = send.into_row(Some(event), plugin, now);
             let Some(view) = conversation.filter(|view| view.id == to) else {
                 staged.elsewhere.push(row);
                 continue;
             };
-            // Templates and Direct Send are checked again before they are sent, and counted then.
-            let checked_at = if row.body.is_outreach() { Timestamp::default() } else { now };
+            // Templates and Direct Send are counted when they are sent; a key or a consent may be
+            // used or withdrawn by then.
+            let checked_at = if is_checked_again { Timestamp::default() } else { now };
             let mut pending = PendingSend { row, view: Arc::clone(view), checked_at };
             // The second message of a handling finds the first one before it, and waits.
             if is_running && !deferred && memory.queue.start_now(&pending, elapsed) {

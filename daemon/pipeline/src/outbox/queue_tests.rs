@@ -101,6 +101,7 @@ fn pending_on(channel: &str, message: i64, conversation: i64) -> PendingSend {
         conversation: ConversationId(conversation),
         body: Outgoing::Text { body: "hi".into(), preview_url: false, quote: None },
         reply: true,
+        options: Default::default(),
         state: SendState::Queued,
         due_at: Timestamp(0),
         attempts: 0,

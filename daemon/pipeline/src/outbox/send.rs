@@ -84,8 +84,9 @@ impl Sender {
             }
         }
         let mut response = self.request(&pending).await;
-        if let SendResponse::AcceptedWith(_, events) = &mut response
-            && !self.append_reported(std::mem::take(events)).await
+        if let SendResponse::Accepted(accepted) = &mut response
+            && !accepted.events.is_empty()
+            && !self.append_reported(std::mem::take(&mut accepted.events)).await
         {
             return;
         }
@@ -130,7 +131,7 @@ impl Sender {
             Err(error) => return Err(NotNow::Unreadable(error)),
         };
         let (host, message) = (row.plugin == PluginNo::HOST, Some(row.message));
-        let draft = Draft { host, reply: row.reply, message, ..Draft::new(&row.body) };
+        let draft = Draft { host, reply: row.reply, message, ..Draft::with(&row.body, &row.options) };
         let decision = match self.0.gatekeeper.ask(&draft, row.plugin, &view, now) {
             Ok(decision) => decision,
             Err(error @ StoreError::Unreadable { .. }) => {

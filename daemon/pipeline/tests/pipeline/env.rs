@@ -77,7 +77,7 @@ impl Channel for FakeChannel {
         let _ = self.sent.send(request.clone());
         Box::pin(async move {
             self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
-            next.unwrap_or(SendResponse::Accepted(Some(format!("wamid.{}", request.message))))
+            next.unwrap_or(SendResponse::accepted(Some(format!("wamid.{}", request.message))))
         })
     }
 }
@@ -159,6 +159,7 @@ pub async fn queue_texts(store: &Store, event: &Event, bodies: &[&str], state: S
         conversation: event.conversation.as_ref().unwrap().id,
         body: Outgoing::Text { body: (*body).into(), preview_url: false, quote: None },
         reply: true,
+        options: Default::default(),
         state,
         due_at: NewSend::AT_ONCE,
         gate: None,

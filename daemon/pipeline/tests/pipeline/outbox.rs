@@ -3,7 +3,7 @@
 use crate::env::{NOW, TestEnv, key, message, message_on_club, queue_texts, sender, until, vacant};
 use beadle_model::PluginNo;
 use beadle_model::event::{EventKind, Problem};
-use beadle_pipeline::{Advice, SendResponse, Stage};
+use beadle_pipeline::{Acceptance, Advice, SendResponse, Stage};
 use beadle_store::step::{NewEvent, SendState};
 use std::collections::HashMap;
 
@@ -21,7 +21,11 @@ async fn events_in_a_response_reach_subscribers() {
         opens_window: false,
         ..message("31612345678", "from the response")
     };
-    env.channel.respond_next(SendResponse::AcceptedWith(Some("wamid.1".into()), vec![renamed]));
+    env.channel.respond_next(SendResponse::Accepted(Acceptance {
+        platform_id: Some("wamid.1".into()),
+        events: vec![renamed],
+        ..Acceptance::default()
+    }));
     let before = env.events().iter().filter(|event| event.kind() == EventKind::ContactChanged).count();
     env.queue_text(&event, "hello Anna").await;
     env.next_sent().await;

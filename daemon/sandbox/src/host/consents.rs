@@ -47,7 +47,7 @@ impl Host for HostState {
     }
 }
 
-fn purpose_of(text: &str) -> Result<Purpose, Refusal> {
+pub(super) fn purpose_of(text: &str) -> Result<Purpose, Refusal> {
     text.parse().map_err(|error| Refusal::new("unknown-purpose", format!("{error}.")))
 }
 

@@ -9,6 +9,7 @@ use crate::bindings::contact;
 use crate::bindings::latest::groups::{Group, Host, JoinRequest};
 use crate::bindings::latest::types as wit;
 use crate::handles::Kind;
+use beadle_model::effect::SendOptions;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{ConversationId, Outgoing, Refusal};
 use beadle_store::PlatformGroup;
@@ -178,7 +179,7 @@ impl HostState {
     fn send_in(&mut self, conversation: ConversationId, body: Outgoing) -> Result<String, HostError> {
         let unknown = || Refusal::new("no-conversation", format!("There is no conversation {conversation}."));
         let view = self.facts.reader.conversation(conversation)?.ok_or_else(unknown)?;
-        self.send(&view, body, false)
+        self.send(&view, body, false, SendOptions::default())
     }
 }
 

@@ -7,8 +7,12 @@ use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};
 use super::outgoing::Sendable;
 use crate::bindings::latest::{messages, outgoing, replies};
+use beadle_model::effect::SendOptions;
 use beadle_model::{ContactId, ConversationId, ConversationView, Outgoing, Refusal};
 use std::sync::Arc;
+
+/// The maximum length of the key of a message.
+const MAX_KEY_BYTES: usize = 100;
 
 /// Implements both for these kinds of messages.
 macro_rules! senders {
@@ -46,22 +50,20 @@ macro_rules! senders {
 
             $(async fn $function(
                 &mut self,
-                to: String,
-                channel: Option<String>,
+                to: messages::Destination,
                 message: outgoing::$message,
             ) -> Answer<String> {
                 self.enter()?;
-                answer(self.send_to(&to, channel.as_deref(), message))
+                answer(self.send_to(to, message))
             })*
 
             async fn send_direct(
                 &mut self,
-                to: String,
-                channel: Option<String>,
+                to: messages::Destination,
                 message: outgoing::Direct,
             ) -> Answer<String> {
                 self.enter()?;
-                answer(self.send_to(&to, channel.as_deref(), message))
+                answer(self.send_to(to, message))
             }
         }
     };
@@ -96,14 +98,14 @@ impl HostState {
             Refusal::new("no-conversation", "This event belongs to no conversation, so there is none to reply in.")
                 .instead("Write to a contact with `messages`, which must be granted.")
         })?;
-        self.send(&conversation, body, true)
+        self.send(&conversation, body, true, SendOptions::default())
     }
 
-    pub fn send_to(&mut self, to: &str, channel: Option<&str>, message: impl Sendable) -> Result<String, HostError> {
+    pub fn send_to(&mut self, to: messages::Destination, message: impl Sendable) -> Result<String, HostError> {
         self.event()?;
         let body = message.into_outgoing(self)?;
-        let conversation = self.destination(to, channel)?;
-        self.send(&conversation, body, false)
+        let conversation = self.destination(&to.to, to.channel.as_deref())?;
+        self.send(&conversation, body, false, options_of(to)?)
     }
 
     /// The conversation that a plugin names by its id or by its contact's.
@@ -143,4 +145,16 @@ impl HostState {
             templates: allowed.templates.into_iter().map(candidate).collect(),
         })
     }
+}
+
+/// What a plugin states about a message.
+fn options_of(to: messages::Destination) -> Result<SendOptions, Refusal> {
+    let purpose = to.purpose.as_deref().map(super::consents::purpose_of).transpose()?;
+    if let Some(key) = &to.key
+        && !(1..=MAX_KEY_BYTES).contains(&key.len())
+    {
+        let text = format!("The key of a message must have 1 to {MAX_KEY_BYTES} bytes, not {}.", key.len());
+        return Err(Refusal::new("bad-key", text));
+    }
+    Ok(SendOptions { purpose, key: to.key })
 }

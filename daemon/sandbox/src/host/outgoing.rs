@@ -7,7 +7,7 @@ use crate::handles::Kind;
 use beadle_gate::{Draft, GateVerdict};
 use beadle_gatekeeper::Decision;
 use beadle_model::content::Location;
-use beadle_model::effect::SendEffect;
+use beadle_model::effect::{SendEffect, SendOptions};
 use beadle_model::outgoing::{Button, Direct, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
 use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
@@ -15,14 +15,25 @@ use serde_json::Value;
 impl HostState {
     /// Records a message and returns its id. A message that the gate defers is accepted: it waits
     /// in the outbox.
-    pub(super) fn send(&mut self, to: &ConversationView, mut body: Outgoing, reply: bool) -> Result<String, HostError> {
+    pub(super) fn send(
+        &mut self,
+        to: &ConversationView,
+        mut body: Outgoing,
+        reply: bool,
+        options: SendOptions,
+    ) -> Result<String, HostError> {
         self.check_channel(&to.channel)?;
         self.facts.gatekeeper.choose_language(&mut body, to)?;
         beadle_gate::limits::check(&body)?;
         if let Some(media) = body.media() {
             self.check_file(media)?;
         }
-        let draft = Draft { reply, ..Draft::new(&body) };
+        if let Some(key) = &options.key
+            && let Some(before) = self.task.effects.sends.iter().find(|send| send.options.key.as_ref() == Some(key))
+        {
+            return Err(beadle_gate::already_sent(before.message).into());
+        }
+        let draft = Draft { reply, ..Draft::with(&body, &options) };
         let decision = self.facts.gatekeeper.ask(&draft, self.facts.no, to, self.inputs.now())?;
         if let GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) = decision.verdict {
             self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");
@@ -30,7 +41,7 @@ impl HostState {
         }
         let deferred = decision.is_budgeted || matches!(decision.verdict, GateVerdict::Later { .. });
         // Counted before an id is reserved, so that a flood of messages uses up no ids.
-        self.effect(size(&body))?;
+        self.effect(body.json_bytes())?;
         if reply
             && !deferred
             && self.facts.gatekeeper.joins_replies()
@@ -45,6 +56,7 @@ impl HostState {
             body,
             message,
             reply,
+            options,
             deferred,
             gate,
             outreach,
@@ -99,25 +111,6 @@ impl HostState {
     fn quote(&self, handle: Option<String>) -> Result<Option<String>, Refusal> {
         handle.map(|handle| self.platform_id(&handle)).transpose()
     }
-}
-
-/// The size of a message as it is stored, in bytes.
-fn size(body: &Outgoing) -> usize {
-    /// Counts what is written to it.
-    struct Counter(usize);
-    impl std::io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    // Nothing in a message fails to serialise, and the counter takes everything.
-    let _ = serde_json::to_writer(&mut counter, body);
-    counter.0
 }
 
 /// A message of the contract.

@@ -150,7 +150,7 @@ async fn quota_counts_stored_values_but_not_replaced_ones() {
 }
 
 const MESSAGES: &str = r#"(import "beadle:plugin/messages@0.1.0" "send-text"
-    (func $write (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+    (func $write (param i32 i32)))"#;
 
 #[tokio::test]
 async fn message_goes_to_a_known_contact() {
@@ -158,15 +158,15 @@ async fn message_goes_to_a_known_contact() {
     world.arrived("31600000001").await;
     let imports = format!("{MESSAGES} {REPLIES}");
     let items = r#"(data (i32.const 2048) "con_1con_9shopbar ")"#;
-    let write = |contact: u32, channel: &str| {
-        format!(
-            "(call $write (i32.const {contact}) (i32.const 5) {channel} (i32.const 2048) (i32.const 5)
-                (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))"
-        )
+    // The arguments are in memory at 3000: the contact, the channel, no purpose, no key; then the
+    // text, whose body is at 3044.
+    let write = |contact: u32, channel: [u32; 3]| {
+        let words = [(0, contact), (4, 5), (8, channel[0]), (12, channel[1]), (16, channel[2]), (44, 2048), (48, 5)];
+        let store = |(at, word): (u32, u32)| format!("(i32.store (i32.const {}) (i32.const {word}))", 3000 + at);
+        let stores: String = words.into_iter().map(store).collect();
+        format!("{stores} (call $write (i32.const 3000) (i32.const 64))")
     };
-    let any = "(i32.const 0) (i32.const 0) (i32.const 0)";
-    let shop = "(i32.const 1) (i32.const 2058) (i32.const 4)";
-    let bar = "(i32.const 1) (i32.const 2062) (i32.const 3)";
+    let (any, shop, bar) = ([0, 0, 0], [1, 2058, 4], [1, 2062, 3]);
     for (call_it, code) in [(write(2053, any), "unknown-contact"), (write(2048, bar), "no-conversation")] {
         let handle = format!("{call_it} {}", reply_with_code());
         let plugin = load(&world, &guest(&imports, items, &handle)).await;

@@ -11,6 +11,7 @@ use crate::requests::RequestKind;
 use crate::step::{HostAnswer, KeywordMatch, NewSend, OutboxRow, SendState};
 use crate::tx::Tx;
 use beadle_model::consent::{ConsentAct, ConsentSource, NewConsent, Purpose, actor};
+use beadle_model::effect::SendOptions;
 use beadle_model::keyword::Language;
 use beadle_model::{
     ConsentState, ContactId, ConversationId, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, Timestamp,
@@ -239,6 +240,7 @@ impl Tx<'_> {
             conversation,
             body: body.clone(),
             reply: event.is_some(),
+            options: SendOptions::default(),
             state: SendState::Queued,
             due_at: NewSend::AT_ONCE,
             gate: None,

@@ -137,6 +137,9 @@ impl Tx<'_> {
         if let Some(until) = receipt.free_entry_until {
             self.set_free_entry(sent.conversation, until)?;
         }
+        if first_price && receipt.pricing.as_ref().is_some_and(|pricing| pricing.category == "marketing") {
+            self.count_as_marketing(id)?;
+        }
         // In a group every member has receipts, and a price.
         let participant = self.participant(id, receipt, rank, now)?;
         let charged = match &participant {

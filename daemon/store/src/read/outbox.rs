@@ -8,20 +8,25 @@ use crate::meta::meta;
 use crate::step::{DueSends, OutboxPage, OutboxPlace, OutboxRow};
 use crate::unreadable::UnreadableRow;
 use crate::views::{OutboxDetails, OutboxFilter};
+use beadle_model::consent::ParsePurposeError;
+use beadle_model::effect::SendOptions;
 use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The columns of [`row_of`]; `o` is the table, `b` its bodies.
 const ROW: &str = "o.id, o.event, o.plugin,
      coalesce((SELECT merged_into FROM conversations c WHERE c.id = o.conversation), o.conversation), o.reply, o.state, o.due_at, o.attempts, o.created_at,
-     o.possibly_duplicate, b.body";
+     o.possibly_duplicate, b.body, o.purpose, o.key";
 
 /// The further columns of [`shown_of`].
-const MORE: &str = "o.platform_id, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem, b.gate";
+const MORE: &str =
+    "o.platform_id, o.held_at, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem, b.gate";
 
 fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
     let id: i64 = row.get(0)?;
     let json = row.get_ref(10)?.as_str().map_err(|error| StoreError::unreadable(format!("message {id}"), error))?;
+    let purpose: Option<String> = row.get(11)?;
+    let unreadable = |error: ParsePurposeError| StoreError::unreadable(format!("message {id}"), error);
     Ok(OutboxRow {
         message: MessageId(id),
         event: row.get::<_, Option<i64>>(1)?.map(EventId),
@@ -29,6 +34,10 @@ fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
         conversation: ConversationId(row.get(3)?),
         body: from_json("message", id, json)?,
         reply: row.get(4)?,
+        options: SendOptions {
+            purpose: purpose.map(|purpose| purpose.parse()).transpose().map_err(unreadable)?,
+            key: row.get(12)?,
+        },
         state: send_state_of(row.get(5)?)?,
         due_at: Timestamp(row.get(6)?),
         attempts: row.get(7)?,
@@ -40,17 +49,18 @@ fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
 fn details_of(row: &Row<'_>) -> Result<OutboxDetails, StoreError> {
     let time = |column| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
     let outbox = row_of(row)?;
-    let problem: Option<String> = row.get(17)?;
-    let gate: Option<String> = row.get(18)?;
+    let problem: Option<String> = row.get(20)?;
+    let gate: Option<String> = row.get(21)?;
     Ok(OutboxDetails {
         // An explanation that a later version wrote differently is not worth an error.
         gate: gate.and_then(|json| serde_json::from_str(&json).ok()),
-        platform: row.get(11)?,
-        sent_at: time(12)?,
-        delivered_at: time(13)?,
-        read_at: time(14)?,
-        played_at: time(15)?,
-        failed_at: time(16)?,
+        platform: row.get(13)?,
+        held_at: time(14)?,
+        sent_at: time(15)?,
+        delivered_at: time(16)?,
+        read_at: time(17)?,
+        played_at: time(18)?,
+        failed_at: time(19)?,
         problem: problem.map(|json| from_json("message", outbox.message.0, &json)).transpose()?,
         row: outbox,
     })
@@ -95,7 +105,34 @@ fn collect<T>(
     Ok(found)
 }
 
+/// The message of a plugin with this key that was sent, or waits. None if there is none, or if it
+/// failed or was dropped.
+pub(crate) fn with_key(conn: &Connection, plugin: PluginNo, key: &str) -> Result<Option<MessageId>, StoreError> {
+    let mut read = conn.prepare_cached(
+        "SELECT id FROM outbox WHERE plugin = ?1 AND key = ?2 AND repeats IS NULL AND state IN (0, 1, 2, 4) LIMIT 1",
+    )?;
+    Ok(read.query_row(params![plugin.0, key], |row| row.get(0).map(MessageId)).optional()?)
+}
+
 impl Reader {
+    /// The message because of which one with this key is not sent: for a draft, the one that has
+    /// the key; for a message, the one that had it when the message was inserted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn sent_before(
+        &self,
+        plugin: PluginNo,
+        key: &str,
+        message: Option<MessageId>,
+    ) -> Result<Option<MessageId>, StoreError> {
+        self.one(|conn| {
+            let Some(message) = message else { return with_key(conn, plugin, key) };
+            let mut read = conn.prepare_cached("SELECT repeats FROM outbox WHERE id = ?1")?;
+            Ok(read.query_row([message.0], |row| row.get(0)).optional()?.flatten().map(MessageId))
+        })
+    }
+
     /// Rows that are to be sent, or are being sent; an unreadable one is reported and skipped.
     fn unsent(&self, mut rows: rusqlite::Rows<'_>) -> Result<Vec<OutboxRow>, StoreError> {
         let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Sends and their outcomes.
 
-use beadle_model::effect::Outreach;
+use beadle_model::effect::{Outreach, SendOptions};
 use beadle_model::event::Problem;
 use beadle_model::time::HOUR_MS;
 use beadle_model::{ConversationId, EventId, MessageId, Outgoing, PluginNo, Timestamp};
@@ -17,6 +17,8 @@ pub struct NewSend {
     pub body: Outgoing,
     /// Whether it answers the event and keeps its order with the other replies.
     pub reply: bool,
+    /// What its sender stated about it.
+    pub options: SendOptions,
     /// `Sending` if a slot was free at once, else `Queued`.
     pub state: SendState,
     /// The earliest time to send it; [`NewSend::AT_ONCE`] if no rule deferred it.
@@ -34,7 +36,7 @@ impl NewSend {
 
     /// Its row before the first attempt.
     pub fn into_row(self, event: Option<EventId>, plugin: PluginNo, created_at: Timestamp) -> OutboxRow {
-        let Self { message, conversation, body, reply, state, due_at, .. } = self;
+        let Self { message, conversation, body, reply, options, state, due_at, .. } = self;
         OutboxRow {
             message,
             event,
@@ -42,6 +44,7 @@ impl NewSend {
             conversation,
             body,
             reply,
+            options,
             state,
             due_at,
             attempts: 0,
@@ -161,6 +164,8 @@ pub struct OutboxRow {
     pub body: Outgoing,
     /// Whether it answers its event.
     pub reply: bool,
+    /// What its sender stated about it.
+    pub options: SendOptions,
     /// Its state.
     pub state: SendState,
     /// The earliest time to send it ([`NewSend::AT_ONCE`] if no rule deferred it), or when it was
@@ -193,6 +198,8 @@ pub struct Settlement {
 pub enum SendOutcome {
     /// Accepted by the platform under this id, if it assigns one (read marks have none).
     Accepted(Option<String>),
+    /// Accepted, and held by the platform for a quality assessment: it is sent later, or fails.
+    Held(Option<String>),
     /// Refused for good.
     Failed(Problem),
     /// To be sent later: back to `queued`.

@@ -90,7 +90,8 @@ fn counts(env: &TestEnv, id: BroadcastId) -> BTreeMap<(u8, Option<String>), u64>
 #[tokio::test]
 async fn recipient_follows_the_message() {
     let env = TestEnv::new();
-    let id = sending(&env, 8).await;
+    let id = sending(&env, 10).await;
+    let held = || Some(SendOutcome::Held(Some("w".into())));
     for (contact, outcome, receipts, expected) in [
         (1, None, &[][..], (RecipientState::Queued, None)),
         (2, Some(SendOutcome::Accepted(Some("w2".into()))), &[], (RecipientState::Sent, None)),
@@ -106,6 +107,8 @@ async fn recipient_follows_the_message() {
             &[],
             (RecipientState::Failed, Some("outcome-unknown")),
         ),
+        (9, held(), &[], (RecipientState::Sent, Some("held-for-quality"))),
+        (10, held(), &["sent"], (RecipientState::Sent, None)),
     ] {
         let message = hand_over(&env, id, contact).await.unwrap();
         if let Some(outcome) = outcome {

@@ -62,6 +62,7 @@ async fn charge_says_who_what_where_and_when() {
         day: Day::of(NOW),
         channel: "shop".into(),
         plugin,
+        broadcast: None,
         country: "NL".into(),
         pricing: pricing("marketing", "regular"),
         messages: 1,

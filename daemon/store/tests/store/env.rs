@@ -1,7 +1,7 @@
 //! The test environment: a store in a temporary directory, and shorthand for what happens to it.
 
 use beadle_clock::{Clock, ManualClock};
-use beadle_model::effect::{StateRead, StateWrite, TimerWrite};
+use beadle_model::effect::{SendOptions, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::Problem;
 use beadle_model::keyword::Language;
 use beadle_model::{
@@ -156,7 +156,17 @@ pub fn due_of(channel: &str, now: Timestamp, rows: usize) -> DueSends<'_> {
 }
 
 pub fn new_send(message: MessageId, conversation: ConversationId, state: SendState, due_at: Timestamp) -> NewSend {
-    NewSend { message, conversation, body: text("hello"), reply: true, state, due_at, gate: None, outreach: None }
+    NewSend {
+        message,
+        conversation,
+        body: text("hello"),
+        reply: true,
+        options: SendOptions::default(),
+        state,
+        due_at,
+        gate: None,
+        outreach: None,
+    }
 }
 
 pub fn progress(event: EventId, done: i64, all: i64) -> Progress {

@@ -1,7 +1,8 @@
 //! The outbox: due rows, sending rows, and the watermark that finds them after a crash.
 
 use crate::env::*;
-use beadle_model::{Blame, Coded as _, ConversationId, EventBody, MessageId, PluginNo};
+use beadle_model::effect::SendOptions;
+use beadle_model::{Blame, Coded as _, ConversationId, EventBody, MessageId, PluginNo, Purpose};
 use beadle_store::step::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -263,6 +264,55 @@ async fn unreadable_row_becomes_a_dead_letter_and_blocks_no_other() {
     let codes: Vec<_> = dead.iter().map(|letter| (letter.code.as_str(), letter.attempts)).collect();
     assert_eq!(codes, [("store-row-unreadable", 1); 2]);
     assert_eq!(number(&env, "SELECT count(*) FROM outbox WHERE state IN (0, 1)"), 1);
+}
+
+#[tokio::test]
+async fn of_messages_with_one_key_the_first_is_sent() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "in")).await;
+    let conversation = event.conversation.as_ref().unwrap().id;
+    let ids: Vec<MessageId> = (0..3).map(|_| env.store.reserve_message()).collect();
+    let send = |message: &MessageId| NewSend {
+        options: SendOptions { key: Some("reward 7".into()), purpose: None },
+        ..new_send(*message, conversation, SendState::Queued, NOW)
+    };
+    // The order is that in which they are stored, not that of their ids.
+    for id in [ids[1], ids[0]] {
+        env.store.commit(Commit { sends: vec![send(&id)], ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
+    }
+    let before = |plugin, key, message| env.reader.sent_before(PluginNo(plugin), key, message).unwrap();
+    let draft = |plugin, key| before(plugin, key, None);
+    assert_eq!(draft(1, "reward 7"), Some(ids[1]));
+    assert_eq!((draft(2, "reward 7"), draft(1, "reward 8")), (None, None), "another plugin, another key");
+    assert_eq!(before(1, "reward 7", Some(ids[1])), None);
+    assert_eq!(before(1, "reward 7", Some(ids[0])), Some(ids[1]));
+    let env = env.reopen();
+    let before = |message| env.reader.sent_before(PluginNo(1), "reward 7", message).unwrap();
+    let details = env.reader.message_details(ids[0]).unwrap().unwrap();
+    assert_eq!(details.row.options.key.as_deref(), Some("reward 7"));
+    // The first failed: the key is free. What was asked for before is still refused.
+    env.store.claim_sends(vec![ids[1]]).await.unwrap();
+    env.settle(ids[1], SendOutcome::Failed(problem("131026"))).await;
+    assert_eq!((before(None), before(Some(ids[0]))), (None, Some(ids[1])));
+    env.store.commit(Commit { sends: vec![send(&ids[2])], ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
+    assert_eq!((before(None), before(Some(ids[2]))), (Some(ids[2]), None));
+}
+
+#[tokio::test]
+async fn stated_purpose_and_hold_are_kept() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "in")).await;
+    let message = env.store.reserve_message();
+    let options = SendOptions { purpose: Some(Purpose::MarketingTopic("cats".into())), key: None };
+    let send = NewSend {
+        options: options.clone(),
+        ..new_send(message, event.conversation.as_ref().unwrap().id, SendState::Sending, NOW)
+    };
+    env.store.commit(Commit { sends: vec![send], ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
+    env.settle(message, SendOutcome::Held(Some("wamid.1".into()))).await;
+    let details = env.reader.message_details(message).unwrap().unwrap();
+    assert_eq!((details.row.options, details.row.state), (options, SendState::Accepted));
+    assert_eq!((details.held_at, details.sent_at), (Some(env.clock.now()), None));
 }
 
 #[tokio::test]

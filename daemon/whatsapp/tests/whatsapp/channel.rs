@@ -5,7 +5,7 @@ use crate::channel_env::{TOKEN, config, send_request};
 use beadle_clock::Clock;
 use beadle_model::outgoing::{Button, Section};
 use beadle_model::{Alias, AliasKind, Outgoing};
-use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
+use beadle_pipeline::{Acceptance, Advice, Channel, SendRequest, SendResponse};
 use beadle_store::step::Placement;
 use beadle_test_support::graph::{self, FakeGraph};
 use beadle_whatsapp::{ChannelError, CloudChannel, CloudConfig, HttpClient, Secret};
@@ -112,7 +112,7 @@ fn error(code: u32, details: &str) -> String {
 async fn request_has_the_documented_form() {
     let (address, served) = platform(Platform::Responds(200, ACCEPTED.into())).await;
     let answer = channel(address).send(&send_request(text())).await;
-    assert_eq!(answer, SendResponse::Accepted(Some("wamid.OURS".into())));
+    assert_eq!(answer, SendResponse::accepted(Some("wamid.OURS".into())));
     let request = served.await.unwrap();
     assert!(request.starts_with("POST /v26.0/106540352242922/messages HTTP/1.1\r\n"), "{request}");
     let head = request.to_lowercase();
@@ -204,12 +204,10 @@ async fn metas_responses_are_accepted() {
         match example["messages"][0]["id"].as_str() {
             Some(id) => match answer(text(), accepted).await {
                 // Some examples have another number than the one that we sent to.
-                SendResponse::Accepted(Some(accepted)) | SendResponse::AcceptedWith(Some(accepted), _) => {
-                    assert_eq!(accepted, id, "{name}")
-                }
+                SendResponse::Accepted(accepted) => assert_eq!(accepted.platform_id.as_deref(), Some(id), "{name}"),
                 other => panic!("{name}: {other:?}"),
             },
-            None => assert_eq!(answer(read_mark(), accepted).await, SendResponse::Accepted(None), "{name}"),
+            None => assert_eq!(answer(read_mark(), accepted).await, SendResponse::accepted(None), "{name}"),
         }
     }
 }
@@ -323,6 +321,17 @@ fn invalid_address_or_token_is_an_error() {
 }
 
 #[tokio::test]
+async fn template_that_is_held_for_quality_is_accepted_and_marked() {
+    for (status, is_held) in [("accepted", false), ("held_for_quality_assessment", true), ("new_word", false)] {
+        let response = json!({"messages": [{"id": "wamid.1", "message_status": status}]}).to_string();
+        let SendResponse::Accepted(accepted) = answer(text(), Platform::Responds(200, response)).await else {
+            panic!("not accepted")
+        };
+        assert_eq!((accepted.platform_id.as_deref(), accepted.is_held), (Some("wamid.1"), is_held), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn number_that_is_not_on_the_list_is_tried_in_its_other_spelling() {
     let graph = FakeGraph::start(|request| match request.json()["to"].as_str() {
         Some("+545550100001") => graph::ok(json!({"messages": [{"id": "wamid.OURS"}]})),
@@ -332,13 +341,14 @@ async fn number_that_is_not_on_the_list_is_tried_in_its_other_spelling() {
     let channel = CloudChannel::new(config(&graph.url), HttpClient::new(&Clock::real()).unwrap()).unwrap();
     let mut request = send_request(text());
     request.to.value = "5495550100001".into();
-    let SendResponse::AcceptedWith(id, events) = channel.send(&request).await else { panic!("not accepted") };
-    assert_eq!(id.as_deref(), Some("wamid.OURS"));
+    let SendResponse::Accepted(accepted) = channel.send(&request).await else { panic!("not accepted") };
+    let Acceptance { platform_id, events, .. } = accepted;
+    assert_eq!(platform_id.as_deref(), Some("wamid.OURS"));
     let Placement::Sender(sender) = &events[0].placement else { panic!("{events:?}") };
     let values: Vec<_> = sender.aliases.iter().map(|alias| alias.value.as_str()).collect();
     assert_eq!(values, ["5495550100001", "545550100001"]);
     // The next message goes to the spelling that worked.
-    assert_eq!(channel.send(&request).await, SendResponse::Accepted(Some("wamid.OURS".into())));
+    assert_eq!(channel.send(&request).await, SendResponse::accepted(Some("wamid.OURS".into())));
     assert_eq!(graph.requests().len(), 3);
     request.to.value = "16505551234".into();
     let SendResponse::Refused(problem, Advice::Fail) = channel.send(&request).await else { panic!("not refused") };

@@ -6,7 +6,7 @@ use crate::webhook_env::{app, receive};
 use beadle_model::event::GroupNotification;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{Alias, AliasKind, ContactId, EventBody, EventId, MessageId, Outgoing};
-use beadle_pipeline::{Channel, SendRequest, SendResponse};
+use beadle_pipeline::{Acceptance, Channel, SendRequest, SendResponse};
 use beadle_store::step::Batch;
 use beadle_test_support::graph::{FakeGraph, error, ok};
 use serde_json::{Value, json};
@@ -223,7 +223,7 @@ async fn requests_have_the_documented_form() {
             with(json!({"participants": [{"user": "+16505551234"}, {"user_id": "US.77"}]})),
         ),
     ] {
-        assert_eq!(change(&graph, &env, group, requested).await, SendResponse::Accepted(Some("R9".into())), "{line}");
+        assert_eq!(change(&graph, &env, group, requested).await, SendResponse::accepted(Some("R9".into())), "{line}");
         let last = graph.requests().pop().unwrap();
         assert_eq!((last.line.as_str(), last.json()), (line.as_str(), body));
     }
@@ -241,7 +241,7 @@ async fn immediate_answers_become_events_and_are_mirrored() {
         ingest(&env, &webhook("group_participants_update", &join_request)).await;
     }
     let store_answer = async |answer: SendResponse| {
-        let SendResponse::AcceptedWith(None, events) = answer else { panic!("{answer:?}") };
+        let SendResponse::Accepted(Acceptance { platform_id: None, events, .. }) = answer else { panic!("{answer:?}") };
         assert!(events.iter().all(|event| event.happened_at == NOW));
         let EventBody::GroupChanged(notification) = events[0].body.clone() else { panic!() };
         env.store.append(Batch { events, ..Batch::default() }).await.unwrap();

@@ -222,7 +222,7 @@ async fn upload_is_reused_until_it_expires() {
     let channel = channel(&graph).with_media_store(env.media_store());
     let media = create_file(&env).await;
     for _ in 0..2 {
-        assert_eq!(channel.send(&image(media)).await, SendResponse::Accepted(Some("wamid.1".into())));
+        assert_eq!(channel.send(&image(media)).await, SendResponse::accepted(Some("wamid.1".into())));
     }
     let (upload, message) = (format!("POST /v26.0/{NUMBER}/media"), format!("POST /v26.0/{NUMBER}/messages"));
     assert_eq!(graph.lines(), [upload.clone(), message.clone(), message.clone()]);
@@ -237,7 +237,7 @@ async fn upload_is_reused_until_it_expires() {
     assert!(graph.requests()[0].body.windows(BYTES.len()).any(|bytes| bytes == BYTES));
     assert_eq!(graph.requests()[1].json()["image"], json!({"id": "4490709327384033", "caption": "look"}));
     env.manual_clock.advance_ms(29 * 24 * 60 * 60 * 1000);
-    assert_eq!(channel.send(&image(media)).await, SendResponse::Accepted(Some("wamid.1".into())));
+    assert_eq!(channel.send(&image(media)).await, SendResponse::accepted(Some("wamid.1".into())));
     assert_eq!(graph.lines()[3..], [upload, message]);
 }
 

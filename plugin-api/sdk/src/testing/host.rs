@@ -4,6 +4,7 @@
 use super::lengths;
 use super::sent::Sent;
 use super::world::{Timer, Value, World, scope_key};
+use crate::bindings::imports::messages::Destination;
 use crate::bindings::imports::outgoing;
 use crate::types::{Contact, Refusal, Scope};
 
@@ -146,16 +147,21 @@ pub(crate) mod timers {
     }
 }
 
-fn send(to: Option<&str>, needs_window: bool, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
+fn send(to: Option<&Destination>, needs_window: bool, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
     World::with(|world| {
+        let (purpose, key) = to.map(|to| (to.purpose.clone(), to.key.clone())).unwrap_or_default();
         let to = match to {
-            Some(contact) => contact.to_owned(),
+            Some(destination) => destination.to.clone(),
             None => match &world.current {
                 Some(contact) => contact.id.clone(),
                 None => return Err(Refusal::new("no-conversation", "This event belongs to no conversation.")),
             },
         };
         world.may_write(&to, needs_window)?;
+        world.has_agreed(&to, purpose.as_deref())?;
+        if key.is_some_and(|key| !world.keys.insert(key)) {
+            return Err(Refusal::new("already-sent", "An earlier message has the same key."));
+        }
         let id = world.number("msg");
         let mut sent = Sent {
             id: id.clone(),
@@ -166,6 +172,7 @@ fn send(to: Option<&str>, needs_window: bool, fill: impl FnOnce(&mut Sent)) -> R
             buttons: Vec::new(),
             sections: Vec::new(),
             reacts_to: None,
+            purpose,
             kind: "text",
         };
         fill(&mut sent);
@@ -289,7 +296,7 @@ impl TestMessage for outgoing::Direct {
     }
 }
 
-fn deliver<M: TestMessage>(to: Option<&str>, message: &M) -> Refusable<String> {
+fn deliver<M: TestMessage>(to: Option<&Destination>, message: &M) -> Refusable<String> {
     message.check()?;
     send(to, M::NEEDS_WINDOW, |sent| message.show(sent))
 }
@@ -320,13 +327,13 @@ macro_rules! senders {
         pub(crate) mod messages {
             use super::*;
             pub(crate) use crate::bindings::imports::messages::Allowed;
-            $(pub(crate) fn $send(to: &str, _channel: Option<&str>, message: &outgoing::$record) -> Refusable<String> {
+            $(pub(crate) fn $send(to: &Destination, message: &outgoing::$record) -> Refusable<String> {
                 deliver(Some(to), message)
             })*
             pub(crate) fn allowed_for(to: &str, _channel: Option<&str>) -> Refusable<Allowed> {
                 World::with(|world| world.allowed_for(to))
             }
-            pub(crate) fn send_direct(to: &str, _channel: Option<&str>, message: &outgoing::Direct) -> Refusable<String> {
+            pub(crate) fn send_direct(to: &Destination, message: &outgoing::Direct) -> Refusable<String> {
                 deliver(Some(to), message)
             }
         }

@@ -79,11 +79,7 @@ pub(crate) mod consents {
 
     pub(crate) fn look_up(contact: &str, purpose: &str) -> Refusable<Decision> {
         World::with(|world| {
-            let about =
-                |entry: &Entry| entry.purpose == purpose || entry.purpose == "service" && entry.act == "withdrawn";
-            let entries = world.consents.iter().rev().filter(|(person, _)| person == contact);
-            let last = entries.map(|(_, entry)| entry).find(|entry| about(entry));
-            Ok(match last {
+            Ok(match world.decision(contact, purpose) {
                 Some(entry) => Decision { state: entry.act.clone(), since: Some(entry.at) },
                 None => Decision { state: "missing".to_owned(), since: None },
             })

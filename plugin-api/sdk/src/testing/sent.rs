@@ -22,6 +22,8 @@ pub struct Sent {
     pub sections: Vec<Section>,
     /// The message reacted to.
     pub reacts_to: Option<String>,
+    /// What the plugin stated that it is for.
+    pub purpose: Option<String>,
     /// `text`, `buttons`, `list`, `media`, `template`, `reaction`, …
     pub kind: &'static str,
 }

@@ -1,6 +1,7 @@
 //! The Beadle in memory behaves as the daemon does.
 
 use super::Host;
+use crate::consents;
 use crate::migration::{Migration, Next, Page};
 use crate::prelude::*;
 use std::time::Duration;
@@ -43,6 +44,21 @@ fn templates_and_direct_send_need_no_window() {
     assert_eq!(code(messages::send_direct(&ana.id, &advertisement)), "bad-message");
     host.leaves(&ana, "stop");
     assert_eq!(code(messages::send_direct(&ana.id, &Direct::utility("Hi"))), "opted-out");
+}
+
+#[test]
+fn purpose_needs_consent_and_key_is_used_once() {
+    let host = Host::new();
+    let ana = host.person("Ana");
+    host.text(&ana, "Hi");
+    let survey = || messages::to(&ana.id).purpose("survey");
+    assert_eq!(code(messages::send(survey(), "How was it?")), "not-opted-in");
+    consents::record_grant(&ana.id, "survey", "web", None, None).unwrap();
+    messages::send(survey().once("survey of May"), "How was it?").unwrap();
+    assert_eq!(code(messages::send(survey().once("survey of May"), "And now?")), "already-sent");
+    messages::send(survey().once("survey of June"), "And now?").unwrap();
+    assert_eq!(host.sent(), ["How was it?", "And now?"]);
+    assert_eq!(host.sent()[0].purpose.as_deref(), Some("survey"));
 }
 
 #[test]

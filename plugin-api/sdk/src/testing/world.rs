@@ -8,7 +8,7 @@ use crate::migration::{Entry, Page};
 use crate::records::TimerEvent;
 use crate::types::{Contact, Conversation, EventInfo, Refusal, Scope, TimestampMs};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The platform's customer service window.
 const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
@@ -58,6 +58,8 @@ pub(super) struct World {
     /// Text and time of the last change, by name.
     pub(super) documents: BTreeMap<String, (String, TimestampMs)>,
     pub(super) sent: Vec<Sent>,
+    /// The keys of messages.
+    pub(super) keys: BTreeSet<String>,
     pub(super) log: Vec<String>,
     /// Type, name and bytes by id.
     pub(super) files: BTreeMap<String, (String, Option<String>, Vec<u8>)>,
@@ -101,6 +103,7 @@ impl World {
             windows: BTreeMap::new(),
             documents: BTreeMap::new(),
             sent: Vec::new(),
+            keys: BTreeSet::new(),
             log: Vec::new(),
             files: BTreeMap::new(),
             group_changes: Vec::new(),
@@ -186,6 +189,29 @@ impl World {
             return Err(Refusal::new("window-closed", "The 24-hour window is closed."));
         }
         Ok(())
+    }
+
+    /// The last entry of the ledger that decides about a purpose.
+    pub(super) fn decision(&self, contact: &str, purpose: &str) -> Option<&ConsentEntry> {
+        let about =
+            |entry: &ConsentEntry| entry.purpose == purpose || entry.purpose == "service" && entry.act == "withdrawn";
+        self.consents
+            .iter()
+            .rev()
+            .filter(|(person, _)| person == contact)
+            .map(|(_, entry)| entry)
+            .find(|entry| about(entry))
+    }
+
+    /// Checks that a contact has agreed to the purpose that a plugin states.
+    pub(super) fn has_agreed(&self, contact: &str, purpose: Option<&str>) -> Result<(), Refusal> {
+        let Some(purpose) = purpose.filter(|purpose| *purpose != "service") else { return Ok(()) };
+        let granted = |entry: &ConsentEntry| entry.act == "granted";
+        let covers = purpose.starts_with("marketing:") && self.decision(contact, "marketing").is_some_and(granted);
+        match self.decision(contact, purpose).map_or(covers, granted) {
+            true => Ok(()),
+            false => Err(Refusal::new("not-opted-in", format!("They have not agreed to `{purpose}`."))),
+        }
     }
 
     /// The state as pages of a migration: plugin scope, contacts, conversations.

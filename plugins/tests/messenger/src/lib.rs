@@ -1,8 +1,8 @@
 //! Sends templates on command, at once or later, and says what may be sent. Scenarios read its
 //! answers and its log. Not installed anywhere.
 //!
-//! `template NAME LANGUAGE VALUES…`, `topic TOPIC NAME LANGUAGE VALUES…`, `allowed`, and each of
-//! them after `in MINUTES`.
+//! `template NAME LANGUAGE VALUES…`, `topic TOPIC NAME LANGUAGE VALUES…`, `for PURPOSE TEXT`,
+//! `once KEY TEXT`, `twice KEY TEXT`, `allowed`, and each of them after `in MINUTES`.
 
 use beadle_plugin::prelude::*;
 use beadle_plugin::{Template, messages};
@@ -14,6 +14,16 @@ struct Messenger;
 impl Messenger {
     /// Carries out a command. None: it is not one.
     fn obey(&self, to: &str, command: &str) -> Option<Result<String, Refusal>> {
+        let mut parts = command.splitn(3, ' ');
+        if let (Some(verb), Some(argument), Some(text)) = (parts.next(), parts.next(), parts.next()) {
+            let once = || messages::send(messages::to(to).once(argument), text);
+            match verb {
+                "for" => return Some(messages::send(messages::to(to).purpose(argument), text)),
+                "once" => return Some(once()),
+                "twice" => return Some(once().and_then(|_| once())),
+                _ => {}
+            }
+        }
         let mut words = command.split_whitespace();
         let template = match words.next()? {
             "allowed" => return Some(self.allowed(to)),

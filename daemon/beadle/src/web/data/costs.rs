@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use beadle_gate::costs::{Money, Rates, WARNING_PERCENT};
 use beadle_gatekeeper::BudgetUse;
-use beadle_model::Day;
+use beadle_model::{BroadcastId, Day};
 use beadle_store::{ChargeRow, PendingCharge};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -33,10 +33,12 @@ enum GroupBy {
     Country,
     Plugin,
     Channel,
+    Broadcast,
 }
 
 impl GroupBy {
-    const ALL: [Self; 5] = [GroupBy::Day, GroupBy::Category, GroupBy::Country, GroupBy::Plugin, GroupBy::Channel];
+    const ALL: [Self; 6] =
+        [GroupBy::Day, GroupBy::Category, GroupBy::Country, GroupBy::Plugin, GroupBy::Channel, GroupBy::Broadcast];
 
     fn name(self) -> &'static str {
         match self {
@@ -45,16 +47,24 @@ impl GroupBy {
             GroupBy::Country => "country",
             GroupBy::Plugin => "plugin",
             GroupBy::Channel => "channel",
+            GroupBy::Broadcast => "broadcast",
         }
     }
 
-    fn key(self, charge: &ChargeRow, names: &Names) -> String {
+    fn key(self, charge: &ChargeRow, names: &Names, broadcasts: &BTreeMap<BroadcastId, String>) -> String {
         match self {
             GroupBy::Day => charge.day.to_string(),
             GroupBy::Category => charge.pricing.category.clone(),
             GroupBy::Country => charge.country.clone(),
             GroupBy::Plugin => names.name(charge.plugin),
             GroupBy::Channel => charge.channel.clone(),
+            GroupBy::Broadcast => match charge.broadcast {
+                None => "none".into(),
+                Some(id) => match broadcasts.get(&id) {
+                    Some(name) => format!("{name} ({id})"),
+                    None => id.to_string(),
+                },
+            },
         }
     }
 }
@@ -110,8 +120,13 @@ pub async fn costs(State(admin): State<Arc<Admin>>, Query(query): Query<CostsQue
     let view = read(&admin, move |reader, names| {
         let rates = gatekeeper.rates();
         let (mut rows, mut total, mut pending) = (BTreeMap::<String, Sum>::new(), Sum::default(), Sum::default());
-        for charge in reader.charges(from, to)? {
-            rows.entry(by.key(&charge, names)).or_default().charge(&charge, &rates);
+        let charges = reader.charges(from, to)?;
+        let broadcasts = match by {
+            GroupBy::Broadcast => reader.broadcast_names(charges.iter().filter_map(|charge| charge.broadcast))?,
+            _ => BTreeMap::new(),
+        };
+        for charge in charges {
+            rows.entry(by.key(&charge, names, &broadcasts)).or_default().charge(&charge, &rates);
             total.charge(&charge, &rates);
         }
         for charge in reader.pending_charges(from, to)? {

@@ -29,11 +29,7 @@ pub struct ExplainQuery {
 impl ExplainQuery {
     /// The purpose that the message states.
     fn purpose(&self) -> Result<Option<Purpose>, ApiError> {
-        let Some(purpose) = &self.purpose else { return Ok(None) };
-        match purpose.parse() {
-            Ok(purpose @ (Purpose::Service | Purpose::Marketing | Purpose::MarketingTopic(_))) => Ok(Some(purpose)),
-            _ => Err(ApiError::bad_request("a message is for `service`, `marketing` or `marketing:TOPIC`")),
-        }
+        self.purpose.as_ref().map(|purpose| purpose.parse().map_err(ApiError::bad_request)).transpose()
     }
 
     /// The plugin that would send it; without one, Beadle.
@@ -61,13 +57,12 @@ pub async fn explain(
                     .is_ok_and(|found| found.iter().any(|(_, definition)| definition.is_named));
                 let body = parameters(query.parameters.as_deref(), is_named)?;
                 let language = query.language.as_deref().unwrap_or_default();
-                let (category, topic) = match &purpose {
-                    None => (None, None),
-                    Some(Purpose::Service) => (Some("utility".into()), None),
-                    Some(Purpose::MarketingTopic(topic)) => (Some("marketing".into()), Some(topic.clone())),
-                    Some(_) => (Some("marketing".into()), None),
-                };
-                Outgoing::Template(Box::new(Template { category, topic, ..message(name, language, body) }))
+                // If the account's templates are not known.
+                let category = purpose.as_ref().map(|purpose| match purpose.is_marketing() {
+                    true => "marketing".into(),
+                    false => "utility".into(),
+                });
+                Outgoing::Template(Box::new(Template { category, ..message(name, language, body) }))
             }
             _ => return Err(ApiError::bad_request("one of `text` and `template` is needed")),
         };

@@ -6,6 +6,7 @@ use crate::web::context::Admin;
 use crate::web::summary;
 use axum::Json;
 use axum::extract::{Query, State};
+use beadle_model::Purpose;
 use beadle_store::step::SendState;
 use beadle_store::views::{OutboxDetails, OutboxFilter};
 use serde::Deserialize;
@@ -54,7 +55,9 @@ pub fn message_row(names: &Names, details: &OutboxDetails) -> MessageRow {
         plugin: names.name(row.plugin),
         conversation: row.conversation.to_string(),
         state: row.state.name().into(),
+        purpose: row.options.purpose.as_ref().map(Purpose::to_string),
         receipt: receipts(details).last().map(|(name, _)| (*name).into()),
+        held_at: details.held_at.map(|at| at.as_ms()),
         // Without a rule that defers it, it is due when it was created.
         due_at: row.due_at.max(row.created_at).as_ms(),
         created_at: row.created_at.as_ms(),
@@ -100,6 +103,7 @@ fn problem(problem: &beadle_model::event::Problem) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use beadle_model::effect::SendOptions;
     use beadle_model::event::Problem;
     use beadle_model::{ConversationId, MessageId, Outgoing, PluginNo, Timestamp};
     use beadle_store::step::OutboxRow;
@@ -112,6 +116,7 @@ mod tests {
             conversation: ConversationId(1),
             body: Outgoing::Text { body: "hi".into(), preview_url: false, quote: None },
             reply: false,
+            options: SendOptions::default(),
             state,
             due_at: Timestamp(0),
             attempts: earlier,
@@ -123,6 +128,7 @@ mod tests {
         attempts(&OutboxDetails {
             row,
             platform: None,
+            held_at: None,
             sent_at: None,
             delivered_at: None,
             read_at: None,
