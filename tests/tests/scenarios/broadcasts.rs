@@ -396,6 +396,13 @@ async fn budget_pauses_it() {
     daemon.wait_until_idle().await;
     let view = show(&daemon, "news").await;
     assert_eq!((count(&view, "sent"), count(&view, "planned")), (4, 6), "{view}");
+    let costs = wait_until("they are charged", async || {
+        let costs = daemon.get("costs?by=broadcast").await;
+        (costs.pointer("/total/messages") == Some(&json!(4))).then_some(costs)
+    })
+    .await;
+    assert_eq!(text(&costs, "/items/0/key"), format!("news ({})", text(&view, "/id")), "{costs}");
+    assert_eq!(text(&costs, "/items/0/estimate"), "0.40", "{costs}");
     daemon.stop().await;
 }
 

@@ -53,6 +53,7 @@ mod traps;
 mod update_broadcasts;
 mod virtual_time;
 mod webhooks;
+mod weeks;
 mod windows;
 mod wrong_clock;
 

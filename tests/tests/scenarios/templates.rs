@@ -387,3 +387,80 @@ async fn withdrawal_stops_queued_marketing() {
     assert!(why.contains("refused by consent (not-opted-in)"), "{why}");
     world.daemon.stop().await;
 }
+
+/// WhatsApp holds the first messages with a new template until it has seen how people react.
+#[tokio::test]
+async fn template_that_is_held_for_quality_is_shown_until_it_is_sent() {
+    let templates = [("order", "en", "UTILITY", json!([body("Your order is ready.")]))];
+    let world = World::new(&templates, "").await;
+    world.simulator.set_faults(json!({ "template_hold": true, "template_hold_ms": HOUR_MS })).await;
+    world.say("Ana", "template order en").await;
+    let row = world.daemon.get("outbox?state=accepted").await["items"][0].clone();
+    assert!(row["held_at"].is_string() && row["receipt"].is_null(), "{row}");
+    let why = async || world.daemon.get(&format!("why/{}", row["id"].as_str().unwrap())).await.to_string();
+    assert!(why().await.contains("held by WhatsApp for a quality assessment"));
+    world.simulator.advance(2 * HOUR_MS).await;
+    wait_until("it is sent", async || why().await.contains("receipt: sent").then_some(())).await;
+    world.daemon.stop().await;
+}
+
+/// What a plugin states about a message: what it is for, and that it must not be repeated.
+#[tokio::test]
+async fn stated_purpose_needs_consent_and_a_key_is_used_once() {
+    let world = World::new(&[], "").await;
+    world.say("Ana", "for survey How was it?").await;
+    let reply = world.last_text("Ana").await;
+    assert!(reply.starts_with("not-opted-in") && reply.contains("survey"), "{reply}");
+    let explain = ["gate", "explain", "con_1", "--text", "How was it?", "--purpose", "survey"];
+    let explained = String::from_utf8(world.setup.cli(&explain).await.stdout).unwrap();
+    assert!(explained.contains("not-opted-in"), "{explained}");
+    world.agree("survey").await;
+    world.say("Ana", "for survey How was it?").await;
+    assert_eq!(world.last_text("Ana").await, "How was it?");
+    let explained = String::from_utf8(world.setup.cli(&explain).await.stdout).unwrap();
+    assert!(explained.contains("agreed to requests for feedback"), "{explained}");
+    world.say("Ana", "for news Hello").await;
+    assert!(world.last_text("Ana").await.starts_with("unknown-purpose"));
+
+    world.say("Ana", "once reward-7 A reward").await;
+    assert_eq!(world.last_text("Ana").await, "A reward");
+    for (command, sent) in [("once reward-7 Again", 1), ("twice reward-8 Both", 2), ("once reward-8 Again", 2)] {
+        world.say("Ana", command).await;
+        let texts = world.simulator.texts("Ana").await;
+        assert!(texts.last().unwrap().starts_with("already-sent"), "{command}: {texts:?}");
+        let rewards = texts.iter().filter(|text| ["A reward", "Both", "Again"].contains(&text.as_str())).count();
+        assert_eq!(rewards, sent, "{command}: {texts:?}");
+    }
+    // After a restart too.
+    world.daemon.stop().await;
+    let daemon = world.setup.start().await;
+    world.simulator.say("Ana", "once reward-7 Again").await;
+    world.simulator.advance(0).await;
+    daemon.wait_until_idle().await;
+    assert!(world.simulator.texts("Ana").await.pop().unwrap().starts_with("already-sent"));
+    daemon.stop().await;
+}
+
+/// Who leaves gets nothing that was asked for before, also if they join again.
+#[tokio::test]
+async fn leave_stops_what_waits() {
+    let quiet = "[gate.quiet_hours]\nfrom = \"08:00\"\nto = \"18:00\"\napplies_to = \"outreach\"";
+    let world = World::new(&[], quiet).await;
+    for person in ["Ana", "Bram"] {
+        world.say(person, "in 1 for service Hello").await;
+    }
+    world.simulator.advance(2 * 60_000).await;
+    world.daemon.wait_for_status(|status| status["queued"] == 2).await;
+    for (word, answers) in [("LEAVE", 1), ("JOIN", 2)] {
+        world.simulator.say("Ana", word).await;
+        wait_until("it is answered", async || (world.simulator.texts("Ana").await.len() == answers).then_some(()))
+            .await;
+    }
+    world.simulator.advance(8 * HOUR_MS).await;
+    world.daemon.wait_until_idle().await;
+    assert!(!world.simulator.texts("Ana").await.contains(&"Hello".to_owned()));
+    assert_eq!(world.last_text("Bram").await, "Hello");
+    let why = world.why_last().await.to_string();
+    assert!(why.contains("refused by consent (left)"), "{why}");
+    world.daemon.stop().await;
+}
