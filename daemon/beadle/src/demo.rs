@@ -239,7 +239,7 @@ documents = "updates"
 template = "neighbourhood_news"
 broadcast = { purpose = "marketing:news", segment = "neighbours" }
 [segments.neighbours]
-where = 'member || "neighbour" in tags'
+where = 'member || "neighbour" in tags || consent["marketing:news"]'
 [consents]
 # Every source except paper, so that the people whom the demo imports are not asked to confirm.
 double_opt_in = ["web", "sms", "ivr", "in-person", "import", "qr", "ad", "crm", "operator"]

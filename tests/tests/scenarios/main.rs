@@ -14,6 +14,7 @@ mod community_updates;
 mod consents;
 mod costs;
 mod day;
+mod demo;
 mod disabled_plugins;
 mod disk_full;
 mod documents;

@@ -179,7 +179,9 @@ impl TraceBuilder<'_> {
         let duplicate = if row.possibly_duplicate { ", WhatsApp may have received it twice" } else { "" };
         self.add(Some(row.due_at), &row.id, format!("{}{duplicate}", state_of(details.row.state, row.attempts)));
         if let Some(id) = &row.platform_id {
-            self.add(None, &row.id, format!("WhatsApp's id: {id}"));
+            // The whole id contains the person's number.
+            let tail: String = id.chars().skip(id.chars().count().saturating_sub(8)).collect();
+            self.add(None, &row.id, format!("WhatsApp's id ends with {tail}"));
         }
         if let Some(at) = details.held_at {
             let text = "held by WhatsApp for a quality assessment: it is sent later, or fails (132015)";
