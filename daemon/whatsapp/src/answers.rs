@@ -219,7 +219,7 @@ const ANSWERS: [(Keyword, Language, &str); 55] = [
     (
         Keyword::OptIn,
         Language::En,
-        "Thank you, it is noted: you agreed to this[ from {brand}|]. Send STOP at any time to end all messages.",
+        "Thank you. [{brand}|We] may send you this from now on. Send STOP at any time to end all messages.",
     ),
     (
         Keyword::OptIn,
