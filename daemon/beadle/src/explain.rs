@@ -148,6 +148,7 @@ const GROUPS: &[Group] = &[
             "bad-role"
             "bad-tag"
             "consent-in-future"
+            "consent-withdrawn"
             "counter-overflow"
             "effect-unstorable"
             "host-call-at-start"

@@ -414,6 +414,11 @@ impl Consents {
         ConsentDecision { state, by }
     }
 
+    /// Whether the person agrees to something now.
+    pub fn has_grant(&self) -> bool {
+        self.purposes().any(|purpose| self.decide(purpose).state == ConsentState::Granted)
+    }
+
     /// When the person turned off marketing in WhatsApp, if they did and have not turned it on
     /// since.
     pub fn platform_stop(&self) -> Option<ConsentMark> {

@@ -65,7 +65,7 @@ pub use version::API_VERSION;
 
 /// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and
 /// of the sandbox itself. `beadle explain` has a page for each.
-pub const CODES: [&str; 68] = [
+pub const CODES: [&str; 69] = [
     // faults
     "trap",
     "cpu-limit",
@@ -107,6 +107,7 @@ pub const CODES: [&str; 68] = [
     "bad-role",
     "bad-tag",
     "consent-in-future",
+    "consent-withdrawn",
     "broadcast-exists",
     "broadcast-invalid",
     "broadcast-unknown",

@@ -75,6 +75,9 @@ pub struct ImportView {
     pub quarantined: u64,
     /// Entries of the consent ledger.
     pub consents: u64,
+    /// People who withdrew what the file says that they agreed to: that is not recorded.
+    #[serde(default)]
+    pub withdrawn: u64,
     /// People who were asked to confirm.
     pub asked: u64,
     /// Rows that cannot be imported, because of which nothing was changed.

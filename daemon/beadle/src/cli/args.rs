@@ -1044,8 +1044,8 @@ pub enum Gate {
         template: Option<String>,
         #[command(flatten)]
         fill: Fill,
-        /// What the person must have agreed to: service, marketing or marketing:TOPIC. If the
-        /// account's templates are known, they decide whether a template is marketing
+        /// What the message is for: service, marketing, marketing:TOPIC, group or survey. A template
+        /// that WhatsApp categorises as marketing is marketing in any case
         #[arg(long)]
         purpose: Option<String>,
         /// Plugin that would send it, for the budgets that limit that plugin

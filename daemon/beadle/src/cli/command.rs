@@ -436,7 +436,10 @@ async fn transfer_contacts(client: &Client, command: &Command) -> Result<(), End
         }) => {
             let read = transfer::read(file).map_err(failed)?;
             let (mut rows, problems) = (read.rows, read.problems);
-            for row in rows.iter_mut().filter(|row| row.consent_source.is_none()) {
+            let says_nothing = |row: &&mut crate::api::ImportRow| {
+                row.consent_source.is_none() && row.consent_purpose.is_none() && row.consent_wording.is_none()
+            };
+            for row in rows.iter_mut().filter(says_nothing) {
                 row.consent_source.clone_from(consent_source);
                 row.consent_purpose.clone_from(consent_purpose);
                 row.consent_wording.clone_from(consent_wording);

@@ -535,6 +535,7 @@ fn plan(
         granted: true,
         source: ConsentSource::Web,
         wording: Some(name),
+        in_chat: false,
         at: None,
         evidence: Some(evidence),
         actor: actor::HOST.into(),

@@ -1,7 +1,7 @@
 //! What the configuration says about consent: the wordings, and which sources the person must
 //! confirm.
 
-use super::{ConsentAct, ConsentSource, NewConsent, Purpose, Wording, actor};
+use super::{ConsentAct, ConsentSource, ConsentState, NewConsent, Purpose, Wording, actor};
 use crate::contact::Contact;
 use crate::keyword::{HOST_BUTTON, Language, question};
 use crate::outgoing::{Outgoing, Template, TemplateAction, TemplateButton};
@@ -99,7 +99,9 @@ pub struct ReportedConsent<'a> {
     pub source: ConsentSource,
     /// The name of the wording that they agreed to.
     pub wording: Option<&'a str>,
-    /// When they expressed it; `None`: now.
+    /// Whether they said it in the chat, in a message that Beadle has.
+    pub in_chat: bool,
+    /// When they expressed it; `None`: now, or not known.
     pub at: Option<Timestamp>,
     /// The proof.
     pub evidence: Option<String>,
@@ -156,7 +158,8 @@ impl ConsentRules {
     /// # Errors
     /// `unknown-wording`, `wrong-wording` (it is for another purpose), `consent-in-future`; for
     /// what the person must confirm `wording-required`. `opted-out`: after STOP nobody is asked
-    /// anything, and only the person can undo it.
+    /// anything, and only the person can undo it. `consent-withdrawn`: a grant that is not shown to
+    /// be later than a withdrawal does not undo it.
     pub fn entry(
         &self,
         contact: &Contact,
@@ -169,11 +172,24 @@ impl ConsentRules {
             let message = format!("A consent cannot be expressed in the future: {at}.");
             return Err(Refusal::new("consent-in-future", message));
         }
-        if reported.granted && reported.purpose == Purpose::Service && contact.opted_out_since.is_some() {
+        if reported.granted && !reported.in_chat && contact.opted_out_since.is_some() {
             let message = "The person has opted out of all messages, and only they can undo it.";
             return Err(Refusal::new("opted-out", message).instead("Wait until they send START."));
         }
-        let must_confirm = reported.granted && self.double_opt_in.contains(&reported.source) && !reported.confirmed;
+        // What was said in the chat is known to Beadle, so that a report of it proves nothing.
+        let is_hearsay = reported.source == ConsentSource::Whatsapp && !reported.in_chat;
+        let is_listed = self.double_opt_in.contains(&reported.source) || is_hearsay;
+        let must_confirm = reported.granted && is_listed && !reported.confirmed;
+        let decision = contact.consent_for(&reported.purpose);
+        if let (true, ConsentState::Withdrawn, Some(withdrawn)) = (reported.granted, decision.state, decision.by)
+            && !must_confirm
+            && !reported.in_chat
+            && reported.at.is_none_or(|at| at <= withdrawn.at)
+        {
+            let message = format!("The person withdrew `{}` at {}.", reported.purpose, withdrawn.at.utc());
+            return Err(Refusal::new("consent-withdrawn", message)
+                .instead("State when they agreed again, if that was later, or have them confirm it in the chat."));
+        }
         let act = match (reported.granted, must_confirm) {
             (false, _) => ConsentAct::Withdrawn,
             (true, true) => ConsentAct::Requested,
@@ -181,10 +197,6 @@ impl ConsentRules {
         };
         let question = match &wording {
             _ if !must_confirm => None,
-            _ if contact.opted_out_since.is_some() => {
-                let message = "The person has opted out of all messages, so they cannot be asked to confirm.";
-                return Err(Refusal::new("opted-out", message).instead("Wait until they send START."));
-            }
             None => {
                 let message = "The person is asked to confirm this, so it needs the wording that they agree to.";
                 return Err(
@@ -245,6 +257,7 @@ pub fn by_operator(purpose: Purpose, granted: bool, source: ConsentSource) -> Re
         granted,
         source,
         wording: None,
+        in_chat: false,
         at: None,
         evidence: None,
         actor: actor::OPERATOR.to_owned(),
@@ -279,7 +292,7 @@ mod tests {
             (Web, true, false, ConsentAct::Requested),
             (Paper, true, false, ConsentAct::Requested),
             (Paper, true, true, ConsentAct::Granted),
-            (Whatsapp, true, false, ConsentAct::Granted),
+            (Whatsapp, true, false, ConsentAct::Requested),
             // A withdrawal needs no confirmation.
             (Web, false, false, ConsentAct::Withdrawn),
         ] {
@@ -337,5 +350,40 @@ mod tests {
         }
         let withdrawn = by_operator(Purpose::Service, false, ConsentSource::Whatsapp);
         assert!(rules().entry(&gone, withdrawn, NOW).is_ok());
+    }
+
+    /// A report undoes a withdrawal only if it is later; what was said in the chat counts at once.
+    #[test]
+    fn report_does_not_undo_a_later_withdrawal() {
+        use ConsentSource::{Paper, Web, Whatsapp};
+        let rules = ConsentRules { double_opt_in: [Web].into(), ..rules() };
+        let topic = || Purpose::MarketingTopic("news".into());
+        let withdrawn = |purpose: Purpose| {
+            let consent = NewConsent::in_chat(purpose, ConsentAct::Withdrawn, NOW);
+            let entry = crate::consent::ConsentEntry { id: 1, recorded_at: NOW, consent };
+            let consents = crate::consent::Consents::of([&entry]);
+            let profile = crate::profile::Profile { consents, ..Default::default() };
+            Contact { profile: Some(std::sync::Arc::new(profile)), ..Contact::unknown() }
+        };
+        let now = NOW.plus_ms(1000);
+        let act = |contact: &Contact, reported| rules.entry(contact, reported, now).map(|planned| planned.consent.act);
+        let paper =
+            |at: Option<i64>| ReportedConsent { at: at.map(|ms| NOW.plus_ms(ms)), ..by_operator(topic(), true, Paper) };
+        for wider in [topic(), Purpose::Marketing, Purpose::Service] {
+            let contact = withdrawn(wider);
+            for at in [None, Some(-1), Some(0)] {
+                assert_eq!(act(&contact, paper(at)).unwrap_err().code, "consent-withdrawn", "{at:?}");
+            }
+            assert_eq!(act(&contact, paper(Some(1))).unwrap(), ConsentAct::Granted);
+            let in_chat = ReportedConsent { in_chat: true, ..by_operator(topic(), true, Whatsapp) };
+            assert_eq!(act(&contact, in_chat).unwrap(), ConsentAct::Granted);
+        }
+        assert_eq!(act(&withdrawn(Purpose::Survey), paper(None)).unwrap(), ConsentAct::Granted);
+        // After STOP nothing that is reported counts.
+        let stopped = Contact { opted_out_since: Some(NOW), ..Contact::unknown() };
+        assert_eq!(act(&stopped, paper(Some(1))).unwrap_err().code, "opted-out");
+        // A message in the chat is not shown by saying so.
+        let said = ReportedConsent { wording: Some("news"), ..by_operator(topic(), true, Whatsapp) };
+        assert_eq!(act(&Contact::unknown(), said).unwrap(), ConsentAct::Requested);
     }
 }

@@ -96,9 +96,9 @@ impl HostState {
             ConsentSource::Whatsapp => Some(self.own_message(&contact)?),
             _ => evidence,
         };
-        let actor = plugin_actor(&self.facts.name);
+        let (actor, in_chat) = (plugin_actor(&self.facts.name), source == ConsentSource::Whatsapp);
         let reported =
-            ReportedConsent { purpose, granted, source, wording, at: None, evidence, actor, confirmed: false };
+            ReportedConsent { purpose, granted, source, wording, in_chat, at: None, evidence, actor, confirmed: false };
         let planned = self.facts.people.consents.entry(&contact, reported, self.inputs.now())?;
         let bytes = planned.consent.evidence.as_ref().map_or(0, String::len);
         self.effect(bytes)?.contacts.push(ContactWrite::Consent(Box::new(planned)));

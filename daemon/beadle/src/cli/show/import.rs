@@ -28,5 +28,12 @@ pub fn import(response: Value) -> Result {
     if view.quarantined > 0 {
         output.hints.push("nothing is sent to quarantined people until they write or their consent is recorded".into());
     }
+    if view.withdrawn > 0 {
+        output.hints.push(format!(
+            "{} people have withdrawn what the file says they agreed to, so that is not recorded; give a later \
+             `consent_at` if they agreed again",
+            view.withdrawn
+        ));
+    }
     Ok(output)
 }

@@ -115,6 +115,7 @@ pub async fn record_consent(
         granted: report.granted,
         source,
         wording: report.wording.as_deref(),
+        in_chat: false,
         at: report.at.map(Timestamp),
         evidence: report.evidence,
         actor: actor::OPERATOR.into(),

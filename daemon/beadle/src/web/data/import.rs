@@ -33,17 +33,18 @@ pub async fn import(State(admin): State<Arc<Admin>>, body: Result<Json<Import>, 
     let planned = read(&admin, move |reader, _| Ok(plan(reader, &rules, &rows, now)?)).await?;
     let mut view =
         ImportView { dry_run, rows: planned.rows as u64, problems: planned.problems, ..ImportView::default() };
-    view.consents = planned.contacts.iter().map(|(contact, _)| contact.consents.len() as u64).sum();
-    view.created = planned.contacts.iter().filter(|(_, is_new)| *is_new).count() as u64;
+    view.consents = planned.contacts.iter().map(|row| row.contact.consents.len() as u64).sum();
+    view.withdrawn = planned.contacts.iter().filter(|row| row.has_withdrawn).count() as u64;
+    view.created = planned.contacts.iter().filter(|row| row.is_new).count() as u64;
     view.known = planned.contacts.len() as u64 - view.created;
-    let unknown = planned.contacts.iter().filter(|(contact, is_new)| *is_new && contact.consents.is_empty());
+    let unknown = planned.contacts.iter().filter(|row| row.is_new && row.contact.consents.is_empty());
     view.quarantined = unknown.count() as u64;
     if dry_run || !view.problems.is_empty() {
         view.dry_run = true;
         return Ok(Json(view));
     }
     let interest = admin.pipeline.watch_subscriptions().borrow().interest().clone();
-    let contacts: Vec<ImportedContact> = planned.contacts.into_iter().map(|(contact, _)| contact).collect();
+    let contacts: Vec<ImportedContact> = planned.contacts.into_iter().map(|row| row.contact).collect();
     let mut outcomes = Vec::new();
     let mut failed = None;
     for chunk in contacts.chunks(CHUNK) {
@@ -75,9 +76,16 @@ pub async fn import(State(admin): State<Arc<Admin>>, body: Result<Json<Import>, 
 /// What an import will do.
 struct Plan {
     rows: usize,
-    /// Each with whether the person is new.
-    contacts: Vec<(ImportedContact, bool)>,
+    contacts: Vec<PlannedRow>,
     problems: Vec<ImportProblem>,
+}
+
+/// What becomes of one row.
+struct PlannedRow {
+    contact: ImportedContact,
+    is_new: bool,
+    /// The person withdrew what the row says that they agreed to, so that it is left out.
+    has_withdrawn: bool,
 }
 
 fn plan(reader: &Reader, rules: &PeopleRules, rows: &[ImportRow], now: Timestamp) -> Result<Plan, StoreError> {
@@ -110,14 +118,14 @@ fn one_spelling(phone: &str) -> String {
     other_spelling(phone).map_or_else(|| phone.to_owned(), |other| other.min(phone.to_owned()))
 }
 
-/// The contact to import, and whether it is new.
+/// The contact to import.
 fn plan_row(
     rules: &PeopleRules,
     row: &ImportRow,
     phone: String,
     known: Option<Contact>,
     now: Timestamp,
-) -> Result<(ImportedContact, bool), String> {
+) -> Result<PlannedRow, String> {
     let edit = ContactEdit {
         language: row.language.clone(),
         timezone: row.timezone.clone(),
@@ -131,20 +139,25 @@ fn plan_row(
     let unknown = || Contact { id: ContactId(0), language: row.language.clone(), ..Contact::unknown() };
     let contact = known.unwrap_or_else(unknown);
     edit.profile.apply(&mut contact.profile().clone()).map_err(|error| profile_error(&error))?;
+    let mut has_withdrawn = false;
     let consents = match &row.consent_source {
         Some(source) => {
             let planned = consent(rules, row, source, &contact, now)?;
+            has_withdrawn = planned.is_none();
             // Who agreed is not asked again by an import that is repeated.
-            let is_agreed = planned.consent.act == ConsentAct::Requested
-                && contact.consent_for(&planned.consent.purpose).state == ConsentState::Granted;
-            if is_agreed { vec![] } else { vec![planned] }
+            let is_agreed = |planned: &PlannedConsent| {
+                planned.consent.act == ConsentAct::Requested
+                    && contact.consent_for(&planned.consent.purpose).state == ConsentState::Granted
+            };
+            planned.into_iter().filter(|planned| !is_agreed(planned)).collect()
         }
         None if row.consent_purpose.is_some() || row.consent_wording.is_some() => {
             return Err("a consent needs a `consent_source`".into());
         }
         None => vec![],
     };
-    Ok((ImportedContact { phone, name: row.name.clone(), edit, consents }, is_new))
+    let contact = ImportedContact { phone, name: row.name.clone(), edit, consents };
+    Ok(PlannedRow { contact, is_new, has_withdrawn })
 }
 
 fn consent(
@@ -153,7 +166,7 @@ fn consent(
     source: &str,
     contact: &Contact,
     now: Timestamp,
-) -> Result<PlannedConsent, String> {
+) -> Result<Option<PlannedConsent>, String> {
     let source = source_named(source).map_err(|error| error.message().to_owned())?;
     let purpose = row.consent_purpose.as_deref().ok_or("a consent needs a `consent_purpose`")?;
     let at = row.consent_at.as_deref().map(|text| time(text).ok_or_else(|| format!("`{text}` is not a date or time")));
@@ -162,12 +175,18 @@ fn consent(
         granted: true,
         source,
         wording: row.consent_wording.as_deref(),
+        in_chat: false,
         at: at.transpose()?,
         evidence: row.consent_evidence.clone(),
         actor: actor::OPERATOR.into(),
         confirmed: false,
     };
-    rules.consents.entry(contact, reported, now).map_err(|refusal| format!("{} ({})", refusal.message, refusal.code))
+    match rules.consents.entry(contact, reported, now) {
+        Ok(planned) => Ok(Some(planned)),
+        // What the person decided since is no mistake of the file.
+        Err(refusal) if matches!(&*refusal.code, "opted-out" | "consent-withdrawn") => Ok(None),
+        Err(refusal) => Err(format!("{} ({})", refusal.message, refusal.code)),
+    }
 }
 
 /// RFC 3339, or a date.
