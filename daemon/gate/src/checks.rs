@@ -285,7 +285,7 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
     let purpose = facts.purpose(draft);
     if purpose == Purpose::Service {
-        return CheckResult::Nothing;
+        return service(draft, facts);
     }
     // The next check refuses people who stopped marketing in WhatsApp, and `template` an unknown
     // template that is taken for marketing; each with a better reason.
@@ -313,6 +313,18 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
                 }),
         ),
     }
+}
+
+/// Notices need no consent of their own, but whoever has never written must have agreed to something.
+fn service(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    let has_written = facts.conversation.window_until.is_some();
+    if has_written || !draft.body.is_outreach() || facts.conversation.contact.profile().consents.has_grant() {
+        return CheckResult::Nothing;
+    }
+    CheckResult::Refuse(
+        Refusal::new("not-opted-in", "The recipient has never written, and has agreed to nothing.")
+            .instead("Record what they agreed to, or wait until they write."),
+    )
 }
 
 /// Refuses marketing to a recipient who turned it off on WhatsApp (131050), to whom WhatsApp
@@ -478,16 +490,19 @@ fn template(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// The parameters of a utility template must not contain advertising: WhatsApp would recategorise
-/// it.
+/// The parameters of a utility template, and the texts of Direct Send, must not contain advertising:
+/// WhatsApp would make a marketing template of it.
 fn advertising(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
-    let Outgoing::Template(message) = draft.body else { return CheckResult::Nothing };
     if facts.category(draft) != Category::Utility {
         return CheckResult::Nothing;
     }
-    let Some(found) = templates::advertising(message) else { return CheckResult::Nothing };
-    let text =
-        format!("`{}` in `{}` of a utility template is advertising", found.word.trim_end_matches('*'), found.part);
+    let (found, of) = match draft.body {
+        Outgoing::Template(message) => (templates::advertising(message), "a utility template"),
+        Outgoing::Direct(direct) => (templates::advertising_in(&direct.message), "a utility message"),
+        _ => return CheckResult::Nothing,
+    };
+    let Some(found) = found else { return CheckResult::Nothing };
+    let text = format!("`{}` in `{}` of {of} is advertising", found.word.trim_end_matches('*'), found.part);
     if !facts.circumstances.refuses_advertising {
         return CheckResult::Note(text);
     }

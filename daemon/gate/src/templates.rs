@@ -10,7 +10,7 @@ mod parameters;
 mod parts;
 mod preview;
 
-pub use lint::{Advertising, advertising, lint};
+pub use lint::{Advertising, advertising, advertising_in, lint};
 pub use parameters::check as check_parameters;
 pub use parts::variables;
 pub use preview::{Preview, preview};

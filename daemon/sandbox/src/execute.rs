@@ -73,12 +73,15 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     };
     let mut is_discarded = dry;
     let outcome = match outcome {
-        // An opt-out is the recipient's decision and not a failure: a plugin that gives up because
-        // its message was refused for it passes the event. Otherwise every message of a person who
-        // opted out would become a dead letter.
-        Err((FaultKind::GiveUp { reason }, _)) if task.opt_out_refused => {
+        // An opt-out is the recipient's decision and not a failure, and so is a ban: a plugin that
+        // gives up because its message was refused for it passes the event. Otherwise every message
+        // of such a person would become a dead letter.
+        Err((FaultKind::GiveUp { reason }, _)) if task.person_refused => {
             task.effects = Effects::default();
-            task.log.push(LogLine { level: Level::Debug, text: format!("passed after an opt-out: {reason}") });
+            task.log.push(LogLine {
+                level: Level::Debug,
+                text: format!("passed after a refusal about the person: {reason}"),
+            });
             is_discarded = true;
             Ok(types::Disposition::Pass)
         }

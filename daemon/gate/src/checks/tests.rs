@@ -313,6 +313,47 @@ fn marketing_needs_consent_for_its_topic() {
     }
 }
 
+#[test]
+fn who_never_wrote_and_agreed_to_nothing_gets_no_notice() {
+    for (granted, window_ms, expected) in [
+        (None, None, "not-opted-in"),
+        (Some(Purpose::Survey), None, "send"),
+        (Some(Purpose::Service), None, "send"),
+        // They wrote, some time ago.
+        (None, Some(-100 * DAY_MS), "send"),
+    ] {
+        let mut conversation = conversation();
+        conversation.window_until = window_ms.map(|ms| NOW.plus_ms(ms));
+        conversation.contact.profile = granted.clone().and_then(agreed);
+        assert_eq!(outcome(&template(Some("utility")), false, &conversation), expected, "{granted:?}");
+        assert_eq!(outcome(&template(Some("utility")), true, &conversation), "send", "Beadle's own question");
+    }
+}
+
+#[test]
+fn advertising_in_direct_send_is_refused() {
+    let conversation = conversation();
+    let buttons = |footer: &str, title: &str| Outgoing::Buttons {
+        header: None,
+        body: "Your order has left.".into(),
+        footer: Some(footer.into()),
+        buttons: vec![beadle_model::outgoing::Button { id: "1".into(), title: title.into() }],
+        quote: None,
+    };
+    for (message, expected) in [
+        (text(), "send"),
+        (buttons("Thank you", "Track it"), "send"),
+        (buttons("20% off today", "Track it"), "template-advertising"),
+        (buttons("Thank you", "Special offer"), "template-advertising"),
+    ] {
+        let direct = beadle_model::outgoing::Direct { category: "utility".into(), template_name: None, message };
+        let body = Outgoing::Direct(Box::new(direct));
+        let mut facts = Facts::new(&conversation, NOW);
+        facts.circumstances.refuses_advertising = true;
+        assert_eq!(outcome_of(&Draft::new(&body), &facts), expected, "{body:?}");
+    }
+}
+
 /// What a message is for decides which consent it needs; the platform's category cannot be talked
 /// away.
 #[test]

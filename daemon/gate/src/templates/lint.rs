@@ -7,8 +7,8 @@
 use super::parameters::display_text;
 use super::parts::{array, component, text};
 use super::preview::{Preview, preview};
-use beadle_model::TemplateDefinition;
-use beadle_model::outgoing::{Template, TemplateHeader};
+use beadle_model::outgoing::{Header, Template, TemplateHeader};
+use beadle_model::{Outgoing, TemplateDefinition};
 
 /// An advertising word that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,44 @@ pub fn advertising(message: &Template) -> Option<Advertising> {
         search(display_text(&parameter.value), parameter.name.as_deref().unwrap_or("text"), &mut found);
     }
     found.into_iter().next()
+}
+
+/// The first advertising word in the texts of a message by Direct Send.
+pub fn advertising_in(message: &Outgoing) -> Option<Advertising> {
+    let mut found = Vec::new();
+    for (part, text) in texts(message) {
+        search(text, part, &mut found);
+    }
+    found.into_iter().next()
+}
+
+/// The texts of the kinds of messages that Direct Send takes.
+fn texts(message: &Outgoing) -> Vec<(&'static str, &str)> {
+    match message {
+        Outgoing::Text { body, .. } => vec![("text", body)],
+        Outgoing::Buttons { header, body, footer, buttons, .. } => {
+            let titles = buttons.iter().map(|button| ("button", button.title.as_str()));
+            top_line(header).chain([("text", body.as_str())]).chain(bottom_line(footer)).chain(titles).collect()
+        }
+        Outgoing::CtaUrl { header, body, footer, title, .. } => {
+            let rest = [("text", body.as_str()), ("button", title.as_str())];
+            top_line(header).chain(rest).chain(bottom_line(footer)).collect()
+        }
+        Outgoing::VoiceCall { body, title, .. } => vec![("text", body), ("button", title)],
+        _ => vec![],
+    }
+}
+
+fn top_line(header: &Option<Header>) -> impl Iterator<Item = (&'static str, &str)> {
+    let text = match header {
+        Some(Header::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    text.into_iter().map(|text| ("header", text))
+}
+
+fn bottom_line(footer: &Option<String>) -> impl Iterator<Item = (&'static str, &str)> {
+    footer.iter().map(|text| ("footer", text.as_str()))
 }
 
 fn search(text: &str, part: &str, found: &mut Vec<Advertising>) {

@@ -31,8 +31,8 @@ pub struct Task {
     pub log: Vec<LogLine>,
     pub log_dropped: u32,
     pub calls: u32,
-    /// A message was refused because its recipient opted out.
-    pub opt_out_refused: bool,
+    /// A message was refused for a decision of its recipient or about them, such as an opt-out.
+    pub person_refused: bool,
     /// The effects will be discarded.
     pub dry: bool,
     /// The plugin's documents, once they were listed.

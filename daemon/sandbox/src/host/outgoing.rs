@@ -12,6 +12,10 @@ use beadle_model::outgoing::{Button, Direct, Flow, Header, MediaKind, ProductSec
 use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
 
+/// Refusals that are decisions of the person or about them, and no failure of a plugin.
+const ABOUT_THE_PERSON: [&str; 7] =
+    ["opted-out", "marketing-opted-out", "not-opted-in", "left", "banned", "quarantined", "erased"];
+
 impl HostState {
     /// Records a message and returns its id. A message that the gate defers is accepted: it waits
     /// in the outbox.
@@ -36,7 +40,7 @@ impl HostState {
         let draft = Draft { reply, ..Draft::with(&body, &options) };
         let decision = self.facts.gatekeeper.ask(&draft, self.facts.no, to, self.inputs.now())?;
         if let GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) = decision.verdict {
-            self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");
+            self.task.person_refused |= ABOUT_THE_PERSON.contains(&&*refusal.code);
             return Err(refusal.into());
         }
         let deferred = decision.is_budgeted || matches!(decision.verdict, GateVerdict::Later { .. });
