@@ -102,12 +102,14 @@ pub struct KeywordMatch {
     pub answer: Option<HostAnswer>,
     /// The reply to an answer that comes too late, as `replies`.
     pub late_replies: Vec<(Language, Outgoing)>,
+    /// Whether the answer was typed: then it is answered also if there was no question.
+    pub is_typed: bool,
 }
 
 impl KeywordMatch {
     /// A word with its reply in one language.
     pub fn new(keyword: Keyword, language: Option<Language>, replies: Vec<(Language, Outgoing)>) -> Self {
-        Self { keyword, language, replies, topic: None, answer: None, late_replies: Vec::new() }
+        Self { keyword, language, replies, topic: None, answer: None, late_replies: Vec::new(), is_typed: false }
     }
 }
 

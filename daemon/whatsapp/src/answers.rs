@@ -299,23 +299,27 @@ const CONFIRMATIONS: [(Confirmation, Language, &str); 25] = [
     (
         Confirmation::Late,
         Language::En,
-        "That came too late: nothing was done. Send the word again if you still want it.",
+        "That came too late, or there was no question: nothing was done. Send the word again if you want it.",
     ),
     (
         Confirmation::Late,
         Language::Nl,
-        "Dat was te laat: er is niets gedaan. Stuur het woord opnieuw als je het nog wilt.",
+        "Dat was te laat, of er was geen vraag: er is niets gedaan. Stuur het woord opnieuw als je het wilt.",
     ),
     (
         Confirmation::Late,
         Language::De,
-        "Das war zu spät: Es ist nichts geschehen. Schicke das Wort noch einmal, wenn du es noch möchtest.",
+        "Das war zu spät, oder es gab keine Frage: Es ist nichts geschehen. Schicke das Wort noch einmal, wenn du es möchtest.",
     ),
-    (Confirmation::Late, Language::Pt, "Foi tarde demais: nada foi feito. Envie a palavra outra vez se ainda quiser."),
+    (
+        Confirmation::Late,
+        Language::Pt,
+        "Foi tarde demais, ou não havia pergunta: nada foi feito. Envie a palavra outra vez se quiser.",
+    ),
     (
         Confirmation::Late,
         Language::Et,
-        "See tuli liiga hilja: midagi ei tehtud. Kui soovite seda endiselt, saatke sõna uuesti.",
+        "See tuli liiga hilja või küsimust ei olnud: midagi ei tehtud. Kui soovite seda, saatke sõna uuesti.",
     ),
     (Confirmation::Unchanged, Language::En, "Nothing was changed."),
     (Confirmation::Unchanged, Language::Nl, "Er is niets veranderd."),

@@ -115,7 +115,7 @@ fn host_answer(question: &str, app: &AppConfig) -> Option<KeywordMatch> {
 fn typed_confirmation(text: &str, app: &AppConfig) -> Option<KeywordMatch> {
     let (word, language) = keyword::recognize_confirmation(text)?;
     let question = if word == Keyword::ForgetMe { HostAnswer::Erase } else { HostAnswer::Export };
-    Some(answered(Keyword::Yes, language, question, app))
+    Some(KeywordMatch { is_typed: true, ..answered(Keyword::Yes, language, question, app) })
 }
 
 fn answered(keyword: Keyword, language: Option<Language>, question: HostAnswer, app: &AppConfig) -> KeywordMatch {

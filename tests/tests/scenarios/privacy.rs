@@ -297,9 +297,11 @@ async fn people_get_their_data_and_are_erased_in_the_chat() {
     assert_eq!(world.traces(), Vec::<String>::new(), "the copy is gone as well");
     let list = world.json(&["erasures", "list", "--json"]).await;
     assert_eq!(text(&list, "/items/0/asked_by"), "person");
-    // A word without a request before it does nothing.
+    // A word without a request before it does nothing, and says so.
     world.simulator.say("Bram", "FORGETME YES").await;
     world.settle().await;
+    let texts = world.simulator.texts("Bram").await;
+    assert!(texts.last().is_some_and(|last| last.contains("Send the word")), "{texts:?}");
     assert!(world.cli(&["contacts", "show", "con_2"]).await.0);
     world.daemon.stop().await;
 }

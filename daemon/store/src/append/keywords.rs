@@ -137,7 +137,7 @@ impl Tx<'_> {
                 match self.apply_answer(word.answer, is_yes, person, (at, now), &mut consents)? {
                     AnswerOutcome::InTime => changed = true,
                     AnswerOutcome::Late => is_late = is_yes,
-                    AnswerOutcome::NoQuestion => {}
+                    AnswerOutcome::NoQuestion => is_late = is_yes && word.is_typed,
                 }
             }
             (Keyword::Help, _) => changed = true,

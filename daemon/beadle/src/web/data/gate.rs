@@ -123,5 +123,5 @@ fn destination(reader: &Reader, recipient: &str, channel: Option<&str>) -> Resul
     }
     let id: ContactId = super::query::id(recipient)?;
     let found = reader.conversation_with(id, channel)?;
-    found.ok_or_else(|| ApiError::not_found("conversation", &format!("with {recipient}")))
+    found.ok_or_else(|| ApiError::not_found("conversation with contact", recipient))
 }

@@ -213,14 +213,16 @@ pub async fn preview(
     Query(query): Query<FillQuery>,
 ) -> Answer<TemplatePreview> {
     let now = admin.clock.now().as_ms();
+    // As the gate falls back.
+    let default = admin.gatekeeper.template_language();
     let view = read(&admin, move |reader, _| {
         let found = named(reader, query.channel, &name)?;
         let definitions: Vec<TemplateDefinition> = found.iter().map(|(_, definition)| definition.clone()).collect();
         let chosen = match &query.language {
-            Some(language) => templates::choose(&definitions, language, None),
+            Some(language) => templates::choose(&definitions, language, default.as_deref()),
             None => definitions.iter().find(|definition| definition.is_approved()).or(definitions.first()),
         };
-        let chosen = chosen.ok_or_else(|| ApiError::not_found("template", &format!("{name} in this language")))?;
+        let chosen = chosen.ok_or_else(|| ApiError::not_found("template in this language:", &name))?;
         let account =
             found.iter().find(|(_, definition)| definition == chosen).map_or("", |(account, _)| account.as_str());
         let body = parameters(query.parameters.as_deref(), chosen.is_named)?;
