@@ -315,7 +315,8 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// Notices need no consent of their own, but whoever has never written must have agreed to something.
+/// Notices need no consent of their own, but whoever has never written must have agreed to
+/// something.
 fn service(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let has_written = facts.conversation.window_until.is_some();
     if has_written || !draft.body.is_outreach() || facts.conversation.contact.profile().consents.has_grant() {
@@ -490,8 +491,8 @@ fn template(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-/// The parameters of a utility template, and the texts of Direct Send, must not contain advertising:
-/// WhatsApp would make a marketing template of it.
+/// The parameters of a utility template, and the texts of Direct Send, must not contain
+/// advertising: WhatsApp would make a marketing template of it.
 fn advertising(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     if facts.category(draft) != Category::Utility {
         return CheckResult::Nothing;
