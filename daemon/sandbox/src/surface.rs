@@ -14,7 +14,7 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The capabilities of the contract.
-pub const CAPABILITIES: [&str; 17] = [
+pub const CAPABILITIES: [&str; 18] = [
     "settings",
     "clock",
     "random",
@@ -32,6 +32,7 @@ pub const CAPABILITIES: [&str; 17] = [
     "documents",
     "media",
     "groups",
+    "http",
 ];
 /// Interfaces of the contract that have only types: importing them requests nothing.
 const TYPES: [&str; 2] = ["types", "outgoing"];

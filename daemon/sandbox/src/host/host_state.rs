@@ -12,6 +12,8 @@ use crate::limits;
 use crate::meter::Meter;
 use beadle_model::{Effects, Event, EventId, Refusal, Timestamp};
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 /// The host's side of an instance: the data of its wasmtime store.
@@ -21,6 +23,8 @@ pub struct HostState {
     pub memory: Memory,
     pub task: Task,
     pub inputs: Arc<Inputs>,
+    /// Held while guest code runs; given back while the call waits for a response.
+    pub permit: Option<OwnedSemaphorePermit>,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -31,6 +35,10 @@ pub struct Task {
     pub log: Vec<LogLine>,
     pub log_dropped: u32,
     pub calls: u32,
+    /// Requests of `http`.
+    pub requests: u32,
+    /// When the call started. Elapsed time.
+    pub started: Option<Instant>,
     /// A message was refused because its recipient opted out.
     pub opt_out_refused: bool,
     /// The effects will be discarded.
@@ -61,12 +69,12 @@ impl HostState {
     pub fn new(facts: Arc<Facts>) -> Self {
         let memory = Memory::new(facts.limits.memory_bytes(), facts.metadata_bytes);
         let inputs = Arc::new(Inputs::unprepared());
-        Self { facts, meter: Arc::default(), memory, task: Task::default(), inputs, wasi: None }
+        Self { facts, meter: Arc::default(), memory, task: Task::default(), inputs, permit: None, wasi: None }
     }
 
     /// Sets time and randomness for the next handling, and discards everything of the previous one.
     pub fn prepare(&mut self, event: EventId, now: Timestamp) {
-        self.task = Task::default();
+        self.task = Task { started: Some(Instant::now()), ..Task::default() };
         self.memory.reset();
         let seed = Seed { host_key: self.facts.host_key, event, plugin: Arc::clone(&self.facts.name) };
         self.inputs.set(now, seed);

@@ -258,6 +258,7 @@ fn code_list_matches_the_sources() {
         include_str!("../../../model/src/consent/rules.rs"),
         include_str!("../host/groups.rs"),
         include_str!("../host/host_state.rs"),
+        include_str!("../host/http.rs"),
         include_str!("../host/media.rs"),
         include_str!("../host/messages.rs"),
         include_str!("../host/outgoing.rs"),
