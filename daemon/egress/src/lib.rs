@@ -35,6 +35,7 @@ mod spec;
 
 pub use address::{Network, Networks};
 pub use client::Egress;
+pub use connect::check_roots;
 pub use error::{CODES, Denied, EgressError, Phase, RuleError, TokenError};
 pub use limits::{HostPace, RateLimit, Traffic};
 pub use oauth::{Boxed, ClientAuth, Grant, TokenSettings, TokenSource, TokenStatus, TokenStore, TokenTransport};
@@ -43,7 +44,7 @@ pub use policy::{MAX_RULES, MAX_URL_BYTES, Policy, Rule, parse_url};
 pub use request::{EgressRequest, EgressResponse};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use scrub::Scrubber;
-pub use secret_rules::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
-pub use secrets::{Placement, SecretBinding, SecretValue, SignatureEncoding};
+pub use secret_rules::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, unusable as unusable_secret};
+pub use secrets::{Placement, SecretBinding, SecretKind, SecretValue, SignatureEncoding};
 pub use settings::{EgressLimits, EgressSettings, ProxySettings};
 pub use spec::{BindingSpec, PolicySpec, RuleSpec, SecretSpec};

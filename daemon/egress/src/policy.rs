@@ -11,7 +11,7 @@ use crate::address::{Network, Networks};
 use crate::error::{Denied, RuleError};
 use crate::oauth::TokenSettings;
 use crate::path::{PathError, PathPrefix};
-use crate::secrets::{SecretBinding, SecretValue};
+use crate::secrets::{SecretBinding, SecretKind, SecretValue};
 use reqwest::{Method, Url};
 use std::fmt;
 use std::net::IpAddr;
@@ -100,6 +100,17 @@ impl Policy {
     pub fn has_secret(&self, name: &str) -> bool {
         self.rules.iter().flat_map(|rule| &rule.secrets).any(|binding| binding.name() == name)
             || self.secrets.iter().any(|(other, _)| other == name)
+    }
+
+    /// Names and kinds of the plugin's secrets, by name.
+    pub fn secret_kinds(&self) -> impl Iterator<Item = (&str, SecretKind)> {
+        self.secrets.iter().map(|(name, value)| {
+            let kind = match value {
+                SecretValue::Fixed(_) => SecretKind::Fixed,
+                SecretValue::Token(_) => SecretKind::AccessToken,
+            };
+            (name.as_str(), kind)
+        })
     }
 
     /// Every secret, bound or not; a bound one may come twice.
@@ -280,6 +291,11 @@ impl Rule {
     /// The secrets that the host puts into its requests.
     pub fn secrets(&self) -> &[SecretBinding] {
         &self.secrets
+    }
+
+    /// The methods that it allows.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(Method::as_str)
     }
 
     /// What the rule does not allow, in the order in which it is compared.

@@ -145,6 +145,26 @@ impl<'a> Section<'a> {
         named.collect()
     }
 
+    /// The tables and other values in a table of free keys, with the keys that the operator gave
+    /// them. A value that is no table has no section.
+    pub fn mixed(&mut self, key: &'static str) -> Vec<(String, &'a Entry, Option<Section<'a>>)> {
+        let section = self.section(key);
+        self.context.known.borrow_mut().insert(format!("{}.*", section.pattern));
+        let entries = section.table.iter().flat_map(|table| &table.0).map(|(name, entry)| {
+            if !is_name(name) {
+                self.invalid(&entry.key, format!("invalid name `{name}`"), NAME_FORM);
+            }
+            let is_table = matches!(entry.node.value, Value::Table(_));
+            (name.clone(), entry, is_table.then(|| section.child(name, "*", Some(entry))))
+        });
+        entries.collect()
+    }
+
+    /// Whether the table has a key, which becomes known by asking.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.get(key).is_some()
+    }
+
     /// The values in a table of free keys, with the keys that the operator gave them.
     pub fn values(&mut self, key: &'static str) -> Vec<(String, &'a Entry)> {
         let section = self.section(key);
@@ -174,7 +194,7 @@ impl<'a> Section<'a> {
             });
             let mut section = list.child(&name.unwrap_or_else(|| number.to_string()), "*", None);
             (section.table, section.span) = (Some(table), Some(item.span.clone()));
-            section.heading = format!("[[{key}]]");
+            section.heading = format!("[[{}]]", list.path);
             Some(section)
         });
         tables.collect()
