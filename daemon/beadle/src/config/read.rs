@@ -71,6 +71,8 @@ pub struct Section<'a> {
     pub span: Option<Span>,
     /// `[channels.shop]` or `[[schedule]]`.
     heading: String,
+    /// What is in the brackets: without the number of an item of an array.
+    toml: String,
     table: Option<&'a Table>,
     read: Vec<&'static str>,
 }
@@ -87,6 +89,7 @@ impl<'a> Section<'a> {
             pattern: String::new(),
             span: None,
             heading: String::new(),
+            toml: String::new(),
             table: Some(table),
             read: Vec::new(),
         }
@@ -94,7 +97,7 @@ impl<'a> Section<'a> {
 
     fn child(&self, name: &str, pattern: &str, entry: Option<&'a Entry>) -> Self {
         let join = |path: &str, name: &str| if path.is_empty() { name.into() } else { format!("{path}.{name}") };
-        let path = join(&self.path, name);
+        let (path, toml) = (join(&self.path, name), join(&self.toml, name));
         let table = entry.and_then(|entry| match &entry.node.value {
             Value::Table(table) => Some(table),
             other => {
@@ -108,8 +111,9 @@ impl<'a> Section<'a> {
         Self {
             context: self.context,
             pattern: join(&self.pattern, pattern),
-            heading: format!("[{path}]"),
+            heading: format!("[{toml}]"),
             path,
+            toml,
             span: entry.map(|entry| entry.key.clone()),
             table,
             read: Vec::new(),
@@ -194,7 +198,8 @@ impl<'a> Section<'a> {
             });
             let mut section = list.child(&name.unwrap_or_else(|| number.to_string()), "*", None);
             (section.table, section.span) = (Some(table), Some(item.span.clone()));
-            section.heading = format!("[[{}]]", list.path);
+            section.heading = format!("[[{}]]", list.toml);
+            section.toml.clone_from(&list.toml);
             Some(section)
         });
         tables.collect()

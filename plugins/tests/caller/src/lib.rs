@@ -46,7 +46,6 @@ fn leak(url: &str, event: &MessageEvent) -> Result<String, Failure> {
     log::error(&all);
     state::set(Scope::Plugin, "leaked", &all)?;
     state::set(&event.sender, "leaked", &all)?;
-    timers::set(Scope::Plugin, "leaked", clock::now() + 3_600_000, all.as_bytes())?;
     Ok(all)
 }
 
