@@ -47,4 +47,4 @@ pub use scrub::Scrubber;
 pub use secret_rules::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, unusable as unusable_secret};
 pub use secrets::{Placement, SecretBinding, SecretKind, SecretValue, SignatureEncoding};
 pub use settings::{EgressLimits, EgressSettings, ProxySettings};
-pub use spec::{BindingSpec, PolicySpec, RuleSpec, SecretSpec};
+pub use spec::{BindingSpec, PolicySpec, RuleSpec, SecretSpec, check_token};

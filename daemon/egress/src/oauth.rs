@@ -6,8 +6,7 @@
 //! it is stored before the new access token is used. A failed renewal is repeated at growing
 //! intervals, not by every request, and is shown by [`TokenSource::status`].
 
-use crate::error::{EgressError, RuleError, TokenError};
-use crate::policy::Rule;
+use crate::error::{EgressError, TokenError};
 use crate::request::{EgressRequest, EgressResponse};
 use crate::retry::Backoff;
 use crate::scrub::Scrubber;
@@ -64,26 +63,6 @@ pub struct TokenSettings {
     pub client_auth: ClientAuth,
     /// The scope that is asked for.
     pub scope: Option<String>,
-}
-
-impl TokenSettings {
-    /// Checks what the configuration can get wrong.
-    ///
-    /// # Errors
-    /// [`RuleError`] if the endpoint or one of the secrets cannot be used. An empty secret, which
-    /// was not read, is not checked.
-    pub fn check(&self) -> Result<(), RuleError> {
-        Rule::for_tokens(self)?;
-        let refresh = match &self.grant {
-            Grant::RefreshToken(token) => Some(token),
-            Grant::ClientCredentials => None,
-        };
-        let secrets = self.client_secret.iter().chain(refresh).filter(|secret| !secret.is_empty());
-        match secrets.filter_map(unusable).next() {
-            Some(reason) => Err(RuleError::Secret { name: self.name.clone(), reason }),
-            None => Ok(()),
-        }
-    }
 }
 
 /// What is exchanged for an access token.

@@ -78,8 +78,8 @@ impl Policy {
         Self { plugin: plugin.into(), rules, secrets: Vec::new() }
     }
 
-    /// The allow-list with the secrets of the plugin, also those that no rule uses: they are removed
-    /// from responses too.
+    /// The allow-list with the secrets of the plugin, also those that no rule uses: they are
+    /// removed from responses too.
     #[must_use]
     pub fn with_secrets(self, secrets: Vec<(String, SecretValue)>) -> Self {
         Self { secrets, ..self }

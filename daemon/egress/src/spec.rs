@@ -2,8 +2,9 @@
 //! policies of those plugins for which they changed.
 
 use crate::error::RuleError;
-use crate::oauth::{Boxed, TokenSettings, TokenSource, TokenStore};
+use crate::oauth::{Boxed, Grant, TokenSettings, TokenSource, TokenStore};
 use crate::policy::{Policy, Rule};
+use crate::secret_rules::unusable;
 use crate::secrets::{Placement, SecretBinding, SecretValue};
 use beadle_clock::Clock;
 use beadle_model::Secret;
@@ -48,6 +49,24 @@ pub enum SecretSpec {
     Fixed(Secret),
     /// An access token, which the host gets and renews.
     Token(Box<TokenSettings>),
+}
+
+/// Checks what the configuration of an access token can get wrong.
+///
+/// # Errors
+/// [`RuleError`] if the endpoint or one of the secrets cannot be used. An empty secret, which was
+/// not read, is not checked.
+pub fn check_token(settings: &TokenSettings) -> Result<(), RuleError> {
+    Rule::for_tokens(settings)?;
+    let refresh = match &settings.grant {
+        Grant::RefreshToken(token) => Some(token),
+        Grant::ClientCredentials => None,
+    };
+    let secrets = settings.client_secret.iter().chain(refresh).filter(|secret| !secret.is_empty());
+    match secrets.filter_map(unusable).next() {
+        Some(reason) => Err(RuleError::Secret { name: settings.name.clone(), reason }),
+        None => Ok(()),
+    }
 }
 
 impl RuleSpec {

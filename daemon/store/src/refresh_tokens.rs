@@ -66,7 +66,9 @@ impl Reader {
             let mut read = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
             let value: Option<String> = read.query_row([key(plugin, secret)], |row| row.get(0)).optional()?;
             let Some(value) = value else { return Ok(None) };
-            readable(serde_json::from_str(&value).map_err(|_| StoreError::unreadable("a refresh token", "invalid JSON")))
+            readable(
+                serde_json::from_str(&value).map_err(|_| StoreError::unreadable("a refresh token", "invalid JSON")),
+            )
         })
     }
 }

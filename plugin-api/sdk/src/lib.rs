@@ -15,10 +15,10 @@
 //! them are.
 //!
 //! **Capabilities.** Each of the modules [`replies`], [`state`], [`timers`], [`messages`],
-//! [`media`], [`groups`], [`http`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`], [`random`]
-//! and [`settings`] is a capability. Calling a function requests it; what is not called is not in
-//! the binary. A [`Refusal`] is a return value: check its `code` and do something else, or end the
-//! handling with `?`.
+//! [`media`], [`groups`], [`http`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`],
+//! [`random`] and [`settings`] is a capability. Calling a function requests it; what is not called
+//! is not in the binary. A [`Refusal`] is a return value: check its `code` and do something else,
+//! or end the handling with `?`.
 //!
 //! **State.** Handlers take `&self`. Instances are reused and destroyed as the host decides, so
 //! memory is only a cache. What must persist belongs in [`state`].
@@ -37,8 +37,8 @@
 //! **Tests.** Compiled for any other target than wasm, the capabilities are those of [`testing`], a
 //! small Beadle in memory, so that `cargo test` runs the same handlers.
 //!
-//! **Other programs.** [`http`] sends requests to hosts that the operator allowed; [`OnWebhook`] gets
-//! the requests that other programs send to the plugin's hooks.
+//! **Other programs.** [`http`] sends requests to hosts that the operator allowed; [`OnWebhook`]
+//! gets the requests that other programs send to the plugin's hooks.
 //!
 //! A plugin has no files, sockets, threads or environment variables, and no other time and random
 //! numbers than those of [`clock`] and [`random`].
@@ -94,8 +94,9 @@ pub mod prelude {
         LocationMessage, MediaMessage, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
         OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged,
         OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
-        OnWebhook, OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent,
-        WebhookEvent, WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit, contacts_identity, documents,
-        groups, http, log, media, messages, plugin, random, replies, segments, settings, state, timers,
+        OnWebhook, OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text,
+        TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit,
+        contacts_identity, documents, groups, http, log, media, messages, plugin, random, replies, segments, settings,
+        state, timers,
     };
 }

@@ -1,16 +1,15 @@
-//! `[egress]`, `[[plugins.NAME.egress]]` and `[plugins.NAME.secrets]`: what plugins may request, and
-//! by which secrets.
+//! `[egress]`, `[[plugins.NAME.egress]]` and `[plugins.NAME.secrets]`: what plugins may request,
+//! and by which secrets.
 //!
 //! Every entry is checked here as it will be used, so that a configuration that was accepted can be
 //! applied.
 
 use super::diagnostic::{Diagnostic, Span};
-use super::read::{Section, Text};
-use super::sections::number;
+use super::read::{Section, Text, number};
 use super::tree::{Entry, Value};
 use beadle_egress::{
     BindingSpec, ClientAuth, EgressLimits, EgressSettings, Grant, MAX_RULES, Placement, PolicySpec, ProxySettings,
-    RuleError, RuleSpec, SecretSpec, SignatureEncoding, TokenSettings, check_roots,
+    RuleError, RuleSpec, SecretSpec, SignatureEncoding, TokenSettings, check_roots, check_token,
 };
 use beadle_whatsapp::Secret;
 use std::collections::BTreeMap;
@@ -231,7 +230,10 @@ fn secrets(section: &mut Section<'_>, plugin: &str) -> BTreeMap<String, SecretSp
                 table.end();
                 token.map(|token| SecretSpec::Token(Box::new(token)))
             }
-            _ => section.secret_at(&name, &entry.node).filter(|secret| is_usable(section, secret, entry)).map(SecretSpec::Fixed),
+            _ => section
+                .secret_at(&name, &entry.node)
+                .filter(|secret| is_usable(section, secret, entry))
+                .map(SecretSpec::Fixed),
         };
         secrets.extend(secret.map(|secret| (name, secret)));
     }
@@ -285,7 +287,7 @@ fn token(table: &mut Section<'_>, plugin: &str, name: &str) -> Option<TokenSetti
         client_auth,
         scope,
     };
-    if let Err(error) = settings.check() {
+    if let Err(error) = check_token(&settings) {
         table.invalid(&span, error.to_string(), "cannot be used for `token_url`");
         return None;
     }

@@ -1,8 +1,7 @@
 //! `[[plugins.NAME.hooks]]`: addresses that other programs call, and how their requests are signed.
 
-use super::diagnostic::Diagnostic;
-use super::read::{Section, is_name};
-use super::sections::number;
+use super::diagnostic::{Diagnostic, Span};
+use super::read::{NAME_FORM, Section, is_name, number};
 use beadle_egress::{PolicySpec, SecretSpec};
 use beadle_model::time::HOUR_MS;
 use beadle_whatsapp::Secret;
@@ -88,7 +87,7 @@ pub fn hooks(section: &mut Section<'_>, policy: &PolicySpec) -> Vec<HookSettings
 fn hook(table: &mut Section<'_>, policy: &PolicySpec) -> Option<HookSettings> {
     let name = table.required("name", "orders");
     if let Some((name, span)) = name.as_ref().filter(|(name, _)| !is_name(name)) {
-        table.invalid(span, format!("invalid name `{name}`"), super::NAME_FORM);
+        table.invalid(span, format!("invalid name `{name}`"), NAME_FORM);
     }
     let scheme = scheme(table);
     let names: Vec<&str> = policy.secrets.keys().map(String::as_str).collect();
@@ -117,7 +116,15 @@ fn hook(table: &mut Section<'_>, policy: &PolicySpec) -> Option<HookSettings> {
     let id_header = id_header.and_then(|(header, span)| checked_header(table, "id_header", header, &span));
     let max_bytes = number(table, "max_kib", 256, 1..=1024) as usize * 1024;
     let max_per_minute = number(table, "max_per_minute", 600, 1..=100_000);
-    Some(HookSettings { name: name?.0, scheme: scheme?, secret: secret?, headers, id_header, max_bytes, max_per_minute })
+    Some(HookSettings {
+        name: name?.0,
+        scheme: scheme?,
+        secret: secret?,
+        headers,
+        id_header,
+        max_bytes,
+        max_per_minute,
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -169,10 +176,9 @@ fn scheme(table: &mut Section<'_>) -> Option<HookScheme> {
             prefix: prefix.unwrap_or_else(|| if header.is_none() { "sha256=".to_owned() } else { String::new() }),
             header: or(header, "x-hub-signature-256"),
         },
-        Kind::Base64 => HookScheme::HmacBase64 {
-            header: or(header, "x-shopify-hmac-sha256"),
-            prefix: prefix.unwrap_or_default(),
-        },
+        Kind::Base64 => {
+            HookScheme::HmacBase64 { header: or(header, "x-shopify-hmac-sha256"), prefix: prefix.unwrap_or_default() }
+        }
         Kind::Timestamped => HookScheme::Timestamped { header: or(header, "stripe-signature"), tolerance_ms },
         Kind::Basic => match user {
             Some((user, span)) if user.is_empty() || user.contains(':') => {
@@ -189,7 +195,7 @@ fn scheme(table: &mut Section<'_>) -> Option<HookScheme> {
 }
 
 /// A header's name in lower case. That of a secret in the request cannot be passed on.
-fn checked_header(table: &Section<'_>, key: &str, header: String, span: &super::Span) -> Option<String> {
+fn checked_header(table: &Section<'_>, key: &str, header: String, span: &Span) -> Option<String> {
     match reqwest::header::HeaderName::try_from(header.as_str()) {
         Ok(name) if key != "headers" || !matches!(name.as_str(), "authorization" | "cookie") => {
             Some(name.as_str().to_owned())

@@ -431,6 +431,12 @@ impl<'a> Section<'a> {
     }
 }
 
+/// An integer within a range that fits into `u32`.
+pub fn number(section: &mut Section<'_>, key: &'static str, default: u32, range: RangeInclusive<u32>) -> u32 {
+    let range = i64::from(*range.start())..=i64::from(*range.end());
+    section.integer(key, default.into(), range).try_into().unwrap_or(default)
+}
+
 /// Names appear in URLs and file names.
 pub fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

@@ -5,7 +5,7 @@
 
 use super::costs;
 use super::diagnostic::{Diagnostic, Span};
-use super::read::{Context, Section};
+use super::read::{Context, Section, number};
 use super::settings::{
     Admin, ApiAccess, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media, Outbox,
 };
@@ -259,12 +259,6 @@ fn digits(section: &Section<'_>, key: &str, text: &str, span: &Span) {
     let place = "the id is in the Meta app dashboard under WhatsApp > API Setup";
     let label = if text.starts_with('+') { format!("this is a phone number; {place}") } else { place.into() };
     section.invalid(span, format!("`{key}` must contain only digits"), label);
-}
-
-/// An integer within a range that fits into `u32`.
-pub(super) fn number(section: &mut Section<'_>, key: &'static str, default: u32, range: std::ops::RangeInclusive<u32>) -> u32 {
-    let range = i64::from(*range.start())..=i64::from(*range.end());
-    section.integer(key, default.into(), range).try_into().unwrap_or(default)
 }
 
 fn pace(mut section: Section<'_>) -> Pace {

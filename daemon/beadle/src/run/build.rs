@@ -2,8 +2,8 @@
 //! plugins; in this order, because each uses those before it.
 
 use super::error::RunError;
-use crate::config::{App as AppSection, Config};
 use super::tokens::RotatedTokens;
+use crate::config::{App as AppSection, Config};
 use crate::web::hooks::Hooks;
 use crate::web::opt_in::{OptInForms, OptInParts, OptInSettings};
 use crate::web::webhooks::Webhooks;

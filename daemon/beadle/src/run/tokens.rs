@@ -28,7 +28,8 @@ impl TokenStore for RotatedTokens {
     }
 }
 
-/// Identifies what the operator configured: a stored token belongs to this token, client and server.
+/// Identifies what the operator configured: a stored token belongs to this token, client and
+/// server.
 fn fingerprint(settings: &TokenSettings) -> String {
     let configured = match &settings.grant {
         Grant::RefreshToken(token) => token.expose(),

@@ -2,8 +2,9 @@
 //!
 //! A request is answered with 200 once it is durable, never before. The form of its signature is
 //! checked before its body is read; the signature, before anything is stored. The same request is
-//! stored once, however often it arrives, for as long as events are kept. What is refused is counted
-//! and forgotten. Hooks are replaced by a reload; those that did not change keep their counts.
+//! stored once, however often it arrives, for as long as events are kept. What is refused is
+//! counted and forgotten. Hooks are replaced by a reload; those that did not change keep their
+//! counts.
 
 mod signature;
 
@@ -195,7 +196,8 @@ impl Hooks {
     }
 
     fn refuse_signature(&self, request: &HookRequest, error: &SignatureError) -> Response {
-        let status = if *error == SignatureError::WrongPassword { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        let status =
+            if *error == SignatureError::WrongPassword { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         self.refuse(request, error.code(), error.to_string(), status)
     }
 
@@ -258,12 +260,7 @@ async fn receive(
 }
 
 /// Reads the body and checks its signature.
-async fn authentic(
-    hooks: &Hooks,
-    to: &HookRequest,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<WholeBody, Response> {
+async fn authentic(hooks: &Hooks, to: &HookRequest, headers: &HeaderMap, body: Body) -> Result<WholeBody, Response> {
     let HookSettings { scheme, secret, max_bytes, .. } = &to.hook.settings;
     let value = headers.get(signature::header(scheme)).and_then(|value| value.to_str().ok());
     let claim = signature::claim(scheme, secret, value).map_err(|error| hooks.refuse_signature(to, &error))?;
@@ -287,13 +284,7 @@ async fn authentic(
 }
 
 /// Stores a request for its plugin, and answers.
-async fn store(
-    hooks: &Arc<Hooks>,
-    to: HookRequest,
-    query: String,
-    headers: &HeaderMap,
-    body: WholeBody,
-) -> Response {
+async fn store(hooks: &Arc<Hooks>, to: HookRequest, query: String, headers: &HeaderMap, body: WholeBody) -> Response {
     let settings = &to.hook.settings;
     let Ok(no) = hooks.store.plugin_no(&to.plugin).await else { return hooks.deferred() };
     // Without a plugin that takes it, the event would end unhandled. The sender keeps it.

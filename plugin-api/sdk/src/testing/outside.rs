@@ -1,22 +1,10 @@
 //! `http` and hooks in tests: a test says what a URL answers, and reads what was requested.
 
 use super::Host;
+use super::sent::Requested;
 use super::world::World;
 use crate::bindings::imports::http::{Request, Response};
 use crate::records::WebhookEvent;
-
-/// A request of the plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requested {
-    /// The method.
-    pub method: String,
-    /// The URL.
-    pub url: String,
-    /// Names and values of its headers.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
 
 impl Host {
     /// Says how requests of this method and URL are answered from now on. Others are refused, as if

@@ -249,7 +249,10 @@ fn requests_are_answered_as_the_test_says() {
     assert_eq!(refused.cause, crate::http::Cause::NotAllowed);
     assert!(matches!(Failure::from(refused), Failure::GiveUp(_)));
     let requests = host.requests();
-    assert_eq!((requests.len(), requests[1].method.as_str(), requests[1].body.as_slice()), (2, "POST", &b"[\"x\"]"[..]));
+    assert_eq!(
+        (requests.len(), requests[1].method.as_str(), requests[1].body.as_slice()),
+        (2, "POST", &b"[\"x\"]"[..])
+    );
     assert!(crate::http::has_secret("shop") && !crate::http::has_secret("other"));
     assert_eq!(host.webhook("orders", "application/json", "{}").hook, "orders");
 }

@@ -1,7 +1,6 @@
 //! The state of the Beadle in memory.
 
-use super::outside::Requested;
-use super::sent::Sent;
+use super::sent::{Requested, Sent};
 use crate::bindings::imports::broadcasts::Definition;
 use crate::bindings::imports::consents::Entry as ConsentEntry;
 use crate::bindings::imports::http::Response;

@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Bytes of a signature.
 const SIGNATURE_BYTES: usize = 32;
-/// Fields of a header with a time stamp that are read. Stripe sends a few while a secret is changed.
+/// Fields of a header with a time stamp that are read. Stripe sends a few while a secret is
+/// changed.
 const MAX_FIELDS: usize = 16;
 
 /// Why a request is not accepted.
@@ -105,7 +106,8 @@ pub fn claim(scheme: &HookScheme, secret: &Secret, value: Option<&str>) -> Resul
         HookScheme::Timestamped { .. } => {
             let fields = || value.split(',').take(MAX_FIELDS).filter_map(|field| field.trim().split_once('='));
             let seconds = fields().find(|(name, _)| *name == "t").and_then(|(_, time)| time.parse().ok());
-            let signatures: Vec<_> = fields().filter(|(name, _)| *name == "v1").filter_map(|(_, hex)| from_hex(hex)).collect();
+            let signatures: Vec<_> =
+                fields().filter(|(name, _)| *name == "v1").filter_map(|(_, hex)| from_hex(hex)).collect();
             match seconds {
                 Some(seconds) if !signatures.is_empty() => Ok(Claim::Timed(seconds, signatures)),
                 _ => Err(form("is not like `t=1700000000,v1=…`")),
@@ -143,7 +145,8 @@ pub fn verify(
         Claim::Timed(seconds, signatures) => {
             let time = seconds.to_string();
             let parts = [time.as_bytes(), b".", body];
-            let is_right = signatures.iter().fold(false, |is_right, signature| matches(secret, &parts, signature) | is_right);
+            let is_right =
+                signatures.iter().fold(false, |is_right, signature| matches(secret, &parts, signature) | is_right);
             if !is_right {
                 return Err(wrong());
             }
@@ -206,9 +209,11 @@ mod tests {
     #[test]
     fn signature_of_time_and_body_expires() {
         let scheme = HookScheme::Timestamped { header: "stripe-signature".into(), tolerance_ms: 300_000 };
-        // Made with OpenSSL: `printf '1700000000.{"id":1}' | openssl dgst -sha256 -hmac whsec_test_secret`.
+        // Made with OpenSSL: `printf '1700000000.{"id":1}' | openssl dgst -sha256 -hmac
+        // whsec_test_secret`.
         let right = "t=1700000000,v1=c8810ddf0d0867928eb98da07f9baa91f6a359ac782696745bbce454bfb45e6f";
-        let check = |value: &str, body: &str, secs: i64| code(check(&scheme, "whsec_test_secret", value, body, secs * 1000));
+        let check =
+            |value: &str, body: &str, secs: i64| code(check(&scheme, "whsec_test_secret", value, body, secs * 1000));
         let at = 1_700_000_000;
         assert_eq!(check(right, "{\"id\":1}", at + 300), "ok");
         assert_eq!(check(right, "{\"id\":1}", at - 299), "ok");
