@@ -42,7 +42,8 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     let started = Instant::now();
     instance.store.data_mut().prepare(event, call.now);
     instance.store.data_mut().task.dry = dry;
-    instance.store.data_mut().permit = permit;
+    let requests = Arc::clone(&instance.store.data().requests);
+    requests.begin(event, dry, permit);
 
     let ended = within_limits(&mut instance, &plugin, async |instance| {
         if fresh {
@@ -55,8 +56,7 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     drop(first_call);
     let memory_bytes = instance.memory_bytes();
     let host = instance.store.data_mut();
-    // Held until the end of the call, as for a call that waits for nothing.
-    let _permit = host.permit.take();
+    requests.end();
     let cpu_us = host.meter.used_ns() / 1000;
     let outcome = match ended {
         Ok(outcome) => disposition(outcome),
@@ -232,7 +232,6 @@ impl End {
             (Some(Stop::NotSubscribed), _) => FaultKind::NotSubscribed,
             (Some(Stop::Store(reason)), _) => FaultKind::StoreFailed { reason: reason.clone() },
             (Some(Stop::Bug(reason)), _) => FaultKind::HostPanic { reason: (*reason).into() },
-            (Some(Stop::Http(_)), _) => FaultKind::Trap { reason: root_cause(&error) },
             (None, Some(Trap::StackOverflow)) => FaultKind::StackOverflow,
             (None, _) if is_shortage(&error) => FaultKind::HostResources { reason: root_cause(&error) },
             _ if host.memory.starved.is_some() => {

@@ -9,7 +9,7 @@ use crate::engine::engine;
 use crate::error::LoadError;
 use crate::first_calls::RunningFirstCalls;
 use crate::footprint::{self, Footprint};
-use crate::host::{Facts, StateSlot, refuse_http};
+use crate::host::{Facts, StateSlot};
 use crate::instance::Code;
 use crate::limits::{self, Limits};
 use crate::loaded::Loaded;
@@ -162,13 +162,7 @@ impl StepTimes {
 }
 
 fn link(runtime: &Runtime, component: &Component, surface: &Surface) -> wasmtime::Result<Code> {
-    let linked = if surface.http.is_empty() {
-        runtime.linker.instantiate_pre(component)?
-    } else {
-        let mut linker = runtime.linker.clone();
-        refuse_http(&mut linker, component, &surface.http)?;
-        linker.instantiate_pre(component)?
-    };
+    let linked = runtime.linker.instantiate_pre(component)?;
     let exports = Exports::find(&linked, surface)?;
     // Done now so that it does not delay the first event.
     component.initialize_copy_on_write_image()?;

@@ -116,6 +116,7 @@ impl Sandbox {
         let mut linker = Linker::<HostState>::new(&engine);
         abi::link(&mut linker).map_err(failed)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
         let ticker = Ticker::start(&engine, &config.tasks)?;
         let tokio = Builder::new_multi_thread()
             .worker_threads(config.guest_threads)

@@ -40,8 +40,7 @@ impl Service {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared =
-            Shared { received: Mutex::default(), slow: Semaphore::new(0), tokens: AtomicU64::new(0) };
+        let shared = Shared { received: Mutex::default(), slow: Semaphore::new(0), tokens: AtomicU64::new(0) };
         let service = Self { url, shared: Arc::new(shared) };
         let router = Router::new().fallback(answer).with_state(service.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -59,13 +58,7 @@ impl Service {
     }
 }
 
-async fn answer(
-    State(service): State<Service>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn answer(State(service): State<Service>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let body = String::from_utf8_lossy(&body).into_owned();
     let line = format!("{method} {uri}");
     service.shared.received.lock().await.push((line.clone(), headers.clone(), body.clone()));
@@ -122,7 +115,8 @@ fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     text.as_bytes().chunks(3).fold(String::new(), |mut encoded, chunk| {
         let bits = chunk.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
-        let digits = (0..4).map(|at| if at <= chunk.len() { char::from(DIGITS[bits >> (18 - 6 * at) & 63]) } else { '=' });
+        let digits =
+            (0..4).map(|at| if at <= chunk.len() { char::from(DIGITS[bits >> (18 - 6 * at) & 63]) } else { '=' });
         encoded.extend(digits);
         encoded
     })
@@ -139,10 +133,12 @@ struct World {
 const CALLER: &str = "[plugins.caller]\ngrant = [\"http\"]\n";
 
 impl World {
-    /// `rules` are further lines of `conf.d/50-caller.toml`, in which `URL` stands for the service's.
+    /// `rules` are further lines of `conf.d/50-caller.toml`, in which `URL` stands for the
+    /// service's.
     async fn new(rules: &str) -> Self {
         let (address, service) = (SimulatorAddress::reserve(), Service::start().await);
-        let setup = Setup::new(&address.url()).plugin_as("caller", "caller", "").plugin("echo", "order = 10").toml(UNPACED);
+        let setup =
+            Setup::new(&address.url()).plugin_as("caller", "caller", "").plugin("echo", "order = 10").toml(UNPACED);
         std::fs::write(setup.config().with_file_name("crm-secret"), SECRET).unwrap();
         std::fs::write(setup.config().with_file_name("refresh-token"), "refresh-token-0").unwrap();
         let world_rules = format!("{CALLER}{}", rules.replace("URL", &service.url));
@@ -194,7 +190,10 @@ async fn allowed_request_is_answered_and_others_are_refused_with_the_lines_to_ad
             "GET https://crm.example.org/v3/people",
             ["NotAllowed egress-host-not-allowed", "url = \"https://crm.example.org\"", "[[plugins.caller.egress]]"],
         ),
-        ("POST URL/hello text", ["NotAllowed egress-method-not-allowed", "methods = [\"GET\", \"HEAD\", \"POST\"]", "URL"]),
+        (
+            "POST URL/hello text",
+            ["NotAllowed egress-method-not-allowed", "methods = [\"GET\", \"HEAD\", \"POST\"]", "URL"],
+        ),
         ("GET http://127.0.0.1:1/hello", ["egress-port-not-allowed", "url = \"http://127.0.0.1:1", "methods"]),
         ("GET http://169.254.169.254/latest", ["egress-host-not-allowed", "169.254.169.254", "methods"]),
         ("GET ftp://crm.example.org/", ["InvalidRequest egress-scheme-unknown", "`ftp`", "HTTP"]),
@@ -206,7 +205,8 @@ async fn allowed_request_is_answered_and_others_are_refused_with_the_lines_to_ad
             assert!(reply.contains(&part.replace("URL", &world.service.url)), "{command}: {part}: {reply}");
         }
     }
-    // The operator sees it too: in the log, the status, and the view of the plugin. Without the path.
+    // The operator sees it too: in the log, the status, and the view of the plugin. Without the
+    // path.
     let logged = world.daemon.program.output();
     let line = logged.lines().find(|line| line.contains("egress-host-not-allowed") && line.contains("crm.example.org"));
     assert!(line.is_some_and(|line| line.contains("WARN") && line.contains("[[plugins.caller.egress]]")), "{logged}");
@@ -215,7 +215,9 @@ async fn allowed_request_is_answered_and_others_are_refused_with_the_lines_to_ad
     let message = world.problem("egress-host-not-allowed").await;
     assert!(message.contains("url = \"https://crm.example.org\"") && !message.contains("people"), "{message}");
     let shown = world.run(&["plugins", "show", "caller"]).await;
-    for part in [&world.service.url, "GET, HEAD", "loopback", "1 2xx", "1 4xx", "1 egress-timeout", "last refused request"] {
+    for part in
+        [&world.service.url, "GET, HEAD", "loopback", "1 2xx", "1 4xx", "1 egress-timeout", "last refused request"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let metrics = world.daemon.try_get("/metrics").await.unwrap().text();
@@ -343,7 +345,8 @@ async fn slow_server_delays_no_other_conversation() {
         world.simulator.add_person(name, &format!("3161000000{number}")).await;
         world.simulator.say(name, &format!("GET {}/slow", world.service.url)).await;
     }
-    // Four are sent at a time; the others wait for them. All hold a conversation, none holds a permit.
+    // Four are sent at a time; the others wait for them. All hold a conversation, none holds a
+    // permit.
     world.service.wait_for(4).await;
     let mut slowest = Duration::ZERO;
     for round in 0..20 {
@@ -368,5 +371,32 @@ async fn slow_server_delays_no_other_conversation() {
         world.simulator.expect_texts(name, &["200 slow"]).await;
     }
     assert_eq!(world.ask("Ana", "GET URL/hello").await, "200 hello");
+    world.daemon.stop().await;
+}
+
+/// Libraries of other languages use `wasi:http`.
+#[tokio::test]
+async fn requests_of_wasi_http_pass_the_same_policy() {
+    let (address, service) = (SimulatorAddress::reserve(), Service::start().await);
+    let rules = format!(
+        "[[plugins.fetcher.egress]]\nurl = \"{0}/hello\"\nnetworks = [\"loopback\"]\n\
+         [[plugins.fetcher.egress]]\nurl = \"{0}/echo\"\nnetworks = [\"loopback\"]\n\
+         header = {{ name = \"X-Key\", secret = \"crm\" }}\n[plugins.fetcher.secrets]\ncrm = {{ file = \"crm-secret\" }}",
+        service.url
+    );
+    let setup = Setup::new(&address.url()).plugin("fetcher", "").toml(UNPACED).toml(&rules);
+    std::fs::write(setup.config().with_file_name("crm-secret"), SECRET).unwrap();
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    let world = World { setup, simulator, daemon, service };
+    assert_eq!(world.ask("Ana", "FETCH URL/hello").await, "200 hello");
+    let denied = world.ask("Ana", "FETCH URL/other").await;
+    assert!(denied.contains("InternalError") && denied.contains("egress-path-not-allowed"), "{denied}");
+    let denied = world.ask("Ana", "FETCH https://crm.example.org/people").await;
+    assert!(denied.contains("[[plugins.fetcher.egress]]"), "{denied}");
+    let echoed = world.ask("Ana", "FETCH URL/echo").await;
+    assert!(echoed.starts_with("418 ") && echoed.contains("***") && !echoed.contains("s3cr3t"), "{echoed}");
+    assert_eq!(world.ask("Ana", "FETCH URL/hello").await, "200 hello");
+    world.problem("egress-host-not-allowed").await;
     world.daemon.stop().await;
 }

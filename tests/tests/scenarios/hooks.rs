@@ -107,7 +107,9 @@ fn base64_of_hex(hex: &str) -> String {
         (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
     bytes.chunks(3).fold(String::new(), |mut encoded, chunk| {
         let bits = chunk.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
-        encoded.extend((0..4).map(|at| if at <= chunk.len() { char::from(DIGITS[bits >> (18 - 6 * at) & 63]) } else { '=' }));
+        encoded.extend(
+            (0..4).map(|at| if at <= chunk.len() { char::from(DIGITS[bits >> (18 - 6 * at) & 63]) } else { '=' }),
+        );
         encoded
     })
 }
@@ -223,7 +225,9 @@ impl World {
         assert_eq!((row["accepted"].as_u64(), row["refused"].as_u64()), (Some(0), Some(3)), "{row}");
         let status = self.daemon.status().await;
         let problems = status["problems"].as_array().cloned().unwrap_or_default();
-        for (code, path) in [("hook-no-signature", "/hooks/caller/github"), ("hook-rate-limit", "/hooks/caller/pipedrive")] {
+        for (code, path) in
+            [("hook-no-signature", "/hooks/caller/github"), ("hook-rate-limit", "/hooks/caller/pipedrive")]
+        {
             let found = problems.iter().find(|problem| text(problem, "/code") == code);
             assert!(found.is_some_and(|problem| text(problem, "/message").contains(path)), "{code}: {status}");
         }

@@ -7,12 +7,9 @@
 
 use super::host_state::HostState;
 use crate::bindings::latest::http::{Cause, Host, Request, RequestError, Response};
-use crate::handles::derive_key;
-use crate::limits;
 use crate::text::shortened;
 use beadle_egress::{Denied, EgressError, EgressRequest, EgressResponse};
 use beadle_model::{Coded as _, Refusal};
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,59 +27,35 @@ impl Host for HostState {
 
 impl HostState {
     async fn request(&mut self, request: Request) -> Result<Response, RequestError> {
-        let event = self.event().map_err(|refusal| refused(Cause::Other, refusal))?.id;
-        let Some(egress) = self.facts.egress.clone().filter(|_| !self.task.dry) else {
-            let message = "No request is made in a dry run or a test; the plugin continues without an answer.";
-            return Err(refused(Cause::Other, Refusal::new("http-dry-run", message)));
-        };
-        self.task.requests += 1;
-        if self.task.requests > limits::HTTP_REQUESTS {
-            let message = format!("A handling may make {} requests.", limits::HTTP_REQUESTS);
-            return Err(refused(Cause::TooMany, Refusal::new("http-request-limit", message)));
-        }
+        self.event().map_err(refused)?;
+        let requests = Arc::clone(&self.requests);
+        let admitted = requests.admit().map_err(refused)?;
         let Request { method, url, headers, body, timeout_ms } = request;
-        let key = {
-            let number = self.task.requests.to_be_bytes();
-            let digest = Sha256::new().chain_update(&url).chain_update([0]).chain_update(&body).finalize();
-            let parts = [&event.0.to_be_bytes()[..], self.facts.name.as_bytes(), &number, method.as_bytes(), &digest];
-            beadle_model::text::hex(derive_key(&self.facts.host_key, &parts).get(..16).unwrap_or_default())
-        };
         let mut request = EgressRequest::new(&method, &url, headers, body).map_err(|error| failure(&error))?;
-        request.set_idempotency_key(&key);
-        let Ok(waiting) = Arc::clone(&self.facts.waiting).try_acquire_owned() else {
-            let message = format!("{} calls of this plugin wait for responses.", limits::HTTP_WAITING_CALLS);
-            return Err(refused(Cause::TooMany, Refusal::new("http-too-many-waiting", message)));
-        };
+        requests.sign(&admitted, &mut request);
         let own = timeout_ms.map_or(Duration::MAX, |ms| Duration::from_millis(ms.into()));
-        let limit = own.min(self.time_for_request());
-        self.permit = None;
-        let sent = tokio::time::timeout(limit, egress.send(&self.facts.name, request)).await;
-        // Dropped before the call may continue: another call waits for one of them, never for both.
-        drop(waiting);
-        self.permit = Arc::clone(&self.facts.permits).acquire_owned().await.ok();
-        match sent {
+        let limit = own.min(admitted.limit);
+        let plugin = requests.plugin();
+        let sending = tokio::time::timeout(limit, admitted.policies.send(plugin, request));
+        match requests.waiting(sending).await.map_err(refused)? {
             Ok(Ok(response)) => Ok(answered(response)),
             Ok(Err(error)) => Err(failure(&error)),
             Err(_) => {
-                egress.count(&self.facts.name, "egress-timeout");
+                admitted.policies.count(plugin, "egress-timeout");
                 let message = format!("no response within {} ms", limit.as_millis());
                 let cause = Cause::TimedOut;
                 Err(RequestError { cause, code: "egress-timeout".into(), message, instead: None, may_be_sent: true })
             }
         }
     }
-
-    /// The rest of the call's elapsed time without a tenth of the whole, which is left for what the
-    /// plugin does with the answer.
-    fn time_for_request(&self) -> Duration {
-        let whole = Duration::from_millis(self.facts.limits.wall_ms.into());
-        let used = self.task.started.map_or(Duration::ZERO, |started| started.elapsed());
-        whole.saturating_sub(used).saturating_sub(whole / 10)
-    }
 }
 
-fn refused(cause: Cause, refusal: Refusal) -> RequestError {
+fn refused(refusal: Refusal) -> RequestError {
     let Refusal { code, message, instead } = refusal;
+    let cause = match code.as_str() {
+        "http-request-limit" | "http-too-many-waiting" => Cause::TooMany,
+        _ => Cause::Other,
+    };
     RequestError { cause, code, message, instead, may_be_sent: false }
 }
 
