@@ -48,6 +48,48 @@ const GROUPS: &[Group] = &[
         },
     ),
     (
+        "Requests and hooks of plugins",
+        pages! {
+            "egress-busy"
+            "egress-client-failed"
+            "egress-connect-failed"
+            "egress-dns-failed"
+            "egress-header-refused"
+            "egress-host-not-allowed"
+            "egress-method-invalid"
+            "egress-method-not-allowed"
+            "egress-network-not-allowed"
+            "egress-no-response"
+            "egress-path-ambiguous"
+            "egress-path-not-allowed"
+            "egress-port-not-allowed"
+            "egress-request-too-large"
+            "egress-response-encoded"
+            "egress-response-too-large"
+            "egress-scheme-not-allowed"
+            "egress-scheme-unknown"
+            "egress-secret-in-clear"
+            "egress-secret-redirected"
+            "egress-timeout"
+            "egress-tls-failed"
+            "egress-too-many-redirects"
+            "egress-url-invalid"
+            "egress-user-info"
+            "hook-bad-signature"
+            "hook-no-plugin"
+            "hook-no-signature"
+            "hook-rate-limit"
+            "hook-stale-signature"
+            "hook-too-large"
+            "http-dry-run"
+            "http-request-limit"
+            "http-too-many-waiting"
+            "oauth-not-stored"
+            "oauth-refused"
+            "oauth-unavailable"
+        },
+    ),
+    (
         "Plugin files",
         pages! {
             "about-invalid"
@@ -441,12 +483,13 @@ mod tests {
 
     /// The codes that each crate declares.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 13] = [
+        let lists: [&[&str]; 14] = [
             crate::config::CODES,
             &crate::run::CODES,
             &crate::web::CODES,
             &beadle_broadcast::CODES,
             &beadle_catalog::CODES,
+            &beadle_egress::CODES,
             &beadle_gate::CODES,
             &beadle_pipeline::CODES,
             &beadle_sandbox::CODES,
@@ -501,7 +544,7 @@ mod tests {
             let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
             assert_eq!(headings, ["Responsible", "What happens next", "What to do"], "{code}");
             let responsible = page.split("## Responsible\n\n").nth(1).and_then(|rest| rest.lines().next());
-            let known = ["Operator.", "Plugin author.", "WhatsApp.", "Beadle."];
+            let known = ["Operator.", "Plugin author.", "WhatsApp.", "Another server.", "Beadle."];
             assert!(responsible.is_some_and(|name| known.contains(&name)), "{code}: {responsible:?}");
             let summary = summary(page);
             assert!(summary.ends_with('.') && summary.len() <= 160, "{code}: {summary}");

@@ -372,12 +372,15 @@ fn check_headers(headers: &HeaderMap, rule: &Rule, limit_bytes: usize) -> Result
 /// Finds every secret of a plugin, also those of other rules.
 fn scrubber(policy: &Policy, progress: &Progress) -> Scrubber {
     let mut secrets = progress.tokens.lock().clone();
-    for binding in policy.secrets() {
-        match binding.value() {
+    for value in policy.secrets() {
+        match value {
             SecretValue::Fixed(secret) => secrets.push(secret.clone()),
             SecretValue::Token(source) => secrets.extend(source.secrets()),
         }
     }
+    // A bound secret comes twice.
+    secrets.sort_by(|one, other| one.expose().cmp(other.expose()));
+    secrets.dedup();
     Scrubber::new(&secrets)
 }
 

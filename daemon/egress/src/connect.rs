@@ -39,11 +39,7 @@ pub(crate) fn build(
         .dns_resolver(Arc::new(resolver));
     let mut roots = Vec::new();
     for pem in extra_roots_pem {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
-        if certificates.is_empty() {
-            return Err(EgressError::Client("a file of certificate authorities contains no certificate".to_owned()));
-        }
-        roots.extend(certificates);
+        roots.extend(read_roots(pem)?);
     }
     if !roots.is_empty() {
         builder = builder.tls_certs_merge(roots);
@@ -56,6 +52,23 @@ pub(crate) fn build(
         builder = builder.proxy(proxy);
     }
     builder.build().map_err(failed)
+}
+
+/// Checks a file of certificate authorities.
+///
+/// # Errors
+/// [`EgressError::Client`] if it has none that can be read.
+pub fn check_roots(pem: &[u8]) -> Result<(), EgressError> {
+    read_roots(pem).map(drop)
+}
+
+fn read_roots(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, EgressError> {
+    let failed = |error: reqwest::Error| EgressError::Client(causes(&error));
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
+    if certificates.is_empty() {
+        return Err(EgressError::Client("a file of certificate authorities contains no certificate".to_owned()));
+    }
+    Ok(certificates)
 }
 
 /// The causes of an error.

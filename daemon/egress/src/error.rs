@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Every error code of this crate.
-pub const CODES: [&str; 27] = [
+pub const CODES: [&str; 28] = [
     "egress-url-invalid",
     "egress-scheme-unknown",
     "egress-user-info",
@@ -16,6 +16,7 @@ pub const CODES: [&str; 27] = [
     "egress-path-not-allowed",
     "egress-path-ambiguous",
     "egress-method-not-allowed",
+    "egress-method-invalid",
     "egress-network-not-allowed",
     "egress-secret-in-clear",
     "egress-secret-redirected",
@@ -378,6 +379,7 @@ mod tests {
             include_str!("oauth.rs"),
             include_str!("policy.rs"),
             include_str!("redirect.rs"),
+            include_str!("request.rs"),
         ];
         let list = format!("{CODES:?}");
         let words = sources.iter().flat_map(|source| source.split('"'));

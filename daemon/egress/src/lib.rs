@@ -3,7 +3,8 @@
 //! [`Policy`] is the allow-list of a plugin; [`Network`] says where an address leads; [`Egress`]
 //! resolves, checks, connects to what was checked, and follows redirects under the same rules.
 //! [`SecretBinding`] puts secrets in, [`Scrubber`] removes them from what comes back,
-//! [`TokenSource`] renews access tokens. [`retry`] decides when a durable request is repeated,
+//! [`TokenSource`] renews access tokens. [`Policies`] has the allow-lists of all plugins, made from
+//! [`PolicySpec`]s, which a reload replaces. [`retry`] decides when a durable request is repeated,
 //! [`HostPace`] how fast. See ADR 0098.
 //!
 //! Invariant: a plugin names a URL and nothing else. It sees no socket, no address and no secret.
@@ -19,6 +20,7 @@ mod error;
 mod limits;
 mod oauth;
 mod path;
+mod policies;
 mod policy;
 mod redirect;
 mod request;
@@ -29,16 +31,20 @@ mod secret_rules;
 mod secrets;
 mod settings;
 mod slots;
+mod spec;
 
 pub use address::{Network, Networks};
 pub use client::Egress;
+pub use connect::check_roots;
 pub use error::{CODES, Denied, EgressError, Phase, RuleError, TokenError};
 pub use limits::{HostPace, RateLimit, Traffic};
 pub use oauth::{Boxed, ClientAuth, Grant, TokenSettings, TokenSource, TokenStatus, TokenStore, TokenTransport};
+pub use policies::{Policies, RefusedRequest};
 pub use policy::{MAX_RULES, MAX_URL_BYTES, Policy, Rule, parse_url};
 pub use request::{EgressRequest, EgressResponse};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use scrub::Scrubber;
-pub use secret_rules::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
-pub use secrets::{Placement, SecretBinding, SecretValue, SignatureEncoding};
+pub use secret_rules::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, unusable as unusable_secret};
+pub use secrets::{Placement, SecretBinding, SecretKind, SecretValue, SignatureEncoding};
 pub use settings::{EgressLimits, EgressSettings, ProxySettings};
+pub use spec::{BindingSpec, PolicySpec, RuleSpec, SecretSpec, check_token};

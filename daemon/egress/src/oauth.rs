@@ -43,7 +43,7 @@ const QUOTED_CHARS: usize = 200;
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How to get an access token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
     /// The plugin to which the secret belongs.
     pub plugin: String,
@@ -66,7 +66,7 @@ pub struct TokenSettings {
 }
 
 /// What is exchanged for an access token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// The client's own credentials.
     ClientCredentials,
@@ -91,8 +91,12 @@ pub trait TokenTransport: Send + Sync {
 
 /// Keeps refresh tokens that a server has rotated.
 pub trait TokenStore: Send + Sync {
-    /// Stores a refresh token durably, under the plugin and the name of the secret.
-    fn store(&self, plugin: &str, name: &str, refresh_token: &Secret) -> Boxed<Result<(), String>>;
+    /// Stores a refresh token durably, for the secret whose settings these are.
+    fn store(&self, settings: &TokenSettings, refresh_token: &Secret) -> Boxed<Result<(), String>>;
+
+    /// The refresh token that was stored last for this secret. `None` if there is none, or if the
+    /// operator has configured another one since.
+    fn load(&self, settings: &TokenSettings) -> Option<Secret>;
 }
 
 /// The state of a token, for operators.
@@ -149,9 +153,11 @@ enum Refusal {
 }
 
 impl TokenSource {
-    /// A source that has no token yet.
+    /// A source that has no access token yet. Reads the stored refresh token.
     pub fn new(settings: TokenSettings, clock: Clock, store: Arc<dyn TokenStore>) -> Arc<Self> {
-        Arc::new(Self { settings, clock, store, state: Mutex::default(), renewal: Arc::default() })
+        let refresh = store.load(&settings).filter(|token| unusable(token).is_none());
+        let state = Mutex::new(State { refresh, ..State::default() });
+        Arc::new(Self { settings, clock, store, state, renewal: Arc::default() })
     }
 
     /// How it gets tokens.
@@ -247,7 +253,7 @@ impl TokenSource {
         {
             // The server may accept the new one only from now on.
             self.state.lock().refresh = Some(refresh.clone());
-            let stored = self.store.store(&self.settings.plugin, &self.settings.name, refresh).await;
+            let stored = self.store.store(&self.settings, refresh).await;
             if let Err(error) = &stored {
                 let (plugin, secret) = (&self.settings.plugin, &self.settings.name);
                 warn!(%plugin, %secret, code = "oauth-not-stored", %error, "rotated refresh token not stored");
@@ -411,7 +417,11 @@ mod tests {
     struct Stored(Mutex<Vec<Secret>>, bool);
 
     impl TokenStore for Stored {
-        fn store(&self, _: &str, _: &str, refresh_token: &Secret) -> Boxed<Result<(), String>> {
+        fn load(&self, _: &TokenSettings) -> Option<Secret> {
+            self.0.lock().last().cloned()
+        }
+
+        fn store(&self, _: &TokenSettings, refresh_token: &Secret) -> Boxed<Result<(), String>> {
             self.0.lock().push(refresh_token.clone());
             let result = if self.1 { Err("disk full".to_owned()) } else { Ok(()) };
             Box::pin(async move { result })

@@ -11,7 +11,7 @@ use crate::address::{Network, Networks};
 use crate::error::{Denied, RuleError};
 use crate::oauth::TokenSettings;
 use crate::path::{PathError, PathPrefix};
-use crate::secrets::{SecretBinding, SecretValue};
+use crate::secrets::{SecretBinding, SecretKind, SecretValue};
 use reqwest::{Method, Url};
 use std::fmt;
 use std::net::IpAddr;
@@ -31,6 +31,8 @@ const QUOTED_CHARS: usize = 200;
 pub struct Policy {
     plugin: String,
     rules: Vec<Rule>,
+    /// Secrets of the plugin by name; some may be in no rule.
+    secrets: Vec<(String, SecretValue)>,
 }
 
 /// One entry of an allow-list: `[[plugins.NAME.egress]]`.
@@ -73,7 +75,14 @@ impl Policy {
     /// The allow-list of a plugin. The reader of the configuration must refuse more than
     /// [`MAX_RULES`].
     pub fn new(plugin: impl Into<String>, rules: Vec<Rule>) -> Self {
-        Self { plugin: plugin.into(), rules }
+        Self { plugin: plugin.into(), rules, secrets: Vec::new() }
+    }
+
+    /// The allow-list with the secrets of the plugin, also those that no rule uses: they are
+    /// removed from responses too.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Vec<(String, SecretValue)>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The plugin.
@@ -86,14 +95,28 @@ impl Policy {
         &self.rules
     }
 
-    /// Whether the operator bound a secret of this name. All that a plugin learns about secrets.
+    /// Whether the operator configured a secret of this name. All that a plugin learns about
+    /// secrets.
     pub fn has_secret(&self, name: &str) -> bool {
-        self.secrets().any(|binding| binding.name() == name)
+        self.rules.iter().flat_map(|rule| &rule.secrets).any(|binding| binding.name() == name)
+            || self.secrets.iter().any(|(other, _)| other == name)
     }
 
-    /// Every secret that is bound.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretBinding> {
-        self.rules.iter().flat_map(|rule| &rule.secrets)
+    /// Names and kinds of the plugin's secrets, by name.
+    pub fn secret_kinds(&self) -> impl Iterator<Item = (&str, SecretKind)> {
+        self.secrets.iter().map(|(name, value)| {
+            let kind = match value {
+                SecretValue::Fixed(_) => SecretKind::Fixed,
+                SecretValue::Token(_) => SecretKind::AccessToken,
+            };
+            (name.as_str(), kind)
+        })
+    }
+
+    /// Every secret, bound or not; a bound one may come twice.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretValue> {
+        let bound = self.rules.iter().flat_map(|rule| &rule.secrets).map(SecretBinding::value);
+        bound.chain(self.secrets.iter().map(|(_, value)| value))
     }
 
     /// The first rule that allows a request.
@@ -268,6 +291,11 @@ impl Rule {
     /// The secrets that the host puts into its requests.
     pub fn secrets(&self) -> &[SecretBinding] {
         &self.secrets
+    }
+
+    /// The methods that it allows.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(Method::as_str)
     }
 
     /// What the rule does not allow, in the order in which it is compared.

@@ -1,8 +1,12 @@
 //! Requests and responses of plugins.
 
-use reqwest::header::{HeaderMap, HeaderName};
-use reqwest::{Method, StatusCode};
+use crate::error::{Denied, EgressError};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
 use std::fmt;
+
+/// Characters of a header's name that an error quotes.
+const QUOTED_CHARS: usize = 100;
 
 /// Headers that the host sets itself, or that would change the meaning of a request behind the back
 /// of the policy: framing and connections (RFC 9110, section 7), encodings, overridden methods.
@@ -51,6 +55,57 @@ pub struct EgressResponse {
     pub headers: HeaderMap,
     /// Its body, as it was sent: no encoding is accepted.
     pub body: Vec<u8>,
+}
+
+impl EgressRequest {
+    /// A request from texts.
+    ///
+    /// # Errors
+    /// [`EgressError`] if the method, or the name or value of a header, cannot be sent.
+    pub fn new(method: &str, url: &str, headers: Vec<(String, String)>, body: Vec<u8>) -> Result<Self, EgressError> {
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| Denied {
+            code: "egress-method-invalid",
+            message: format!("`{method}` is not a method of HTTP"),
+            toml: None,
+        })?;
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let refused = |reason| {
+                let name = name.chars().take(QUOTED_CHARS).collect();
+                EgressError::Header { name, reason }
+            };
+            let key = HeaderName::try_from(name.as_str()).map_err(|_| refused("has a name that cannot be sent"))?;
+            let value = HeaderValue::from_str(&value).map_err(|_| refused("has a value that cannot be sent"))?;
+            map.append(key, value);
+        }
+        Ok(Self { method, url: url.to_owned(), headers: map, body })
+    }
+
+    /// Adds an `Idempotency-Key`, unless there is one or the method needs none: a server that
+    /// honours it executes a repeated request once.
+    pub fn set_idempotency_key(&mut self, key: &str) {
+        let name = HeaderName::from_static("idempotency-key");
+        let needs_one = matches!(self.method, Method::POST | Method::PATCH);
+        if let Ok(value) = HeaderValue::from_str(key)
+            && needs_one
+            && !self.headers.contains_key(&name)
+        {
+            self.headers.insert(name, value);
+        }
+    }
+
+    /// The host of its URL; empty if it has none.
+    pub(crate) fn host(&self) -> String {
+        Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+impl EgressResponse {
+    /// Names and values of its headers; bytes that are not UTF-8 are replaced.
+    pub fn header_texts(&self) -> Vec<(String, String)> {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        self.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+    }
 }
 
 impl fmt::Debug for EgressRequest {

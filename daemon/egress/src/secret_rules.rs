@@ -9,7 +9,7 @@ pub const MIN_SECRET_BYTES: usize = 8;
 pub const MAX_SECRET_BYTES: usize = 4096;
 
 /// Why a value cannot be used as a secret; completes "the secret …".
-pub(crate) fn unusable(secret: &Secret) -> Option<&'static str> {
+pub fn unusable(secret: &Secret) -> Option<&'static str> {
     let bytes = secret.expose().as_bytes();
     if bytes.len() < MIN_SECRET_BYTES {
         return Some("must have 8 bytes at least");

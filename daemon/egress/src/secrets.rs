@@ -77,6 +77,15 @@ pub enum SecretValue {
     Token(Arc<TokenSource>),
 }
 
+/// A kind of secret, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// From the configuration.
+    Fixed,
+    /// An access token.
+    AccessToken,
+}
+
 impl SecretBinding {
     /// Binds a secret to a place. `name` is what a plugin may ask for.
     ///

@@ -46,7 +46,7 @@ impl Default for EgressLimits {
 }
 
 /// The operator's settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EgressSettings {
     /// Limits of every request.
     pub limits: EgressLimits,
@@ -61,7 +61,7 @@ pub struct EgressSettings {
 /// It resolves names itself, so a name that changes its address in between reaches what the proxy
 /// can reach: the proxy must refuse internal addresses. Beadle still refuses literal addresses, and
 /// names that it can resolve and whose addresses are not allowed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProxySettings {
     /// `http://proxy.example.org:3128`. Its own address is not checked.
     pub url: Url,

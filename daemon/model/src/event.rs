@@ -214,6 +214,21 @@ pub enum EventBody {
         /// Documents that were removed.
         removed: Vec<String>,
     },
+    /// Another program called a hook of a plugin.
+    Webhook {
+        /// The plugin.
+        plugin: PluginNo,
+        /// The hook's name.
+        hook: String,
+        /// The query of the URL, without `?`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        query: String,
+        /// Chosen headers, with lower-case names.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: WebhookBody,
+    },
     /// A webhook of a kind that no plugin can subscribe to.
     Unrouted {
         /// The platform's `field`, or `field/type`.
@@ -245,6 +260,7 @@ impl EventBody {
             EventBody::EraseContact(_) => EventKind::EraseContact,
             EventBody::GroupChanged(_) => EventKind::GroupChanged,
             EventBody::Echo { .. } => EventKind::Echo,
+            EventBody::Webhook { .. } => EventKind::Webhook,
         }
     }
 
@@ -254,8 +270,35 @@ impl EventBody {
             EventBody::Timer { plugin, .. }
             | EventBody::MessageStatus { plugin, .. }
             | EventBody::Schedule { plugin, .. }
-            | EventBody::DocumentsChanged { plugin, .. } => Some(*plugin),
+            | EventBody::DocumentsChanged { plugin, .. }
+            | EventBody::Webhook { plugin, .. } => Some(*plugin),
             _ => None,
+        }
+    }
+}
+
+/// The body of a request to a hook. Text is kept as text, since JSON has no bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum WebhookBody {
+    /// UTF-8, byte for byte.
+    Text(String),
+    /// Anything else.
+    Bytes(Vec<u8>),
+}
+
+impl From<Vec<u8>> for WebhookBody {
+    fn from(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(|error| Self::Bytes(error.into_bytes()), Self::Text)
+    }
+}
+
+impl WebhookBody {
+    /// As it was received.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            WebhookBody::Text(text) => text.as_bytes(),
+            WebhookBody::Bytes(bytes) => bytes,
         }
     }
 }

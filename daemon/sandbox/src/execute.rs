@@ -27,7 +27,7 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     let event = call.event.id;
     // The semaphore is never closed. Acquired here and not by the caller, so that the next call
     // starts on this thread at once.
-    let _permit = plugin.permits.acquire().await;
+    let permit = Arc::clone(&plugin.facts.permits).acquire_owned().await.ok();
     let (warm, generation) = if dry { (None, 0) } else { plugin.pool.take() };
     let mut instance = warm.unwrap_or_else(|| Box::new(Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts))));
     let fresh = !instance.is_started();
@@ -42,6 +42,8 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     let started = Instant::now();
     instance.store.data_mut().prepare(event, call.now);
     instance.store.data_mut().task.dry = dry;
+    let requests = Arc::clone(&instance.store.data().requests);
+    requests.begin(event, dry, permit);
 
     let ended = within_limits(&mut instance, &plugin, async |instance| {
         if fresh {
@@ -54,6 +56,7 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     drop(first_call);
     let memory_bytes = instance.memory_bytes();
     let host = instance.store.data_mut();
+    requests.end();
     let cpu_us = host.meter.used_ns() / 1000;
     let outcome = match ended {
         Ok(outcome) => disposition(outcome),
@@ -138,7 +141,7 @@ pub async fn export_contact(plugin: Arc<Loaded>, ids: PersonIds, now: Timestamp)
         conversation: None,
         body: EventBody::EraseContact(ids.clone()),
     });
-    let _permit = plugin.permits.acquire().await;
+    let _permit = plugin.facts.permits.acquire().await;
     let mut instance = separate_instance(&plugin, event.id, now);
     let exported =
         run_in(&mut instance, &plugin, During::Exporting, async |instance| instance.export_contact(&event, &ids).await);
@@ -232,7 +235,6 @@ impl End {
             (Some(Stop::NotSubscribed), _) => FaultKind::NotSubscribed,
             (Some(Stop::Store(reason)), _) => FaultKind::StoreFailed { reason: reason.clone() },
             (Some(Stop::Bug(reason)), _) => FaultKind::HostPanic { reason: (*reason).into() },
-            (Some(Stop::Http(_)), _) => FaultKind::Trap { reason: root_cause(&error) },
             (None, Some(Trap::StackOverflow)) => FaultKind::StackOverflow,
             (None, _) if is_shortage(&error) => FaultKind::HostResources { reason: root_cause(&error) },
             _ if host.memory.starved.is_some() => {

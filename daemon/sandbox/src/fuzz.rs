@@ -19,6 +19,7 @@ use beadle_segments::{Definitions, Segments};
 use beadle_store::Reader;
 use serde_json::Value;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// The time of all calls.
 const NOW: Timestamp = Timestamp(1_795_293_360_123);
@@ -50,6 +51,9 @@ impl Host {
             gatekeeper: Gatekeeper::new(reader.clone(), Policy::default()),
             segments: Segments::new(reader.clone(), Definitions::default()),
             reader,
+            egress: None,
+            permits: Arc::new(Semaphore::new(1)),
+            waiting: Arc::new(Semaphore::new(1)),
             reserve: Arc::new(|| MessageId(1)),
             people: Arc::default(),
         };

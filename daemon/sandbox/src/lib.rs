@@ -13,7 +13,8 @@
 //! ends one call.
 //!
 //! Grants are decided in `beadle-catalog`, retries in `beadle-pipeline`. Nothing here opens a file
-//! or a socket for a plugin; WASI is linked, but grants nothing.
+//! or a socket for a plugin; its requests are checked and sent by `beadle-egress`. WASI is linked,
+//! but grants nothing.
 
 mod abi;
 mod bindings;
@@ -65,7 +66,7 @@ pub use version::API_VERSION;
 
 /// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and
 /// of the sandbox itself. `beadle explain` has a page for each.
-pub const CODES: [&str; 69] = [
+pub const CODES: [&str; 72] = [
     // faults
     "trap",
     "cpu-limit",
@@ -139,4 +140,7 @@ pub const CODES: [&str; 69] = [
     "unknown-zone",
     "unknown-channel",
     "not-granted",
+    "http-dry-run",
+    "http-request-limit",
+    "http-too-many-waiting",
 ];

@@ -151,8 +151,22 @@ pub const WARM_INSTANCES: usize = 32;
 /// Memory of the idle warm instances of one plugin. One instance may always be idle.
 pub const WARM_BYTES: usize = 128 << 20;
 /// Default for concurrent calls of one plugin. It bounds the CPU share and the memory of a plugin
-/// that uses all it may; more would not be faster, because a call waits for nothing but CPU.
+/// that uses all it may; more would not be faster, because a call that has one waits for nothing
+/// but CPU: one that waits for a response gives it back.
 pub const RUNNING_PER_PLUGIN: usize = 4;
+/// Requests of one handling: as many as effects by default.
+pub const HTTP_REQUESTS: u32 = 100;
+/// Calls of one plugin that wait for responses at a time. Each keeps its instance.
+pub const HTTP_WAITING_CALLS: usize = 8;
+/// Body and headers of a request: the largest that `beadle-egress` accepts.
+pub const HTTP_REQUEST_BYTES: usize = (1 << 20) + (64 << 10);
+/// Bytes of responses of `wasi:http` in one handling: they stay in memory until the guest has read
+/// them, in each of twelve calls.
+pub const HTTP_KEPT_BYTES: usize = 8 << 20;
+/// A piece of the body of a request of `wasi:http`, of which each body may hold one.
+pub const HTTP_CHUNK_BYTES: usize = 16 << 10;
+/// Headers of `wasi:http` in one object, of which a guest may have as many as handles.
+pub const HTTP_FIELDS_BYTES: usize = 16 << 10;
 /// Stack of the guest's frames: wasmtime's default, enough for all but runaway recursion.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 /// Native stack of a call. What exceeds the guest's stack is for host functions, including SQLite.

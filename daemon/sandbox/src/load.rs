@@ -9,7 +9,7 @@ use crate::engine::engine;
 use crate::error::LoadError;
 use crate::first_calls::RunningFirstCalls;
 use crate::footprint::{self, Footprint};
-use crate::host::{Facts, StateSlot, refuse_http};
+use crate::host::{Facts, StateSlot};
 use crate::instance::Code;
 use crate::limits::{self, Limits};
 use crate::loaded::Loaded;
@@ -118,6 +118,9 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         reader: runtime.reader.clone(),
         gatekeeper: runtime.gatekeeper.clone(),
         segments: runtime.segments.clone(),
+        egress: runtime.egress.clone(),
+        permits: Arc::new(Semaphore::new(runtime.running_per_plugin)),
+        waiting: Arc::new(Semaphore::new(limits::HTTP_WAITING_CALLS)),
         reserve: Arc::clone(&runtime.reserve),
     };
     let loaded = Loaded {
@@ -125,7 +128,6 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         code,
         pool: Arc::new(Pool::default()),
         is_warm: spec.isolation == Isolation::Warm,
-        permits: Semaphore::new(runtime.running_per_plugin),
         first_calls: RunningFirstCalls::new(spec.first_calls),
         runtime,
     };
@@ -160,13 +162,7 @@ impl StepTimes {
 }
 
 fn link(runtime: &Runtime, component: &Component, surface: &Surface) -> wasmtime::Result<Code> {
-    let linked = if surface.http.is_empty() {
-        runtime.linker.instantiate_pre(component)?
-    } else {
-        let mut linker = runtime.linker.clone();
-        refuse_http(&mut linker, component, &surface.http)?;
-        linker.instantiate_pre(component)?
-    };
+    let linked = runtime.linker.instantiate_pre(component)?;
     let exports = Exports::find(&linked, surface)?;
     // Done now so that it does not delay the first event.
     component.initialize_copy_on_write_image()?;
@@ -176,7 +172,8 @@ fn link(runtime: &Runtime, component: &Component, surface: &Surface) -> wasmtime
 /// Bytes that a guest may pass in one host call: enough for the largest thing that it may store.
 fn hostcall_bytes(plugin: &Limits, surface: &Surface) -> usize {
     let file = if surface.capabilities.contains("media") { limits::NEW_FILE_BYTES } else { 0 };
-    limits::HOSTCALL_BYTES + file.max(plugin.value_bytes())
+    let request = if surface.capabilities.contains("http") { limits::HTTP_REQUEST_BYTES } else { 0 };
+    limits::HOSTCALL_BYTES + file.max(request).max(plugin.value_bytes())
 }
 
 /// Reports a memory that cannot fit when the plugin is loaded, rather than at its first event.

@@ -6,7 +6,6 @@ use crate::instance::Code;
 use crate::pool::Pool;
 use crate::runtime::Runtime;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// What a call needs of its plugin.
 pub struct Loaded {
@@ -15,8 +14,6 @@ pub struct Loaded {
     pub pool: Arc<Pool>,
     /// Instances handle more than one event.
     pub is_warm: bool,
-    /// Permits for concurrent calls.
-    pub permits: Semaphore,
     /// Reports the first calls of fresh instances.
     pub first_calls: RunningFirstCalls,
     pub runtime: Arc<Runtime>,

@@ -4,6 +4,7 @@ use crate::code_cache::CodeCache;
 use crate::engine::Ticker;
 use crate::handles::Handles;
 use crate::host::HostState;
+use beadle_egress::Policies;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::MessageId;
 use beadle_model::consent::rules::PeopleRules;
@@ -25,6 +26,7 @@ pub struct Runtime {
     pub reader: Reader,
     pub gatekeeper: Gatekeeper,
     pub segments: Segments,
+    pub egress: Option<Policies>,
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
     pub host_key: [u8; 32],
     pub handles: Arc<Handles>,

@@ -9,6 +9,7 @@ use crate::plugin::Plugin;
 use crate::runtime::Runtime;
 use crate::spec::Spec;
 use crate::{abi, limits, load};
+use beadle_egress::Policies;
 use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{Blame, Coded, MessageId};
@@ -39,6 +40,8 @@ pub struct SandboxConfig {
     pub gatekeeper: Option<Gatekeeper>,
     /// Who belongs to which segment. None: there are no segments.
     pub segments: Option<Segments>,
+    /// What plugins may request, and the client that sends it. None: they make no requests.
+    pub egress: Option<Policies>,
 }
 
 impl Default for SandboxConfig {
@@ -51,6 +54,7 @@ impl Default for SandboxConfig {
             tasks: Tasks::default(),
             gatekeeper: None,
             segments: None,
+            egress: None,
         }
     }
 }
@@ -112,6 +116,7 @@ impl Sandbox {
         let mut linker = Linker::<HostState>::new(&engine);
         abi::link(&mut linker).map_err(failed)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
         let ticker = Ticker::start(&engine, &config.tasks)?;
         let tokio = Builder::new_multi_thread()
             .worker_threads(config.guest_threads)
@@ -127,6 +132,7 @@ impl Sandbox {
             code_cache: code_cache.map(Arc::new),
             gatekeeper: config.gatekeeper.unwrap_or_else(|| Gatekeeper::new(reader.clone(), Policy::default())),
             segments: config.segments.unwrap_or_else(|| Segments::new(reader.clone(), Definitions::default())),
+            egress: config.egress,
             people: config.people,
             reader,
             reserve,

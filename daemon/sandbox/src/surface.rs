@@ -14,7 +14,7 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The capabilities of the contract.
-pub const CAPABILITIES: [&str; 17] = [
+pub const CAPABILITIES: [&str; 18] = [
     "settings",
     "clock",
     "random",
@@ -32,11 +32,15 @@ pub const CAPABILITIES: [&str; 17] = [
     "documents",
     "media",
     "groups",
+    "http",
 ];
 /// Interfaces of the contract that have only types: importing them requests nothing.
 const TYPES: [&str; 2] = ["types", "outgoing"];
-/// The packages of WASI 0.2 that are linked. None of them grants access to anything.
+/// The packages of WASI 0.2 that are linked besides `wasi:http`. None of them grants access to
+/// anything.
 const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+/// What is linked of `wasi:http`.
+const WASI_HTTP: [&str; 2] = ["wasi:http/types@", "wasi:http/outgoing-handler@"];
 /// The version of the WASI packages, without the patch number.
 const WASI_VERSION: &str = "0.2.";
 /// The first bytes of a file that wasmtime compiled.
@@ -55,8 +59,6 @@ pub struct Surface {
     pub about: bool,
     /// It exports `migration`.
     pub migration: bool,
-    /// Full names of its imports of `wasi:http`, which refuse when called.
-    pub http: Vec<String>,
 }
 
 /// The events that a plugin's file exports. Does not compile the file.
@@ -109,7 +111,6 @@ pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
         capabilities: BTreeSet::new(),
         about: false,
         migration: false,
-        http: vec![],
     };
     names(component, |name, is_import| if is_import { surface.import(name) } else { surface.export(name) })?;
     if surface.subscriptions.is_empty() {
@@ -179,7 +180,7 @@ impl Surface {
             return Ok(());
         }
         match wasi(name) {
-            Some("http") => self.http.push(name.into()),
+            Some("http") if WASI_HTTP.iter().any(|interface| name.starts_with(interface)) => {}
             Some(package) if WASI.contains(&package) => {}
             _ => return Err(LoadError::UnknownImport { import: name.into() }),
         }

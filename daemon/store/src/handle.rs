@@ -16,6 +16,7 @@ use crate::outreach_holds::OutreachHold;
 use crate::plugins::PurgeReport;
 use crate::queue::{Queue, ask};
 use crate::read::Reader;
+use crate::refresh_tokens::RotatedToken;
 use crate::requests::ExportAnswer;
 use crate::retain::{Cursor, Retention, RetentionReport};
 use crate::schedules::{FiringCounts, ScheduleDecision, ScheduleEntry, ScheduleRow};
@@ -381,6 +382,16 @@ impl Store {
     /// Keeps, for the next start, that a channel may not write first for a while.
     pub async fn keep_outreach_hold(&self, channel: String, hold: OutreachHold) -> Result<(), StoreError> {
         self.ask(move |tx| tx.keep_outreach_hold(&channel, &hold)).await
+    }
+
+    /// Keeps a refresh token that an authorization server has rotated.
+    pub async fn keep_refresh_token(
+        &self,
+        plugin: String,
+        secret: String,
+        token: RotatedToken,
+    ) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.keep_refresh_token(&plugin, &secret, &token)).await
     }
 
     /// Records that the templates of an account could not be fetched.

@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::read::Reader;
 use crate::tx::Tx;
 use beadle_model::PluginNo;
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 /// A plugin that has a number. Not all of them are installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,12 @@ impl Tx<'_> {
         self.conn.prepare_cached("DELETE FROM documents WHERE plugin = ?1")?.execute([plugin.0])?;
         self.conn.prepare_cached("UPDATE plugins SET record = NULL WHERE no = ?1")?.execute([plugin.0])?;
         self.conn.prepare_cached("DELETE FROM states WHERE plugin = ?1")?.execute([plugin.0])?;
+        let mut read = self.conn.prepare_cached("SELECT name FROM plugins WHERE no = ?1")?;
+        let name: Option<String> = read.query_row([plugin.0], |row| row.get(0)).optional()?;
+        drop(read);
+        if let Some(name) = name {
+            self.delete_refresh_tokens(&name)?;
+        }
         self.begin_first_state(plugin)?;
         Ok(purged)
     }

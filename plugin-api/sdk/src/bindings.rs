@@ -29,6 +29,7 @@ pub mod imports {
                 import beadle:plugin/documents@0.1.0;
                 import beadle:plugin/media@0.1.0;
                 import beadle:plugin/groups@0.1.0;
+                import beadle:plugin/http@0.1.0;
             }
         ",
         generate_all,
@@ -135,3 +136,8 @@ export!(
     "export_on_group_changed"
 );
 export!(on_echo, "package beadle:sdk; world on-echo { export beadle:plugin/on-echo@0.1.0; }", "export_on_echo");
+export!(
+    on_webhook,
+    "package beadle:sdk; world on-webhook { export beadle:plugin/on-webhook@0.1.0; }",
+    "export_on_webhook"
+);

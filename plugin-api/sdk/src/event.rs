@@ -4,7 +4,7 @@ use crate::message::Message;
 use crate::records::{
     ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
     JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent,
-    ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+    ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 use crate::types::{Choice, Content, Disposition, Failure, Media, MessageId, Refusal};
 
@@ -61,6 +61,12 @@ pub trait OnWindowClosed {
 pub trait OnDocumentsChanged {
     /// Handles one change.
     fn on_documents_changed(&self, event: DocumentsChangedEvent) -> Result<Disposition, Failure>;
+}
+
+/// Another program called a hook of the plugin.
+pub trait OnWebhook {
+    /// Handles one request. It was answered with 200 already, so a failure is retried by Beadle.
+    fn on_webhook(&self, event: WebhookEvent) -> Result<Disposition, Failure>;
 }
 
 /// The status of a message that this plugin sent.

@@ -3,8 +3,8 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{
-    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages,
-    random, replies, segments, settings, state, timers,
+    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, http, log, media,
+    messages, random, replies, segments, settings, state, timers,
 };
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::broadcasting::broadcasts;
@@ -14,5 +14,7 @@ pub(crate) use crate::testing::files::{groups, media};
 pub(crate) use crate::testing::host::{
     clock, contacts, documents, log, messages, random, replies, settings, state, timers,
 };
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::testing::outside::http;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::people::{consents, contacts_edit, contacts_identity, segments};

@@ -15,10 +15,10 @@
 //! them are.
 //!
 //! **Capabilities.** Each of the modules [`replies`], [`state`], [`timers`], [`messages`],
-//! [`media`], [`groups`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`], [`random`]
-//! and [`settings`] is a capability. Calling a function requests it; what is not called is not in
-//! the binary. A [`Refusal`] is a return value: check its `code` and do something else, or end the
-//! handling with `?`.
+//! [`media`], [`groups`], [`http`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`],
+//! [`random`] and [`settings`] is a capability. Calling a function requests it; what is not called
+//! is not in the binary. A [`Refusal`] is a return value: check its `code` and do something else,
+//! or end the handling with `?`.
 //!
 //! **State.** Handlers take `&self`. Instances are reused and destroyed as the host decides, so
 //! memory is only a cache. What must persist belongs in [`state`].
@@ -36,6 +36,9 @@
 //!
 //! **Tests.** Compiled for any other target than wasm, the capabilities are those of [`testing`], a
 //! small Beadle in memory, so that `cargo test` runs the same handlers.
+//!
+//! **Other programs.** [`http`] sends requests to hosts that the operator allowed; [`OnWebhook`]
+//! gets the requests that other programs send to the plugin's hooks.
 //!
 //! A plugin has no files, sockets, threads or environment variables, and no other time and random
 //! numbers than those of [`clock`] and [`random`].
@@ -58,13 +61,13 @@ pub mod text;
 mod types;
 
 pub use capability::{
-    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages,
-    random, replies, segments, settings, state, timers,
+    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, http, log, media,
+    messages, random, replies, segments, settings, state, timers,
 };
 pub use event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
-    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed,
-    OnWindowExpiring,
+    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWebhook,
+    OnWindowClosed, OnWindowExpiring,
 };
 pub use message::{
     Button, Buttons, Catalog, ContactRequest, ContactsMessage, CtaUrl, Direct, DirectMessage, File, Flow, Header,
@@ -75,7 +78,7 @@ pub use message::{
 pub use records::{
     ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
     JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, Pricing, Problem,
-    ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+    ReactionEvent, ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 pub use types::{
     CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
@@ -91,8 +94,9 @@ pub mod prelude {
         LocationMessage, MediaMessage, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
         OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged,
         OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
-        OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent,
-        WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit, contacts_identity, documents,
-        groups, log, media, messages, plugin, random, replies, segments, settings, state, timers,
+        OnWebhook, OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text,
+        TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit,
+        contacts_identity, documents, groups, http, log, media, messages, plugin, random, replies, segments, settings,
+        state, timers,
     };
 }

@@ -18,5 +18,6 @@ pub use bindings::on_message_status::exports::beadle::plugin::on_message_status:
 pub use bindings::on_reaction::exports::beadle::plugin::on_reaction::Event as ReactionEvent;
 pub use bindings::on_schedule::exports::beadle::plugin::on_schedule::Event as ScheduleEvent;
 pub use bindings::on_timer::exports::beadle::plugin::on_timer::Event as TimerEvent;
+pub use bindings::on_webhook::exports::beadle::plugin::on_webhook::Event as WebhookEvent;
 pub use bindings::on_window_closed::exports::beadle::plugin::on_window_closed::Event as WindowClosedEvent;
 pub use bindings::on_window_expiring::exports::beadle::plugin::on_window_expiring::Event as WindowExpiringEvent;

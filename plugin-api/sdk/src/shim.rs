@@ -4,15 +4,15 @@
 use crate::bindings as b;
 use crate::event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
-    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed,
-    OnWindowExpiring,
+    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWebhook,
+    OnWindowClosed, OnWindowExpiring,
 };
 use crate::migration::{Migration, Next, Page};
 use crate::privacy::{Person, Privacy};
 use crate::records::{
     ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
     JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent,
-    ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+    ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 use crate::types::{Disposition, Failure};
 pub use b::about::exports::beadle::plugin::about::About;
@@ -93,6 +93,7 @@ handler!(on_contact_changed, OnContactChanged, ContactChangedEvent);
 handler!(on_consent_changed, OnConsentChanged, ConsentChangedEvent);
 handler!(on_group_changed, OnGroupChanged, GroupChangedEvent);
 handler!(on_echo, OnEcho, EchoEvent);
+handler!(on_webhook, OnWebhook, WebhookEvent);
 
 /// Exports a struct as a plugin: `plugin!(Echo: OnMessage);`
 ///
@@ -205,6 +206,9 @@ macro_rules! __export {
     (OnEcho, $plugin:ident) => {
         $crate::__export!(on_echo, export_on_echo, OnEcho, $plugin);
     };
+    (OnWebhook, $plugin:ident) => {
+        $crate::__export!(on_webhook, export_on_webhook, OnWebhook, $plugin);
+    };
     ($module:ident, $export:ident, $($trait:ident)::+, $plugin:ident) => {
         const _: () = {
             // tidy: used in wasm, where an expectation would fail
@@ -222,7 +226,7 @@ macro_rules! __export {
             stringify!($other),
             "` is not an event. Events: OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
              OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus, \
-             OnJoinRequest, OnChannelChanged, OnContactChanged, OnConsentChanged, OnGroupChanged, OnEcho. `Migration` and `Privacy` may be listed too; `Settings` must be first."
+             OnJoinRequest, OnChannelChanged, OnContactChanged, OnConsentChanged, OnGroupChanged, OnEcho, OnWebhook. `Migration` and `Privacy` may be listed too; `Settings` must be first."
         ));
     };
 }

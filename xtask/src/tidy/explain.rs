@@ -6,7 +6,7 @@ use super::finding::{File, Finding};
 const FOLDER: &str = "daemon/beadle/src/explain/";
 const REGISTER: &str = "daemon/beadle/src/explain.rs";
 const HEADINGS: &[&str] = &["Responsible", "What happens next", "What to do"];
-const RESPONSIBLE: &[&str] = &["Operator.", "Plugin author.", "WhatsApp.", "Beadle."];
+const RESPONSIBLE: &[&str] = &["Operator.", "Plugin author.", "WhatsApp.", "Another server.", "Beadle."];
 
 /// Checks every page.
 pub fn check(files: &[File]) -> Vec<Finding> {

@@ -30,6 +30,7 @@ const LAYERS: &[&str] = &[
 const KEPT_IN: &[(&str, &str)] = &[
     ("wasmtime", "beadle-sandbox"),
     ("wasmtime-wasi", "beadle-sandbox"),
+    ("wasmtime-wasi-http", "beadle-sandbox"),
     ("rusqlite", "beadle-store"),
     ("cel", "beadle-segments"),
 ];

@@ -107,6 +107,21 @@ pub struct PluginRow {
     /// Its state before the migration, for a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_state: Option<StoredState>,
+    /// What it may request. Only in the view of one plugin, as everything about requests and hooks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<EgressRow>,
+    /// Its requests since the daemon was started, by outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestCount>,
+    /// The last request that was refused and could be allowed, since its rules changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_request: Option<Problem>,
+    /// Its secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRow>,
+    /// Addresses that other programs call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRow>,
     /// When it was suspended.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub suspended_since: Option<Ms>,
@@ -122,6 +137,59 @@ pub struct LoadStep {
     pub name: String,
     /// Its duration in milliseconds.
     pub ms: f64,
+}
+
+/// An entry of a plugin's allow-list.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct EgressRow {
+    /// Scheme, host, port and path prefix.
+    pub url: String,
+    /// The methods that it allows.
+    pub methods: Vec<String>,
+    /// Networks that it allows in addition to the internet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// Names of the secrets that Beadle puts into its requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+}
+
+/// How many requests had one outcome.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct RequestCount {
+    /// A class of status codes such as `2xx`, or an error code.
+    pub outcome: String,
+    /// Their number.
+    pub count: u64,
+}
+
+/// A secret of a plugin, without its value.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct SecretRow {
+    /// Its name.
+    pub name: String,
+    /// `fixed` or `access-token`.
+    pub kind: String,
+    /// When an access token expires; none if there is none yet.
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Ms>,
+    /// Why it could not be renewed or stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// A hook of a plugin.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct HookRow {
+    /// Its path on the public address.
+    pub path: String,
+    /// Requests that were stored since it was configured.
+    pub accepted: u64,
+    /// Requests that were refused since then.
+    pub refused: u64,
+    /// Why the last one was refused, within a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
 }
 
 /// A plugin's folder of text files, in short.

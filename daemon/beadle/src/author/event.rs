@@ -94,6 +94,7 @@ fn read(from: &str, event: Value) -> Result<TestEvent, String> {
         "timer" => {
             json!({ "plugin": 1, "scope": { "kind": "plugin" }, "due_at": NOW.as_ms(), "payload": [] })
         }
+        "webhook" => json!({ "plugin": 1, "hook": "sample", "body": "" }),
         "message-status" => json!({ "plugin": 1, "message": "msg_1" }),
         _ => json!({}),
     };

@@ -264,14 +264,25 @@ impl Coded for Invalid {
 }
 
 /// The keys whose values are secrets.
-pub const SECRET_KEYS: [&str; 3] = ["access_token", "app_secret", "verify_token"];
+pub const SECRET_KEYS: [&str; 6] =
+    ["access_token", "app_secret", "verify_token", "client_secret", "refresh_token", "proxy_password"];
+
+/// The table of a plugin's secrets, whose keys are free.
+const SECRETS: &str = "secrets";
+
+/// Keys in it, or in a table below, that are no secrets.
+const NO_SECRETS: [&str; 6] = ["token_url", "client_id", "client_auth", "grant", "scope", "networks"];
 
 /// The text with secrets replaced by `*`. It works on text instead of parsed values, because the
 /// file may not be valid TOML. All byte offsets stay the same.
 fn mask_secrets(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
+    let mut is_of_secrets = false;
     for line in text.split_inclusive('\n') {
-        match secret_start(line) {
+        if line.trim_start().starts_with('[') {
+            is_of_secrets = line.contains(SECRETS);
+        }
+        match secret_start(line).or_else(|| named_secret_start(line, is_of_secrets)) {
             Some(start) => {
                 let (clear, secret) = line.split_at(start);
                 masked.push_str(clear);
@@ -300,6 +311,17 @@ fn secret_start(line: &str) -> Option<usize> {
     starts.min()
 }
 
+/// Where a literal value begins in a line of a table of secrets, or after `secrets`.
+fn named_secret_start(line: &str, is_of_secrets: bool) -> Option<usize> {
+    let key_start = if is_of_secrets { 0 } else { line.find(SECRETS)? + SECRETS.len() };
+    let (key, value) = line.get(key_start..)?.split_once('=')?;
+    let value = value.trim_start();
+    let is_named = NO_SECRETS.contains(&key.trim().trim_matches(['"', '\'']));
+    // `secrets = { hubspot = "…" }` begins with a table, too.
+    let is_reference = value.starts_with('{') && is_of_secrets;
+    (!is_named && !is_reference && !value.is_empty()).then(|| line.len() - value.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::mask_secrets;
@@ -313,6 +335,11 @@ mod tests {
             ("app_secret = { file = \"x\" }\n", "app_secret = { file = \"x\" }\n"),
             ("access_token =\n", "access_token =\n"),
             ("name = \"shop\"\n", "name = \"shop\"\n"),
+            ("[plugins.crm.secrets]\nhub = \"pat\"\n[x]\nhub = 1", "[plugins.crm.secrets]\nhub = *****\n[x]\nhub = 1"),
+            ("[a.secrets.b]\nclient_id = \"i\"\nkey = 's'", "[a.secrets.b]\nclient_id = \"i\"\nkey = ***"),
+            ("[a.secrets]\nb = { file = \"x\" }", "[a.secrets]\nb = { file = \"x\" }"),
+            ("secrets.hub = \"pat\"", "secrets.hub = *****"),
+            ("secrets = { hub = \"pat\" }", "secrets = * *** * ***** *"),
         ] {
             assert_eq!(mask_secrets(text), masked);
             assert_eq!(mask_secrets(text).len(), text.len());

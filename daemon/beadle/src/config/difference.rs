@@ -14,7 +14,7 @@ use std::fmt;
 pub struct Flat(BTreeMap<String, String>);
 
 /// Prefixes of keys that are read only at start. All others take effect at once.
-const AT_START: [&str; 10] = [
+const AT_START: [&str; 11] = [
     "daemon.data_dir",
     "http.",
     "admin.",
@@ -25,6 +25,7 @@ const AT_START: [&str; 10] = [
     "contacts.",
     "consents.",
     "media.",
+    "egress.",
 ];
 /// An exception that takes effect at once: `channels.NAME.pace`.
 const PACE: &str = ".pace.";

@@ -1,15 +1,17 @@
 //! The configuration: from TOML files to one typed, validated value, or to all errors at once.
 //!
 //! `files` reads the files, `tree` merges them, `read` has typed readers, `sections`, `schedules`,
-//! `segments` and `costs` define the keys, `settings` is the result. The rest of the daemon sees
-//! only checked values: no text to parse, no secrets to fetch. Nothing is opened or started here,
-//! so a configuration can be checked on another machine.
+//! `segments`, `costs`, `egress` and `hooks` define the keys, `settings` is the result. The rest of
+//! the daemon sees only checked values: no text to parse, no secrets to fetch. Nothing is opened or
+//! started here, so a configuration can be checked on another machine.
 
 mod costs;
 mod diagnostic;
 mod difference;
+mod egress;
 mod environment;
 mod files;
+mod hooks;
 mod inputs;
 mod literal;
 mod people;
@@ -30,6 +32,7 @@ pub use diagnostic::CODES;
 pub use diagnostic::{Diagnostic, Invalid, Source, Span};
 pub use difference::{Change, Flat, changes};
 pub use environment::Environment;
+pub use hooks::{HookScheme, HookSettings};
 pub use inputs::Inputs;
 pub use read::{NAME_FORM, is_name};
 pub use settings::*;

@@ -71,6 +71,8 @@ pub struct Section<'a> {
     pub span: Option<Span>,
     /// `[channels.shop]` or `[[schedule]]`.
     heading: String,
+    /// What is in the brackets: without the number of an item of an array.
+    toml: String,
     table: Option<&'a Table>,
     read: Vec<&'static str>,
 }
@@ -87,6 +89,7 @@ impl<'a> Section<'a> {
             pattern: String::new(),
             span: None,
             heading: String::new(),
+            toml: String::new(),
             table: Some(table),
             read: Vec::new(),
         }
@@ -94,7 +97,7 @@ impl<'a> Section<'a> {
 
     fn child(&self, name: &str, pattern: &str, entry: Option<&'a Entry>) -> Self {
         let join = |path: &str, name: &str| if path.is_empty() { name.into() } else { format!("{path}.{name}") };
-        let path = join(&self.path, name);
+        let (path, toml) = (join(&self.path, name), join(&self.toml, name));
         let table = entry.and_then(|entry| match &entry.node.value {
             Value::Table(table) => Some(table),
             other => {
@@ -108,8 +111,9 @@ impl<'a> Section<'a> {
         Self {
             context: self.context,
             pattern: join(&self.pattern, pattern),
-            heading: format!("[{path}]"),
+            heading: format!("[{toml}]"),
             path,
+            toml,
             span: entry.map(|entry| entry.key.clone()),
             table,
             read: Vec::new(),
@@ -145,6 +149,26 @@ impl<'a> Section<'a> {
         named.collect()
     }
 
+    /// The tables and other values in a table of free keys, with the keys that the operator gave
+    /// them. A value that is no table has no section.
+    pub fn mixed(&mut self, key: &'static str) -> Vec<(String, &'a Entry, Option<Section<'a>>)> {
+        let section = self.section(key);
+        self.context.known.borrow_mut().insert(format!("{}.*", section.pattern));
+        let entries = section.table.iter().flat_map(|table| &table.0).map(|(name, entry)| {
+            if !is_name(name) {
+                self.invalid(&entry.key, format!("invalid name `{name}`"), NAME_FORM);
+            }
+            let is_table = matches!(entry.node.value, Value::Table(_));
+            (name.clone(), entry, is_table.then(|| section.child(name, "*", Some(entry))))
+        });
+        entries.collect()
+    }
+
+    /// Whether the table has a key, which becomes known by asking.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.get(key).is_some()
+    }
+
     /// The values in a table of free keys, with the keys that the operator gave them.
     pub fn values(&mut self, key: &'static str) -> Vec<(String, &'a Entry)> {
         let section = self.section(key);
@@ -174,7 +198,8 @@ impl<'a> Section<'a> {
             });
             let mut section = list.child(&name.unwrap_or_else(|| number.to_string()), "*", None);
             (section.table, section.span) = (Some(table), Some(item.span.clone()));
-            section.heading = format!("[[{key}]]");
+            section.heading = format!("[[{}]]", list.toml);
+            section.toml.clone_from(&list.toml);
             Some(section)
         });
         tables.collect()
@@ -404,6 +429,12 @@ impl<'a> Section<'a> {
             });
         }
     }
+}
+
+/// An integer within a range that fits into `u32`.
+pub fn number(section: &mut Section<'_>, key: &'static str, default: u32, range: RangeInclusive<u32>) -> u32 {
+    let range = i64::from(*range.start())..=i64::from(*range.end());
+    section.integer(key, default.into(), range).try_into().unwrap_or(default)
 }
 
 /// Names appear in URLs and file names.

@@ -6,7 +6,7 @@
 
 use super::diagnostic::{Diagnostic, Span};
 use super::read::Section;
-use super::tree::{Entry, Value};
+use super::tree::{Entry, Node, Value};
 use beadle_whatsapp::Secret;
 use std::io::Read as _;
 use std::path::Path;
@@ -21,6 +21,16 @@ impl Section<'_> {
             self.missing(key, &format!("{{ credential = \"{}\" }}", credential_name(key)));
             return None;
         };
+        self.secret_at(key, node)
+    }
+
+    /// An optional secret.
+    pub fn optional_secret(&mut self, key: &'static str) -> Option<Secret> {
+        self.has(key).then(|| self.secret(key)).flatten()
+    }
+
+    /// The secret that a value names.
+    pub fn secret_at(&self, key: &str, node: &Node) -> Option<Secret> {
         let help = format!("write `{key} = {{ credential = \"…\" }}`, `{{ file = \"…\" }}` or `{{ env = \"…\" }}`");
         let Value::Table(table) = &node.value else {
             let message = format!("`{key}` must not be written in the configuration");

@@ -5,12 +5,12 @@
 
 use super::costs;
 use super::diagnostic::{Diagnostic, Span};
-use super::read::{Context, Section};
+use super::read::{Context, Section, number};
 use super::settings::{
     Admin, ApiAccess, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media, Outbox,
 };
 use super::tree::{Table, Value};
-use super::{people, schedules, segments};
+use super::{egress, hooks, people, schedules, segments};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{DEFAULT, GRANTABLE};
 use beadle_gate::StopSwitch;
@@ -53,6 +53,18 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
         timezone: &daemon.timezone,
     };
     let segments = segments::segments(&mut root, &named);
+    let (mut plugins, mut policies, mut hooks) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for (name, mut section) in root.named("plugins") {
+        let policy = egress::policy(&mut section, &name);
+        let plugin_hooks = hooks::hooks(&mut section, &policy);
+        plugins.insert(name.clone(), plugin(section, &channels));
+        if !plugin_hooks.is_empty() {
+            hooks.insert(name.clone(), plugin_hooks);
+        }
+        if policy != Default::default() {
+            policies.insert(name, policy);
+        }
+    }
     let config = Config {
         schedules: schedules::schedules(&mut root, &daemon.timezone),
         daemon,
@@ -69,7 +81,10 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
         broadcasts: broadcasts(root.section("broadcasts")),
         windows: windows(root.section("windows")),
         media: media(root.section("media")),
-        plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section, &channels))).collect(),
+        egress: egress::egress(root.section("egress")),
+        plugins,
+        policies,
+        hooks,
         channels,
         retention,
         retention_removed_ms,
@@ -244,12 +259,6 @@ fn digits(section: &Section<'_>, key: &str, text: &str, span: &Span) {
     let place = "the id is in the Meta app dashboard under WhatsApp > API Setup";
     let label = if text.starts_with('+') { format!("this is a phone number; {place}") } else { place.into() };
     section.invalid(span, format!("`{key}` must contain only digits"), label);
-}
-
-/// An integer within a range that fits into `u32`.
-fn number(section: &mut Section<'_>, key: &'static str, default: u32, range: std::ops::RangeInclusive<u32>) -> u32 {
-    let range = i64::from(*range.start())..=i64::from(*range.end());
-    section.integer(key, default.into(), range).try_into().unwrap_or(default)
 }
 
 fn pace(mut section: Section<'_>) -> Pace {

@@ -1,6 +1,8 @@
 //! The checked configuration, as the rest of the daemon sees it.
 
+use super::hooks::HookSettings;
 use beadle_catalog::PluginConfig;
+use beadle_egress::{EgressSettings, PolicySpec};
 use beadle_gatekeeper::Policy;
 use beadle_model::LeadTimes;
 use beadle_model::consent::rules::ConsentRules;
@@ -56,6 +58,12 @@ pub struct Config {
     pub media: Media,
     /// `[plugins.NAME]`
     pub plugins: BTreeMap<String, PluginConfig>,
+    /// `[egress]`
+    pub egress: EgressSettings,
+    /// `[[plugins.NAME.egress]]` and `[plugins.NAME.secrets]`, of plugins that have any
+    pub policies: BTreeMap<String, PolicySpec>,
+    /// `[[plugins.NAME.hooks]]`, of plugins that have any
+    pub hooks: BTreeMap<String, Vec<HookSettings>>,
     /// `[[schedule]]`
     pub schedules: Vec<Arc<Schedule>>,
     /// `[retention]`
@@ -87,7 +95,7 @@ pub struct Daemon {
 /// `[http]`: the public address.
 #[derive(Debug, PartialEq)]
 pub struct Http {
-    /// Serves `/webhooks/{app}` and `/opt-in/{wording}` and nothing else.
+    /// Serves `/webhooks/{app}`, `/hooks/{plugin}/{name}`, `/opt-in/{wording}` and nothing else.
     pub listen: SocketAddr,
     /// Requests come through a proxy, which appends the client's address to `X-Forwarded-For`.
     pub behind_proxy: bool,

@@ -15,6 +15,7 @@ fn environment(credentials: &Path) -> Environment {
         "CREDENTIALS_DIRECTORY" => Some(credentials.clone()),
         "WA_TOKEN" | "WA_APP_SECRET" | "WA_VERIFY" => Some(format!("value of {name}")),
         "EMPTY" => Some("\n".into()),
+        "SHORT" => Some("short".into()),
         _ => None,
     };
     Environment { variable: Box::new(variable), without_systemd: false, unsettled: std::time::Duration::ZERO }

@@ -2,12 +2,15 @@
 //! plugins; in this order, because each uses those before it.
 
 use super::error::RunError;
+use super::tokens::RotatedTokens;
 use crate::config::{App as AppSection, Config};
+use crate::web::hooks::Hooks;
 use crate::web::opt_in::{OptInForms, OptInParts, OptInSettings};
 use crate::web::webhooks::Webhooks;
 use beadle_broadcast::Broadcasts;
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
+use beadle_egress::{Egress, Policies, SystemResolver};
 use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::{PeopleRules, WordingTexts};
 use beadle_model::keyword::OwnWords;
@@ -40,6 +43,10 @@ pub struct Parts {
     pub webhooks: Arc<Webhooks>,
     /// The form for consent, if it is on.
     pub opt_in: Option<Arc<OptInForms>>,
+    /// Hooks of plugins.
+    pub hooks: Arc<Hooks>,
+    /// What plugins may request, and the client that sends it.
+    pub policies: Policies,
     /// The numbers of the channels, for links.
     pub numbers: Arc<Numbers>,
     /// Civil time.
@@ -80,12 +87,14 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     let gatekeeper = Gatekeeper::new(store.reader(), gate(config));
     gatekeeper.restore_holds()?;
     let segments = Segments::new(store.reader(), config.segments.clone());
+    let policies = policies(config, &store, &clock)?;
     let sandbox_config = SandboxConfig {
         cache_dir: Some(data_dir.join("cache")),
         people: Arc::clone(&people),
         tasks: tasks.clone(),
         gatekeeper: Some(gatekeeper.clone()),
         segments: Some(segments.clone()),
+        egress: Some(policies.clone()),
         ..SandboxConfig::default()
     };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
@@ -121,6 +130,8 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     };
     let broadcasts = Broadcasts::new(parts, config.broadcasts.clone(), config.channels.keys().cloned().collect());
     let opt_in = opt_in(config, &store, &pipeline, &clock);
+    let hooks = Hooks::new(store.clone(), pipeline.inbox(), clock.clone(), pipeline.watch_subscriptions());
+    hooks.configure(&config.hooks);
     let bell = pipeline.timers_changed();
     let plugins = pipeline.watch_subscriptions();
     let (schedules, scheduler) = Schedules::new(store.clone(), clock.clone(), bell, plugins, config.schedules.clone());
@@ -133,6 +144,8 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         pipeline,
         webhooks,
         opt_in,
+        hooks: Arc::new(hooks),
+        policies,
         numbers: Arc::new(numbers),
         clock,
         gatekeeper,
@@ -145,6 +158,15 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         schedules,
         scheduler,
     })
+}
+
+/// The allow-lists of plugins, and the client that sends under them.
+fn policies(config: &Config, store: &Store, clock: &Clock) -> Result<Policies, RunError> {
+    let egress = Egress::new(config.egress.clone(), Arc::new(SystemResolver))?;
+    let tokens = Arc::new(RotatedTokens(store.clone()));
+    let policies = Policies::new(egress, clock.clone(), tokens, tokio::runtime::Handle::current());
+    policies.configure(&config.policies);
+    Ok(policies)
 }
 
 /// The form for consent.

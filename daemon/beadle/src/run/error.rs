@@ -1,6 +1,7 @@
 //! Why the daemon does not start, or stops by itself.
 
 use crate::follow::ClockUnreadable;
+use beadle_egress::EgressError;
 use beadle_model::{Blame, Coded};
 use beadle_sandbox::SandboxError;
 use beadle_store::StoreError;
@@ -24,6 +25,9 @@ pub enum RunError {
     /// A channel cannot be created.
     #[error(transparent)]
     Channel(#[from] ChannelError),
+    /// The client for requests of plugins cannot be created.
+    #[error("`[egress]` cannot be used: {0}")]
+    Egress(#[from] EgressError),
     /// An address cannot be used.
     #[error("cannot listen on {address} ({key}): {error}")]
     Listen {
@@ -48,6 +52,7 @@ impl Coded for RunError {
             RunError::Store(error) => error.code(),
             RunError::Sandbox(error) => error.code(),
             RunError::Channel(error) => error.code(),
+            RunError::Egress(error) => error.code(),
             RunError::Listen { .. } => "listen-failed",
             RunError::Clock(_) => "clock-unreadable",
             RunError::Task(_) => "task-failed",
@@ -60,6 +65,7 @@ impl Coded for RunError {
             RunError::Sandbox(error) => error.blame(),
             RunError::Channel(error) => error.blame(),
             RunError::Task(_) => Blame::Host,
+            RunError::Egress(error) => error.blame(),
             RunError::Listen { .. } | RunError::Clock(_) => Blame::Operator,
         }
     }

@@ -17,6 +17,7 @@ mod reload;
 mod signals;
 mod sockets;
 mod systemd;
+mod tokens;
 mod upkeep;
 
 #[cfg(test)]
@@ -163,6 +164,8 @@ impl Running {
             followed,
             webhooks: Arc::clone(&parts.webhooks),
             opt_in: parts.opt_in.clone(),
+            hooks: Arc::clone(&parts.hooks),
+            policies: parts.policies.clone(),
             numbers: Arc::clone(&parts.numbers),
             phase: phases,
             channels: web::channels(config),
@@ -196,6 +199,7 @@ impl Running {
 
     fn listen(&mut self, config: &Config, sockets: Sockets, parts: &Parts) {
         let mut public = web::webhooks::router(Arc::clone(&parts.webhooks));
+        public = public.merge(web::hooks::router(Arc::clone(&parts.hooks)));
         if let Some(forms) = &parts.opt_in {
             public = public.merge(web::opt_in::router(Arc::clone(forms)));
         }
@@ -264,6 +268,8 @@ impl Running {
             gatekeeper: parts.gatekeeper.clone(),
             segments: parts.segments.clone(),
             broadcasts: parts.broadcasts.clone(),
+            policies: parts.policies.clone(),
+            hooks: Arc::clone(&parts.hooks),
             schedules: parts.schedules.clone(),
             admin: Arc::clone(&self.admin),
             retention: self.retention.clone(),

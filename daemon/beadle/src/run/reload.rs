@@ -13,10 +13,12 @@
 use super::{build, logging};
 use crate::api::Problem;
 use crate::config::{self, Change, Config, Environment, Inputs, Invalid, Loaded, changes};
+use crate::web::hooks::Hooks;
 use crate::web::{Admin, ConfigState};
 use beadle_broadcast::Broadcasts;
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
+use beadle_egress::Policies;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::{Coded as _, LeadTimes};
 use beadle_pipeline::Pipeline;
@@ -44,6 +46,8 @@ pub struct Reloader {
     pub gatekeeper: Gatekeeper,
     pub segments: Segments,
     pub broadcasts: Broadcasts,
+    pub policies: Policies,
+    pub hooks: Arc<Hooks>,
     pub schedules: Schedules,
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
@@ -147,6 +151,9 @@ impl Reloader {
             self.segments.configure(new.segments.clone());
         }
         self.broadcasts.configure(new.broadcasts.clone());
+        // Before the plugins, which may be loaded because of the same change.
+        self.policies.configure(&new.policies);
+        self.hooks.configure(&new.hooks);
         if old.retention != new.retention {
             self.retention.send_replace(new.retention);
         }

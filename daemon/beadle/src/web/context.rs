@@ -1,5 +1,6 @@
 //! What the handlers of the admin side work with: the parts of the daemon, and its phase.
 
+use super::hooks::Hooks;
 use super::opt_in::OptInForms;
 use super::webhooks::Webhooks;
 use crate::api::{ChannelState, Problem};
@@ -8,6 +9,7 @@ use crate::follow::FollowedClock;
 use beadle_broadcast::Broadcasts;
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
+use beadle_egress::Policies;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_pipeline::Pipeline;
@@ -59,6 +61,10 @@ pub struct Admin {
     pub webhooks: Arc<Webhooks>,
     /// The form for consent, if it is on.
     pub opt_in: Option<Arc<OptInForms>>,
+    /// Hooks of plugins.
+    pub hooks: Arc<Hooks>,
+    /// What plugins may request.
+    pub policies: Policies,
     /// The numbers of the channels, for links.
     pub numbers: Arc<Numbers>,
     /// The stage of the daemon's life.

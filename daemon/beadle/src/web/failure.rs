@@ -13,13 +13,19 @@ use beadle_store::StoreError;
 
 /// Codes that no other crate has.
 #[cfg(test)]
-pub const CODES: [&str; 14] = [
+pub const CODES: [&str; 20] = [
     "unknown-app",
     "bad-request",
     "budget-nearly-used",
     "channel-stopped",
     "clock-differs",
     "cross-site",
+    "hook-bad-signature",
+    "hook-no-plugin",
+    "hook-no-signature",
+    "hook-rate-limit",
+    "hook-stale-signature",
+    "hook-too-large",
     "internal-error",
     "plugin-not-running",
     "restart-required",

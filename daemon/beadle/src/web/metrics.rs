@@ -34,6 +34,12 @@ pub struct Snapshot {
     pub webhook_duration: Histogram,
     /// Forms for consent by outcome; empty if the form is off.
     pub opt_in_forms: BTreeMap<String, u64>,
+    /// Requests to hooks by outcome; empty if there are no hooks.
+    pub hook_requests: BTreeMap<String, u64>,
+    /// Requests of plugins by outcome.
+    pub plugin_requests: BTreeMap<String, u64>,
+    /// Access tokens by state; empty if there are none.
+    pub access_tokens: BTreeMap<String, u64>,
     /// Input that was stored without being understood, by kind.
     pub unrecognized: BTreeMap<String, u64>,
     /// Plugins by state.
@@ -200,6 +206,12 @@ impl Snapshot {
                 "outcome",
                 pairs(&self.opt_in_forms),
             ),
+            counters(
+                "beadle_hook_requests",
+                "Requests to hooks of plugins, by outcome",
+                "outcome",
+                pairs(&self.hook_requests),
+            ),
             counter("beadle_events", "New events stored", figures.events),
             counter("beadle_duplicate_events", "Events that WhatsApp delivered more than once", figures.duplicates),
             counter(
@@ -253,6 +265,13 @@ impl Snapshot {
                 "plugin",
                 pairs(&self.backlog),
             ),
+            counters(
+                "beadle_plugin_requests",
+                "Requests of plugins to hosts outside, by class of status or error code",
+                "outcome",
+                pairs(&self.plugin_requests),
+            ),
+            gauges("beadle_access_tokens", "OAuth 2 access tokens by state", "state", pairs(&self.access_tokens)),
             counter("beadle_plugin_calls", "Calls into plugins", figures.calls),
             family(
                 "beadle_plugin_cpu_seconds",
@@ -520,6 +539,9 @@ mod tests {
             webhooks: one("accepted"),
             webhook_duration,
             opt_in_forms: one("asked"),
+            hook_requests: one("accepted"),
+            plugin_requests: one("2xx"),
+            access_tokens: one("valid"),
             unrecognized: one("message"),
             plugins: one("active"),
             backlog: one("crm"),

@@ -52,6 +52,7 @@ pub fn whole_event(body: &EventBody) -> String {
             None => news.change.clone(),
         },
         EventBody::Echo { content, .. } => format!("from the phone: {}", content_line(content)),
+        EventBody::Webhook { hook, body, .. } => format!("{hook}, {} bytes", body.as_bytes().len()),
         EventBody::Unrouted { kind, .. } => kind.clone(),
     }
 }

@@ -130,8 +130,12 @@ async fn secret_is_not_sent_in_clear_to_the_internet() {
 struct Forgets;
 
 impl TokenStore for Forgets {
-    fn store(&self, _: &str, _: &str, _: &Secret) -> Boxed<Result<(), String>> {
+    fn store(&self, _: &TokenSettings, _: &Secret) -> Boxed<Result<(), String>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn load(&self, _: &TokenSettings) -> Option<Secret> {
+        None
     }
 }
 

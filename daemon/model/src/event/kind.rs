@@ -43,6 +43,8 @@ pub enum EventKind {
     ConsentChanged = 25,
     /// `privacy`: a person is being erased.
     EraseContact = 26,
+    /// `on-webhook`
+    Webhook = 27,
 }
 
 impl EventKind {
@@ -52,7 +54,7 @@ impl EventKind {
     }
 
     /// All kinds, in the order of their numbers.
-    pub const ALL: [EventKind; 18] = [
+    pub const ALL: [EventKind; 19] = [
         EventKind::Message,
         EventKind::Reaction,
         EventKind::MemberJoined,
@@ -71,6 +73,7 @@ impl EventKind {
         EventKind::Echo,
         EventKind::ConsentChanged,
         EventKind::EraseContact,
+        EventKind::Webhook,
     ];
 
     /// The contract's interface that a plugin exports to receive it; `None` for
@@ -94,6 +97,7 @@ impl EventKind {
             EventKind::Echo => "on-echo",
             EventKind::ConsentChanged => "on-consent-changed",
             EventKind::EraseContact => "privacy",
+            EventKind::Webhook => "on-webhook",
             EventKind::Unrouted => return None,
         })
     }
@@ -122,6 +126,7 @@ impl EventKind {
                 | EventKind::Unrouted
                 | EventKind::Schedule
                 | EventKind::DocumentsChanged
+                | EventKind::Webhook
         ) && !self.is_notification()
     }
 

@@ -8,7 +8,7 @@ wasmtime::component::bindgen!({
 });
 
 pub use beadle::plugin::{
-    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, log, media, messages,
-    outgoing, random, replies, segments, settings, state, timers, types,
+    broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, http, log, media,
+    messages, outgoing, random, replies, segments, settings, state, timers, types,
 };
 pub use exports::beadle::plugin::{about::About, migration::Next, *};

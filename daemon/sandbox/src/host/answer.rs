@@ -18,8 +18,6 @@ pub enum Stop {
     EffectBytes,
     #[error("the event is not exported")]
     NotSubscribed,
-    #[error("`{0}` is not available to plugins")]
-    Http(String),
     #[error("{0}")]
     Store(String),
     #[error("{0}")]

@@ -2,6 +2,7 @@
 
 use crate::handles::Handles;
 use crate::limits::Limits;
+use beadle_egress::Policies;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{EventKind, MessageId, PluginNo, StateNo};
@@ -10,6 +11,7 @@ use beadle_store::Reader;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use tokio::sync::Semaphore;
 
 /// What all instances of a plugin share.
 pub struct Facts {
@@ -43,6 +45,12 @@ pub struct Facts {
     pub gatekeeper: Gatekeeper,
     /// Who belongs to which segment.
     pub segments: Segments,
+    /// What it may request, and the client that sends it. None: it makes no requests.
+    pub egress: Option<Policies>,
+    /// Permits for concurrent calls.
+    pub permits: Arc<Semaphore>,
+    /// Permits for calls that wait for a response.
+    pub waiting: Arc<Semaphore>,
     /// Reserves an id for a message.
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
 }

@@ -5,6 +5,7 @@ use super::facts::Facts;
 use super::inputs::{Inputs, Seed};
 use super::memory::Memory;
 use super::overlay::Overlay;
+use super::requests::Requests;
 use super::wasi::Wasi;
 use crate::bindings::latest::types as wit;
 use crate::call::{Level, LogLine};
@@ -13,6 +14,7 @@ use crate::meter::Meter;
 use beadle_model::{Effects, Event, EventId, Refusal, Timestamp};
 use std::sync::Arc;
 use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// The host's side of an instance: the data of its wasmtime store.
 pub struct HostState {
@@ -21,6 +23,7 @@ pub struct HostState {
     pub memory: Memory,
     pub task: Task,
     pub inputs: Arc<Inputs>,
+    pub requests: Arc<Requests>,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -48,7 +51,13 @@ pub struct Task {
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.inputs))).view()
+        self.wasi().view()
+    }
+}
+
+impl WasiHttpView for HostState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.wasi().http()
     }
 }
 
@@ -61,7 +70,13 @@ impl HostState {
     pub fn new(facts: Arc<Facts>) -> Self {
         let memory = Memory::new(facts.limits.memory_bytes(), facts.metadata_bytes);
         let inputs = Arc::new(Inputs::unprepared());
-        Self { facts, meter: Arc::default(), memory, task: Task::default(), inputs, wasi: None }
+        let requests = Arc::new(Requests::new(Arc::clone(&facts)));
+        Self { facts, meter: Arc::default(), memory, task: Task::default(), inputs, requests, wasi: None }
+    }
+
+    /// WASI's side, created at the first call.
+    pub fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.inputs, &self.requests)))
     }
 
     /// Sets time and randomness for the next handling, and discards everything of the previous one.
@@ -75,6 +90,7 @@ impl HostState {
     /// From here on there is an event, and everything that was granted can be used.
     pub fn begin(&mut self, event: Arc<Event>) {
         self.task.event = Some(event);
+        self.requests.open();
     }
 
     /// From here on state can be read and written, and nothing else.

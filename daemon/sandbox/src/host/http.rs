@@ -1,81 +1,112 @@
-//! `wasi:http` for toolchains that always import it (JavaScript): it links, and every call ends the
-//! handling with a trap.
+//! `http`: requests to hosts that the operator allowed, while the plugin waits.
 //!
-//! The functions are created from the component's own imports, whatever patch version of 0.2 they
-//! have. Types that they use from `wasi:io` must be those that are linked there; resources of
-//! `wasi:http` itself never exist.
+//! The policy and the client are `beadle-egress`. Here a request gets a deadline before that of the
+//! call, so that the plugin can react to a time-out. A call that waits gives its permit to another
+//! call of the plugin, so that a slow server does not hold up other conversations; how many of them
+//! wait at a time is limited, because each keeps its memory. A dry run makes no request.
 
-use super::answer::Stop;
 use super::host_state::HostState;
-use wasmtime::Engine;
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
-use wasmtime::component::{Component, Linker, ResourceType};
-use wasmtime_wasi::p2::bindings::io;
+use crate::bindings::latest::http::{Cause, Host, Request, RequestError, Response};
+use crate::text::shortened;
+use beadle_egress::{Denied, EgressError, EgressRequest, EgressResponse};
+use beadle_model::{Coded as _, Refusal};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// The type of every resource of `wasi:http`.
-struct Nothing;
-
-/// A type of `wasi:io` as the component has it, and as it is linked.
-type Shared = (ResourceType, ResourceType);
-
-/// Defines the given imports of `wasi:http`.
-pub fn refuse_http(linker: &mut Linker<HostState>, component: &Component, imports: &[String]) -> wasmtime::Result<()> {
-    let engine = linker.engine().clone();
-    let component = component.component_type();
-    let instances = || {
-        component.imports(&engine).filter_map(|(name, import)| match import.ty {
-            ComponentItem::ComponentInstance(instance) => Some((name, instance)),
-            _ => None,
-        })
-    };
-    let shared: Vec<Shared> = instances()
-        .filter(|(name, _)| name.starts_with("wasi:io/"))
-        .flat_map(|(_, instance)| shared_resources(&engine, &instance))
-        .collect();
-    for (name, instance) in instances().filter(|(name, _)| imports.iter().any(|import| import == name)) {
-        refuse_instance(linker, name, &instance, &shared)?;
+impl Host for HostState {
+    async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, RequestError>> {
+        self.enter()?;
+        Ok(self.request(request).await)
     }
-    Ok(())
+
+    async fn has_secret(&mut self, name: String) -> wasmtime::Result<bool> {
+        self.enter()?;
+        Ok(self.facts.egress.as_ref().is_some_and(|egress| egress.of(&self.facts.name).has_secret(&name)))
+    }
 }
 
-fn shared_resources(engine: &Engine, instance: &ComponentInstance) -> Vec<Shared> {
-    let types = instance.exports(engine).filter_map(|(name, item)| match item.ty {
-        ComponentItem::Resource(theirs) => Some((theirs, linked_resource(name)?)),
-        _ => None,
-    });
-    types.collect()
-}
-
-fn linked_resource(name: &str) -> Option<ResourceType> {
-    Some(match name {
-        "error" => ResourceType::host::<io::error::Error>(),
-        "pollable" => ResourceType::host::<io::poll::Pollable>(),
-        "input-stream" => ResourceType::host::<io::streams::InputStream>(),
-        "output-stream" => ResourceType::host::<io::streams::OutputStream>(),
-        _ => return None,
-    })
-}
-
-fn refuse_instance(
-    linker: &mut Linker<HostState>,
-    name: &str,
-    instance: &ComponentInstance,
-    shared: &[Shared],
-) -> wasmtime::Result<()> {
-    let engine = linker.engine().clone();
-    let mut linked = linker.instance(name)?;
-    for (export, item) in instance.exports(&engine) {
-        match item.ty {
-            ComponentItem::ComponentFunc(_) => {
-                let function = format!("{name}#{export}");
-                linked.func_new(export, move |_, _, _, _| Err(Stop::Http(function.clone()).into()))?;
+impl HostState {
+    async fn request(&mut self, request: Request) -> Result<Response, RequestError> {
+        self.event().map_err(refused)?;
+        let requests = Arc::clone(&self.requests);
+        let admitted = requests.admit().map_err(refused)?;
+        let Request { method, url, headers, body, timeout_ms } = request;
+        let mut request = EgressRequest::new(&method, &url, headers, body).map_err(|error| failure(&error))?;
+        requests.sign(&admitted, &mut request);
+        let own = timeout_ms.map_or(Duration::MAX, |ms| Duration::from_millis(ms.into()));
+        let limit = own.min(admitted.limit);
+        let plugin = requests.plugin();
+        let sending = tokio::time::timeout(limit, admitted.policies.send(plugin, request));
+        match requests.waiting(sending).await.map_err(refused)? {
+            Ok(Ok(response)) => Ok(answered(response)),
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => {
+                admitted.policies.count(plugin, "egress-timeout");
+                let message = format!("no response within {} ms", limit.as_millis());
+                let cause = Cause::TimedOut;
+                Err(RequestError { cause, code: "egress-timeout".into(), message, instead: None, may_be_sent: true })
             }
-            ComponentItem::Resource(theirs) => {
-                let known = shared.iter().find(|(shared, _)| *shared == theirs).map(|(_, ours)| *ours);
-                linked.resource(export, known.unwrap_or_else(ResourceType::host::<Nothing>), |_, _| Ok(()))?;
-            }
-            _ => {}
         }
     }
-    Ok(())
+}
+
+fn refused(refusal: Refusal) -> RequestError {
+    let Refusal { code, message, instead } = refusal;
+    let cause = match code.as_str() {
+        "http-request-limit" | "http-too-many-waiting" => Cause::TooMany,
+        _ => Cause::Other,
+    };
+    RequestError { cause, code, message, instead, may_be_sent: false }
+}
+
+fn answered(response: EgressResponse) -> Response {
+    let headers = response.header_texts();
+    Response { status: response.status.as_u16(), url: response.url, headers, body: response.body }
+}
+
+/// The error as the plugin gets it. Secrets were removed from its text.
+fn failure(error: &EgressError) -> RequestError {
+    let instead = denied(error).and_then(|denied| denied.toml.clone());
+    let message = match denied(error) {
+        Some(denied) => Denied { toml: None, ..denied.clone() }.to_string(),
+        None => error.to_string(),
+    };
+    RequestError {
+        cause: cause(error),
+        code: error.code().to_owned(),
+        message: shortened(message),
+        instead: instead.map(shortened),
+        may_be_sent: error.may_be_sent(),
+    }
+}
+
+fn denied(error: &EgressError) -> Option<&Denied> {
+    match error {
+        EgressError::Denied(denied) => Some(denied),
+        EgressError::Redirected(error) => denied(error),
+        _ => None,
+    }
+}
+
+fn cause(error: &EgressError) -> Cause {
+    match error {
+        EgressError::Denied(denied) => match denied.code {
+            "egress-url-invalid" | "egress-scheme-unknown" | "egress-user-info" | "egress-method-invalid" => {
+                Cause::InvalidRequest
+            }
+            _ => Cause::NotAllowed,
+        },
+        EgressError::Header { .. } => Cause::InvalidRequest,
+        EgressError::RequestTooLarge { .. } | EgressError::ResponseTooLarge { .. } => Cause::TooLarge,
+        EgressError::Busy(..) => Cause::TooMany,
+        EgressError::Dns { .. }
+        | EgressError::Connect { .. }
+        | EgressError::Tls { .. }
+        | EgressError::NoResponse { .. } => Cause::Unreachable,
+        EgressError::Timeout { .. } => Cause::TimedOut,
+        EgressError::TooManyRedirects(_) | EgressError::ResponseEncoded { .. } => Cause::InvalidResponse,
+        EgressError::Token(_) => Cause::NoToken,
+        EgressError::Redirected(error) => cause(error),
+        EgressError::Client(_) => Cause::Other,
+    }
 }

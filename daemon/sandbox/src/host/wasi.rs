@@ -1,9 +1,13 @@
-//! WASI 0.2, for toolchains that require it: everything links, and nothing grants access.
+//! WASI 0.2, for toolchains that require it: everything links, and nothing but `wasi:http` grants
+//! access.
 //!
-//! There are no arguments, environment variables, files or sockets, and output is discarded. Both
-//! clocks show the civil time of the handling and stand still; random numbers are the handling's.
+//! `wasi:http` sends requests that the operator allowed. There are no arguments, environment
+//! variables, files or sockets, and output is discarded. Both clocks show the civil time of the
+//! handling and stand still; random numbers are the handling's.
 
 use super::inputs::Inputs;
+use super::requests::Requests;
+use super::wasi_http::Outgoing;
 use crate::limits;
 use rand_core::TryRng;
 use std::convert::Infallible;
@@ -11,15 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 /// Created at the first call: most plugins in Rust make none.
 pub struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
 }
 
 impl Wasi {
-    pub fn new(inputs: &Arc<Inputs>) -> Self {
+    pub fn new(inputs: &Arc<Inputs>, requests: &Arc<Requests>) -> Self {
         let ctx = WasiCtx::builder()
             .wall_clock(Clock(Arc::clone(inputs)))
             .monotonic_clock(Clock(Arc::clone(inputs)))
@@ -30,11 +37,17 @@ impl Wasi {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::HANDLES);
-        Self { ctx, table }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(limits::HTTP_FIELDS_BYTES);
+        Self { ctx, table, http, outgoing: Outgoing(Arc::clone(requests)) }
     }
 
     pub fn view(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+
+    pub fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
     }
 }
 

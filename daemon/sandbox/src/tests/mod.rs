@@ -262,6 +262,7 @@ fn code_list_matches_the_sources() {
         include_str!("../host/messages.rs"),
         include_str!("../host/outgoing.rs"),
         include_str!("../host/overlay.rs"),
+        include_str!("../host/requests.rs"),
         include_str!("../host/state.rs"),
         include_str!("../host/state/scan.rs"),
         include_str!("../host/timers.rs"),

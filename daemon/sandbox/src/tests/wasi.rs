@@ -88,32 +88,27 @@ async fn wasi_grants_nothing() {
     assert!(run(&guest).await.outcome.is_ok());
 }
 
-/// In the form of the real package: resources of its own, and of `wasi:io`.
+/// A part of the real package.
 const HTTP: &str = "
-    package wasi:io@0.2.0 { interface streams { resource input-stream { skip: func(len: u64) -> u64; } } }
     package wasi:http@0.2.0 {
         interface types {
-            use wasi:io/streams@0.2.0.{input-stream};
             resource fields { constructor(); }
-            resource body { take: func() -> result<input-stream>; }
+            resource outgoing-request { constructor(headers: fields); }
         }
-        interface outgoing-handler { use types.{fields}; handle: func(fields: fields); }
+        interface incoming-handler { use types.{fields}; handle: func(fields: fields); }
     }";
 
 #[tokio::test]
-async fn wasi_http_links_and_traps_when_called() {
-    let world = "import wasi:http/types@0.2.0; import wasi:http/outgoing-handler@0.2.0;";
+async fn wasi_http_links_for_outgoing_requests_only() {
     let imports = r#"(import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
-        (import "wasi:http/types@0.2.0" "[method]body.take" (func $stream (param i32 i32)))
-        (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $send (param i32)))"#;
-    let quiet = Guest { wit: HTTP, world, imports, ..Guest::default() };
-    assert!(run(&quiet).await.outcome.is_ok());
-    let calling = Guest { handle: "(call $send (call $fields)) (i32.const 16)", ..quiet };
-    let fault = run(&calling).await.outcome.unwrap_err();
-    assert_eq!(
-        fault.kind,
-        FaultKind::Trap { reason: "`wasi:http/types@0.2.0#[constructor]fields` is not available to plugins".into() }
-    );
+        (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $new (param i32) (result i32)))"#;
+    let handle = "(drop (call $new (call $fields))) (i32.const 16)";
+    let outgoing = Guest { wit: HTTP, world: "import wasi:http/types@0.2.0;", imports, handle, ..Guest::default() };
+    assert!(run(&outgoing).await.outcome.is_ok());
+    let imports = r#"(import "wasi:http/incoming-handler@0.2.0" "handle" (func $handle (param i32)))"#;
+    let world = "import wasi:http/types@0.2.0; import wasi:http/incoming-handler@0.2.0;";
+    let incoming = Guest { world, imports, handle: "(call $handle (i32.const 1)) (i32.const 16)", ..outgoing };
+    assert_eq!(load_error(incoming.bytes()).await.code(), "unknown-import");
 }
 
 #[tokio::test]

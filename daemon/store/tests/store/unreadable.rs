@@ -237,3 +237,22 @@ async fn unreadable_hold_of_a_channel_is_left_out() {
     damage(&env, "INSERT INTO meta (key, value) VALUES ('outreach_hold:club', '{\"until\": 3')");
     assert_eq!(env.reader.outreach_holds().unwrap(), [("shop".to_owned(), hold)]);
 }
+
+#[tokio::test]
+async fn refresh_token_is_replaced_deleted_with_its_plugin_and_ignored_if_unreadable() {
+    let env = TestEnv::new();
+    let token = |token: &str| beadle_store::RotatedToken { configured: "hash".into(), token: token.into() };
+    let crm = env.store.plugin_no("crm").await.unwrap();
+    for (plugin, name) in [("crm", "one"), ("crm", "two"), ("crm-2", "one")] {
+        env.store.keep_refresh_token(plugin.into(), name.into(), token("first")).await.unwrap();
+    }
+    env.store.keep_refresh_token("crm".into(), "one".into(), token("second")).await.unwrap();
+    assert_eq!(env.reader.refresh_token("crm", "one").unwrap(), Some(token("second")));
+    assert_eq!(env.reader.refresh_token("crm", "three").unwrap(), None);
+    assert!(!format!("{:?}", token("second")).contains("second"));
+    damage(&env, "UPDATE meta SET value = '{' WHERE key = 'refresh_token:crm/two'");
+    assert_eq!(env.reader.refresh_token("crm", "two").unwrap(), None);
+    env.store.purge_plugin(crm).await.unwrap();
+    assert_eq!(env.reader.refresh_token("crm", "one").unwrap(), None);
+    assert_eq!(env.reader.refresh_token("crm-2", "one").unwrap(), Some(token("first")));
+}

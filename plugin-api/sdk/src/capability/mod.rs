@@ -9,6 +9,7 @@ pub mod contacts_edit;
 pub mod contacts_identity;
 pub mod documents;
 pub mod groups;
+pub mod http;
 pub mod log;
 pub mod media;
 pub mod messages;

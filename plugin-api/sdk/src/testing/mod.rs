@@ -28,6 +28,7 @@ pub(crate) mod broadcasting;
 pub(crate) mod files;
 pub(crate) mod host;
 mod lengths;
+pub(crate) mod outside;
 pub(crate) mod people;
 mod sent;
 #[cfg(test)]
@@ -39,7 +40,7 @@ use crate::migration::{Migration, Next};
 use crate::privacy::{Person, Privacy};
 use crate::records::{MemberJoinedEvent, MemberLeftEvent, MessageEvent, TimerEvent};
 use crate::types::{Choice, Contact, Content, Context, Failure, MediaId, TimestampMs};
-pub use sent::Sent;
+pub use sent::{Requested, Sent};
 use std::marker::PhantomData;
 use std::time::Duration;
 use world::World;

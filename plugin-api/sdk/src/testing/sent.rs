@@ -1,7 +1,20 @@
-//! A message that a plugin sent, as tests see it.
+//! A message or request that a plugin sent, as tests see it.
 
 use crate::bindings::imports::outgoing::{Button, Section};
 use crate::types::{ContactId, MessageId};
+
+/// A request of the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requested {
+    /// The method.
+    pub method: String,
+    /// The URL.
+    pub url: String,
+    /// Names and values of its headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
 
 /// A message that a plugin sent. Equal to a `&str` if that is its body.
 #[derive(Clone, Debug, PartialEq)]

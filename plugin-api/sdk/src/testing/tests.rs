@@ -237,3 +237,22 @@ fn word_must_be_the_whole_message() {
     }
     assert!(!host.message(&ana, Content::Unsupported(None)).is_word(&["rules"]));
 }
+
+#[test]
+fn requests_are_answered_as_the_test_says() {
+    let host = Host::new();
+    host.respond("GET", "https://shop.example.org/hours", 200, "9 to 5");
+    host.secret("shop");
+    let response = crate::http::get("https://shop.example.org/hours").header("Accept", "text/plain").send().unwrap();
+    assert_eq!((response.status, &*response.text()), (200, "9 to 5"));
+    let refused = crate::http::post("https://shop.example.org/hours").json(&["x"]).unwrap().send().unwrap_err();
+    assert_eq!(refused.cause, crate::http::Cause::NotAllowed);
+    assert!(matches!(Failure::from(refused), Failure::GiveUp(_)));
+    let requests = host.requests();
+    assert_eq!(
+        (requests.len(), requests[1].method.as_str(), requests[1].body.as_slice()),
+        (2, "POST", &b"[\"x\"]"[..])
+    );
+    assert!(crate::http::has_secret("shop") && !crate::http::has_secret("other"));
+    assert_eq!(host.webhook("orders", "application/json", "{}").hook, "orders");
+}

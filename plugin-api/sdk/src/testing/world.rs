@@ -1,8 +1,9 @@
 //! The state of the Beadle in memory.
 
-use super::sent::Sent;
+use super::sent::{Requested, Sent};
 use crate::bindings::imports::broadcasts::Definition;
 use crate::bindings::imports::consents::Entry as ConsentEntry;
+use crate::bindings::imports::http::Response;
 use crate::bindings::imports::messages::{Allowed, Candidate};
 use crate::migration::{Entry, Page};
 use crate::records::TimerEvent;
@@ -64,6 +65,11 @@ pub(super) struct World {
     /// Type, name and bytes by id.
     pub(super) files: BTreeMap<String, (String, Option<String>, Vec<u8>)>,
     pub(super) group_changes: Vec<String>,
+    /// By method and URL.
+    pub(super) responses: BTreeMap<(String, String), Response>,
+    pub(super) requests: Vec<Requested>,
+    /// The names of configured secrets.
+    pub(super) secrets: BTreeSet<String>,
     /// Offsets from UTC in seconds, by zone.
     pub(super) zones: BTreeMap<String, i32>,
     /// The contact of the event that is being handled.
@@ -107,6 +113,9 @@ impl World {
             log: Vec::new(),
             files: BTreeMap::new(),
             group_changes: Vec::new(),
+            responses: BTreeMap::new(),
+            requests: Vec::new(),
+            secrets: BTreeSet::new(),
             zones: [("UTC", 0), ("Europe/Amsterdam", 3600)].map(|(zone, offset)| (zone.to_owned(), offset)).into(),
             current: None,
             count: 0,

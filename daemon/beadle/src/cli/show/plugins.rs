@@ -49,10 +49,53 @@ pub fn plugin(response: Value, screen: Screen) -> Result {
         let (table, calls, failed) = (table.print(screen.width), row.calls, row.failed_calls);
         let _ = writeln!(text, "\n{table}{calls} calls since loading, {failed} failed");
     }
+    text.push_str(&outside(&row, screen));
     if let Some(schema) = &row.settings_schema {
         let _ = writeln!(text, "\nSettings (JSON Schema):\n{}", json(schema)?);
     }
     Ok(Output::new(&text, &hints))
+}
+
+/// What the plugin may request, its secrets, and its hooks.
+fn outside(row: &PluginRow, screen: Screen) -> String {
+    let mut text = String::new();
+    if !row.egress.is_empty() {
+        let mut table = Table::new(&["MAY REQUEST", "METHODS", "NETWORKS", "SECRETS"]).flexible(&["MAY REQUEST"]);
+        for rule in &row.egress {
+            let networks = if rule.networks.is_empty() { "public".into() } else { joined(&rule.networks) };
+            table.row([rule.url.clone(), joined(&rule.methods), networks, joined(&rule.secrets)]);
+        }
+        let _ = write!(text, "\n{}", table.print(screen.width));
+    }
+    if !row.requests.is_empty() {
+        let counts: Vec<_> = row.requests.iter().map(|row| format!("{} {}", row.count, row.outcome)).collect();
+        let _ = writeln!(text, "\nrequests since the start: {}", counts.join(", "));
+    }
+    if let Some(refused) = &row.refused_request {
+        let _ = writeln!(text, "last refused request: {}", problem(refused));
+    }
+    if !row.secrets.is_empty() {
+        let mut table = Table::new(&["SECRET", "KIND", "STATE"]).flexible(&["SECRET"]);
+        for secret in &row.secrets {
+            let state = match (&secret.problem, secret.expires_at) {
+                (Some(error), _) => problem(error),
+                (None, Some(at)) => format!("expires {}", utc(at)),
+                (None, None) if secret.kind == "access-token" => "not used yet".into(),
+                (None, None) => "set".into(),
+            };
+            table.row([secret.name.clone(), secret.kind.clone(), state]);
+        }
+        let _ = write!(text, "\n{}", table.print(screen.width));
+    }
+    if !row.hooks.is_empty() {
+        let mut table = Table::new(&["HOOK", "ACCEPTED", "REFUSED", "LAST REFUSAL"]).flexible(&["HOOK"]);
+        for hook in &row.hooks {
+            let last = hook.problem.as_ref().map_or_else(|| "-".into(), problem);
+            table.row([hook.path.clone(), hook.accepted.to_string(), hook.refused.to_string(), last]);
+        }
+        let _ = write!(text, "\n{}", table.print(screen.width));
+    }
+    text
 }
 
 fn lines(row: &PluginRow) -> Lines {

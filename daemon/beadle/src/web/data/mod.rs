@@ -13,6 +13,7 @@ mod events;
 mod gate;
 mod import;
 mod outbox;
+mod outside;
 mod people;
 mod person;
 mod plugins;

@@ -1,5 +1,6 @@
 //! Plugins: list, show, and commands.
 
+use super::outside;
 use super::query::{Answer, read};
 use crate::api::{
     CapabilityRow, DocumentRow, DocumentsView, Done, LimitRow, List, LoadStep, PluginRow, Problem, StoredState,
@@ -32,6 +33,7 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     let entries = admin.entries();
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| CommandError::Unknown(name.clone()))?;
     let mut row = plugin_row(entry, &admin.pipeline.backlog_sizes());
+    outside::describe(&admin, &mut row);
     let rejected = admin.catalog.rejected_documents().keys().filter(|(plugin, _)| *plugin == name).count();
     let stored = read(&admin, move |reader, names| {
         let Ok(no) = names.number(&name) else { return Ok(None) };
@@ -181,6 +183,11 @@ fn plugin_row(entry: &Entry, backlogs: &[(PluginNo, u64)]) -> PluginRow {
         failed_calls: usage.failed,
         waiting_events: backlogs.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
         documents: None,
+        egress: vec![],
+        requests: vec![],
+        refused_request: None,
+        secrets: vec![],
+        hooks: vec![],
         stored_state: None,
         previous_state: None,
         suspended_since: entry.suspension().map(|suspension| suspension.at.as_ms()),

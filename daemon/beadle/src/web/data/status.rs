@@ -1,7 +1,7 @@
 //! The state of the daemon: for `beadle status`, systemd's status line, and metrics.
 
 use super::query::{Answer, read};
-use super::{broadcasts, costs, plugins, schedules, tasks};
+use super::{broadcasts, costs, outside, plugins, schedules, tasks};
 use crate::api::{Problem, Status};
 use crate::cli::table::duration;
 use crate::web::context::Admin;
@@ -131,6 +131,7 @@ fn warnings(admin: &Admin) -> Vec<Problem> {
         .chain(folders)
         .chain(documents)
         .chain(schedules)
+        .chain(outside::problems(admin))
         .chain(config.problem.clone())
         .chain(waiting)
         .chain(log)
@@ -219,6 +220,9 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
             ("rejected", &webhooks.rejected),
         ]),
         webhook_duration: webhooks.duration.read(),
+        hook_requests: admin.hooks.counts(),
+        plugin_requests: outside::request_counts(admin),
+        access_tokens: outside::token_counts(admin),
         opt_in_forms: admin.opt_in.iter().flat_map(|forms| forms.counts()).map(named_count).collect(),
         unrecognized: named(&[
             ("message", &webhooks.others),

@@ -6,7 +6,7 @@
 
 use crate::bindings::latest::{
     on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
-    on_timer, on_window_closed, on_window_expiring, types as wit,
+    on_timer, on_webhook, on_window_closed, on_window_expiring, types as wit,
 };
 use crate::bindings::{contact, scope};
 use crate::call::Call;
@@ -163,6 +163,18 @@ impl<'a> Encoder<'a> {
             info: self.info(),
             changed: changed.clone(),
             removed: removed.clone(),
+            extra: EMPTY.into(),
+        })
+    }
+
+    pub fn webhook(&self) -> Result<on_webhook::Event, Stop> {
+        let EventBody::Webhook { hook, query, headers, body, .. } = self.body() else { return Err(OTHER_KIND) };
+        Ok(on_webhook::Event {
+            info: self.info(),
+            hook: hook.clone(),
+            query: query.clone(),
+            headers: headers.clone(),
+            body: body.as_bytes().to_vec(),
             extra: EMPTY.into(),
         })
     }

@@ -115,13 +115,15 @@ fn seen(encoder: &Encoder<'_>, kind: EventKind) -> Option<String> {
             EventBody::EraseContact(ids) => format!("{:?}", super::person(ids)),
             other => panic!("{other:?}"),
         },
-        // Beadle's own events, and one that no plugin gets.
+        // Beadle's own events, one of other programs than the platform, and one that no plugin
+        // gets.
         EventKind::Timer
         | EventKind::Schedule
         | EventKind::WindowExpiring
         | EventKind::WindowClosed
         | EventKind::ConsentChanged
         | EventKind::DocumentsChanged
+        | EventKind::Webhook
         | EventKind::Unrouted => return None,
     })
 }
