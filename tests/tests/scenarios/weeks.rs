@@ -11,7 +11,7 @@ use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::rng::{Rng, is_long_run};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
-use beadle_test_support::{wait_until, webhook};
+use beadle_test_support::{rfc3339, wait_until, webhook};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -59,12 +59,60 @@ fn steps() -> usize {
     if is_long_run() { 1500 } else { 250 }
 }
 
+/// What a person agreed to, from what they and the operator did, not from Beadle's view.
+#[derive(Clone, Debug, Default)]
+struct Agreed {
+    marketing: bool,
+    cats: bool,
+    survey: bool,
+    group: bool,
+    has_stopped: bool,
+    /// By WhatsApp's own preference.
+    has_stopped_marketing: bool,
+    is_banned: bool,
+}
+
+impl Agreed {
+    fn record(&mut self, purpose: &str, is_granted: bool) {
+        match purpose {
+            "marketing" => (self.marketing, self.cats) = (is_granted, is_granted),
+            "marketing:cats" => self.cats = is_granted,
+            "survey" => self.survey = is_granted,
+            _ => self.group = is_granted,
+        }
+    }
+
+    /// Whether a message may have been sent to them.
+    fn allows(&self, message: &str, is_order_marketing: bool) -> bool {
+        let is_own = !["news", "order", "survey", "Buy", "A cat", "Cats", "How", "We meet", "Your order", "A reward"]
+            .iter()
+            .any(|start| message.starts_with(start));
+        let agreed = match message {
+            "order" if is_order_marketing => self.cats && !self.has_stopped_marketing,
+            "news" => self.cats && !self.has_stopped_marketing,
+            "Buy something" => self.marketing && !self.has_stopped_marketing,
+            "How was it?" => self.survey,
+            "We meet on Friday" => self.group,
+            _ if message.starts_with("A cat") || message.starts_with("Cats") => {
+                self.cats && !self.has_stopped_marketing
+            }
+            _ => true,
+        };
+        // Beadle answers STOP and banned people too.
+        is_own || (agreed && !self.has_stopped && !self.is_banned)
+    }
+}
+
 struct Weeks {
     setup: Setup,
     simulator: Simulator,
     daemon: Daemon,
     rng: Rng,
     broadcasts: usize,
+    agreed: BTreeMap<&'static str, Agreed>,
+    is_order_marketing: bool,
+    /// Messages that were compared with that.
+    compared: usize,
     /// The caps of WhatsApp's own (131049) that were made to occur.
     capped: usize,
 }
@@ -92,7 +140,20 @@ impl Weeks {
             let template = json!({"name": name, "language": "en", "category": category, "components": [body]});
             simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
         }
-        let weeks = Self { setup, simulator, daemon, rng, broadcasts: 0, capped: 0 };
+        let weeks = Self {
+            setup,
+            simulator,
+            daemon,
+            rng,
+            broadcasts: 0,
+            agreed: PEOPLE
+                .iter()
+                .map(|(name, _)| (*name, Agreed { marketing: true, cats: true, group: true, ..Agreed::default() }))
+                .collect(),
+            is_order_marketing: false,
+            compared: 0,
+            capped: 0,
+        };
         weeks.advance(1000).await;
         assert_eq!(weeks.daemon.post("templates/sync").await.status, 200);
         for (n, (name, number)) in (1..).zip(PEOPLE) {
@@ -161,29 +222,52 @@ impl Weeks {
             }
             11 => {
                 let word = self.choose(&["STOP", "START", "START", "LEAVE", "JOIN"]);
+                let agreed = self.agreed.get_mut(name).unwrap();
+                match word {
+                    "STOP" => {
+                        let is_banned = agreed.is_banned;
+                        let has_stopped_marketing = agreed.has_stopped_marketing;
+                        *agreed = Agreed { has_stopped: true, is_banned, has_stopped_marketing, ..Agreed::default() };
+                    }
+                    "START" => (agreed.has_stopped, agreed.group) = (false, true),
+                    "JOIN" => agreed.group = true,
+                    _ => {}
+                }
                 self.say(name, word).await;
                 format!("{name}: {word}")
             }
             12..=13 => {
                 let purpose = self.choose(&["marketing", "marketing:cats", "survey", "group"]);
-                self.run(&["consents", "record", &id, purpose, "--source", "operator", "--confirmed"]).await;
+                // After STOP nothing that is reported counts; after a withdrawal only what is later.
+                let now = rfc3339(self.simulator.now().await);
+                let record = ["consents", "record", &id, purpose, "--source", "operator", "--confirmed", "--at", &now];
+                let output = self.setup.cli(&record).await;
+                assert_eq!(output.status.success(), !self.agreed[name].has_stopped, "{record:?}: {output:?}");
+                if output.status.success() {
+                    self.agreed.get_mut(name).unwrap().record(purpose, true);
+                }
                 format!("{name} agrees to {purpose}")
             }
             14 => {
                 let purpose = self.choose(&["marketing", "marketing:cats", "survey"]);
                 self.run(&["consents", "withdraw", &id, purpose]).await;
+                self.agreed.get_mut(name).unwrap().record(purpose, false);
                 format!("{name} withdraws {purpose}")
             }
             15 => {
                 let preference = self.choose(&["stop", "resume", "resume"]);
                 let person = self.simulator.id_of(name).await;
                 self.simulator.control("POST", "marketing", &json!({"person": person, "value": preference})).await;
+                let agreed = self.agreed.get_mut(name).unwrap();
+                agreed.has_stopped_marketing = preference == "stop";
+                agreed.record("marketing", preference == "resume");
                 self.advance(0).await;
                 format!("{name}: marketing {preference}")
             }
             16 => {
                 let role = self.choose(&["banned", "member", "member", "member"]);
                 self.run(&["contacts", "set", &id, "--role", role]).await;
+                self.agreed.get_mut(name).unwrap().is_banned = role == "banned";
                 format!("{name} becomes {role}")
             }
             17 => self.change_template().await,
@@ -235,6 +319,9 @@ impl Weeks {
             3 => json!({"name": "order", "category": "UTILITY"}),
             _ => json!({"name": name, "event": "approve"}),
         };
+        if let Some(category) = change["category"].as_str() {
+            self.is_order_marketing = category == "MARKETING";
+        }
         self.simulator.control("POST", "templates", &change).await;
         self.advance(0).await;
         format!("template {change}")
@@ -261,6 +348,22 @@ impl Weeks {
         format!("broadcast {}", message.lines().next().unwrap_or_default())
     }
 
+    /// Compares what was sent since the last time with what people agreed to.
+    async fn compare(&mut self) {
+        let messages = self.simulator.messages(None).await;
+        for message in &messages[self.compared..] {
+            let (name, _) = PEOPLE
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(text(message, "/person")))
+                .unwrap_or_else(|| panic!("{message}"));
+            let sent = message.pointer("/body/name").and_then(Value::as_str).map(str::to_owned);
+            let sent = sent.or_else(|| text_of(message)).unwrap_or_default();
+            let agreed = &self.agreed[name];
+            assert!(agreed.allows(&sent, self.is_order_marketing), "`{sent}` to {name}: {agreed:?}");
+        }
+        self.compared = messages.len();
+    }
+
     /// What the platform refused, at once or later: by code.
     async fn refused(&self) -> BTreeMap<String, u64> {
         let state = self.simulator.control("GET", "messages?limit=0", &Value::Null).await;
@@ -283,6 +386,7 @@ async fn platform_refuses_nothing_that_the_gate_could_have_known() {
     for step in 0..steps() {
         let (next, what) = weeks.step().await;
         weeks = next;
+        weeks.compare().await;
         let refused = weeks.refused().await;
         if refused != seen {
             eprintln!("step {step}, {what}: the platform has refused {refused:?}");

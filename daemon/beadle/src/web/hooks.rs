@@ -1,9 +1,9 @@
 //! Hooks of plugins: `POST /hooks/{plugin}/{name}` on the public address, for other programs.
 //!
 //! A request is answered with 200 once it is durable, never before. The form of its signature is
-//! checked before its body is read; the signature, before anything is stored. The same request is
-//! stored once, however often it arrives, for as long as events are kept. What is refused is
-//! counted and forgotten. Hooks are replaced by a reload; those that did not change keep their
+//! checked before its body is read; the signature, before anything is stored. A repetition is
+//! stored once: with the sender's id for as long as events are kept, without one for some minutes.
+//! What is refused is counted and forgotten. Hooks are replaced by a reload; those that did not change keep their
 //! counts.
 
 mod signature;
@@ -43,6 +43,8 @@ const RETRY_AFTER_SECS: &str = "5";
 const HEADER_BYTES: usize = 1024;
 const QUERY_BYTES: usize = 2048;
 const MINUTE_MS: i64 = 60 * 1000;
+/// Without an id of the sender, the same content within this time is a repetition.
+const REPEATED_WITHIN_MS: i64 = 5 * MINUTE_MS;
 /// How long `beadle status` shows that a request was refused. Civil time.
 const SHOWN_MS: i64 = DAY_MS;
 
@@ -300,14 +302,17 @@ async fn store(hooks: &Arc<Hooks>, to: HookRequest, query: String, headers: &Hea
     }
     let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let id = settings.id_header.as_deref().and_then(text);
+    let now = hooks.clock.now();
+    // A repetition has the same key. Without an id the content is all there is, and a sender that
+    // reports the same change twice, such as a value that was set back, means it: such a key is
+    // that of some minutes.
+    let at = if id.is_some() { 0 } else { now.0 - now.0.rem_euclid(REPEATED_WITHIN_MS) };
     let key = EventKey {
-        // Not when it was received: a repetition has the same key.
-        at: Timestamp(0),
+        at: Timestamp(at),
         hash: delivery_hash(&to.plugin, &settings.name, &query, id.as_deref(), &body.bytes),
     };
     let chosen = std::iter::once("content-type").chain(settings.headers.iter().map(String::as_str));
     let headers = chosen.filter_map(|name| Some((name.to_owned(), cut(text(name)?)))).collect();
-    let now = hooks.clock.now();
     let event = NewEvent {
         key,
         placement: Placement::Nowhere,
