@@ -56,6 +56,7 @@ mod queue;
 mod quota;
 mod random;
 mod read;
+mod refused;
 mod rejected;
 mod requests;
 mod retain;
