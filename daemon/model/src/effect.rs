@@ -14,6 +14,7 @@ use crate::profile::ProfileEdit;
 pub use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The owner of a state value or timer, so that it can be erased with a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -231,6 +232,57 @@ pub struct PriceKey {
     pub category: String,
 }
 
+/// A message that a plugin asked for and the gate refused; without its content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefusedAsk {
+    /// The destination.
+    pub conversation: ConversationId,
+    /// The recipient; `None` in a group.
+    pub contact: Option<ContactId>,
+    /// The kind of message ([`Outgoing::label`]).
+    pub kind: String,
+    /// What the plugin states that it is for.
+    pub purpose: Option<Purpose>,
+    /// The code of the refusal.
+    pub code: String,
+    /// What the gate decided.
+    pub gate: GateTrace,
+}
+
+/// The messages that the gate refused during one call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RefusedAsks {
+    /// The first ones, at most [`RefusedAsks::KEPT`].
+    pub kept: Vec<RefusedAsk>,
+    /// The number of the others, by code. There are as many codes as the gate has.
+    pub further: BTreeMap<String, u64>,
+}
+
+impl RefusedAsks {
+    /// The maximum number that is kept of one call.
+    pub const KEPT: usize = 20;
+
+    /// Keeps or counts one more.
+    pub fn add(&mut self, ask: RefusedAsk) {
+        if self.kept.len() < Self::KEPT {
+            self.kept.push(ask);
+        } else {
+            *self.further.entry(ask.code).or_default() += 1;
+        }
+    }
+
+    /// Whether none was refused.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The codes with their numbers; a code may occur more than once.
+    pub fn codes(&self) -> impl Iterator<Item = (&str, u64)> {
+        let kept = self.kept.iter().map(|ask| (ask.code.as_str(), 1));
+        kept.chain(self.further.iter().map(|(code, number)| (code.as_str(), *number)))
+    }
+}
+
 /// Everything that one call asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
@@ -287,5 +339,29 @@ impl Effects {
             + self.media.len()
             + self.sends.len()
             + self.broadcasts.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_asks_are_bounded() {
+        let mut refused = RefusedAsks::default();
+        assert!(refused.is_empty());
+        for number in 0..25 {
+            refused.add(RefusedAsk {
+                conversation: ConversationId(1),
+                contact: Some(ContactId(1)),
+                kind: "text".into(),
+                purpose: None,
+                code: if number < 22 { "not-opted-in" } else { "banned" }.into(),
+                gate: GateTrace { at: Timestamp(0), leaving: false, steps: vec![] },
+            });
+        }
+        assert_eq!(refused.kept.len(), RefusedAsks::KEPT);
+        let further: Vec<_> = refused.codes().skip(RefusedAsks::KEPT).collect();
+        assert_eq!(further, [("banned", 3), ("not-opted-in", 2)]);
     }
 }

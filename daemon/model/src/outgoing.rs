@@ -270,6 +270,35 @@ impl Outgoing {
         counter.0
     }
 
+    /// What kind of message it is, without its content: `text`, `template NAME`, `direct CATEGORY`.
+    pub fn label(&self) -> String {
+        let kind = match self {
+            Outgoing::Template(template) => return format!("template {}", template.name),
+            Outgoing::Direct(direct) => return format!("direct {}", direct.category),
+            Outgoing::Media { media, .. } => media.name(),
+            Outgoing::Text { .. } => "text",
+            Outgoing::Buttons { .. } => "buttons",
+            Outgoing::List { .. } => "list",
+            Outgoing::Location { .. } => "location",
+            Outgoing::Contacts { .. } => "contacts",
+            Outgoing::CtaUrl { .. } => "cta-url",
+            Outgoing::LocationRequest { .. } => "location-request",
+            Outgoing::ContactRequest { .. } => "contact-request",
+            Outgoing::Flow(_) => "flow",
+            Outgoing::Product { .. } => "product",
+            Outgoing::ProductList { .. } => "product-list",
+            Outgoing::Catalog { .. } => "catalog",
+            Outgoing::Interactive { .. } => "interactive",
+            Outgoing::VoiceCall { .. } => "voice-call",
+            Outgoing::Reaction { .. } => "reaction",
+            Outgoing::MarkRead { .. } => "mark-read",
+            Outgoing::Typing { .. } => "typing",
+            Outgoing::Pin { .. } => "pin",
+            Outgoing::Group(_) => "group",
+        };
+        kind.into()
+    }
+
     /// What to do if the send is ambiguous.
     pub fn repeat_policy(&self) -> RepeatPolicy {
         match self {

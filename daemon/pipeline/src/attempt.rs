@@ -15,7 +15,7 @@ use crate::policy::Failure;
 use crate::run::EventRun;
 use crate::slot::{ActiveRevision, Permit};
 use crate::subscriptions::{Subscription, SubscriptionsReceiver};
-use beadle_model::effect::{ContactWrite, NewMedia};
+use beadle_model::effect::{ContactWrite, NewMedia, RefusedAsk, RefusedAsks};
 use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Event, EventBody, Timestamp};
 use beadle_sandbox::{Call, Handled, Level, LogLine, Plugin, Report};
 use beadle_store::StoreError;
@@ -183,10 +183,13 @@ impl Attempts {
         let is_staged = run.event.kind().is_staged();
         let ending = run.ending().filter(|_| is_staged).map(|ending| self.describe(ending));
         let call = Call { event: Arc::clone(&run.event), ending, attempt: attempt.number, late: attempt.late, now };
-        let Report { outcome, log, usage } = plugin.handle(call).await;
+        let Report { outcome, log, refused, usage } = plugin.handle(call).await;
         write_log(attempt.handling, &log);
         self.context.health.called(&usage);
         subscription.slot.called(&usage, outcome.as_ref().ok(), &log);
+        let nothing_refused = refused.is_empty();
+        log_refused(attempt.handling, &refused);
+        run.set_refused(place, refused);
         let handled = outcome.map_err(|fault| {
             Trouble::Failed(Failure {
                 code: fault.code(),
@@ -202,7 +205,8 @@ impl Attempts {
         let reads_can_be_stale = !handled.has_no_reads();
         let Handled { disposition, effects, instance } = handled;
         let disposition = if is_staged { subscription.effective(disposition) } else { Disposition::Pass };
-        if disposition == Disposition::Pass && effects.is_empty() && !run.is_waiting && !attempt.late {
+        let is_without_trace = effects.is_empty() && nothing_refused;
+        if disposition == Disposition::Pass && is_without_trace && !run.is_waiting && !attempt.late {
             // Nothing to commit: its bit goes with the next commit.
             run.pass(place);
             instance.keep();
@@ -262,6 +266,7 @@ impl Attempts {
             media: effects.media,
             sends: staged.new_sends(),
             broadcasts: effects.broadcasts,
+            refused: run.refused(place),
             quotas: Quotas { state_bytes: limits.state_bytes(), media_bytes: limits.media_bytes() },
             is_retry: late,
         });
@@ -272,6 +277,7 @@ impl Attempts {
         match committed.await {
             Ok(()) => {
                 run.committed(&commit.progress);
+                self.context.health.messages_refused(&commit.refused);
                 self.outbox.release(staged);
                 if sets_timers {
                     self.context.timers_changed.ring();
@@ -370,6 +376,13 @@ fn refused(error: &StoreError) -> Failure {
         is_final: true,
         is_returned: false,
         is_plugins_fault: error.blame() == Blame::Plugin,
+    }
+}
+
+fn log_refused(handling: Handling<'_>, refused: &RefusedAsks) {
+    let (plugin, event) = (handling.subscription.slot.name(), handling.run.event.id);
+    for RefusedAsk { code, kind, .. } in &refused.kept {
+        tracing::debug!(%plugin, %event, %code, %kind, "gate refused a message");
     }
 }
 

@@ -17,6 +17,7 @@ use crate::policy::{
 use crate::run::EventRun;
 use crate::slot::Permit;
 use beadle_clock::Thinned;
+use beadle_model::effect::RefusedAsks;
 use beadle_model::{Disposition, Ending, Event, EventKind, PluginNo, Timestamp};
 use beadle_store::step::{FailedAttempt, Progress, Unhandled, UnhandledState};
 use std::pin::pin;
@@ -322,7 +323,7 @@ impl Executor {
     ) -> bool {
         let Handling { run, place, subscription, .. } = handling;
         let (plugin, progress) = (subscription.no(), run.progress(Some(place), decision));
-        self.record(run, plugin, state, attempts, Reason { code, error }, progress).await
+        self.record(run, (plugin, run.refused(place)), state, attempts, Reason { code, error }, progress).await
     }
 
     /// An event whose chain panicked `attempts` times outside a handling becomes a dead letter of
@@ -335,22 +336,23 @@ impl Executor {
         open.for_each(|place| run.pass(place));
         run.end(Ending::Passed);
         let (host, dead) = (PluginNo::HOST, UnhandledState::DeadLetter);
-        self.record(run, host, dead, attempts, Reason { code, error }, run.progress(None, None)).await
+        let by = (host, RefusedAsks::default());
+        self.record(run, by, dead, attempts, Reason { code, error }, run.progress(None, None)).await
     }
 
     async fn record(
         &self,
         run: &EventRun,
-        plugin: PluginNo,
+        (plugin, refused): (PluginNo, RefusedAsks),
         state: UnhandledState,
         attempts: u32,
         Reason { code, error }: Reason,
         progress: Progress,
     ) -> bool {
         let (fence, at) = (self.context.store.fence(), self.context.clock.now());
-        let aside = Unhandled { fence, plugin, state, attempts, code: code.into(), error, at, progress };
+        let aside = Unhandled { fence, plugin, state, attempts, code: code.into(), error, at, progress, refused };
         match self.context.until_stored(|| self.context.store.record_unhandled(aside.clone())).await {
-            Ok(()) => {}
+            Ok(()) => self.context.health.messages_refused(&aside.refused),
             Err(NotStored::Stopping) => return false,
             // The event was deleted: there is nothing to note it on.
             Err(NotStored::Refused(error)) => {

@@ -4,6 +4,7 @@
 //! loops make progress.
 
 use crate::channel::SendResponse;
+use beadle_model::effect::RefusedAsks;
 use beadle_sandbox::Usage;
 use beadle_store::StoreError;
 use beadle_store::step::{Appended, SendOutcome};
@@ -42,6 +43,8 @@ macro_rules! counters {
             pub dead_by_plugin: BTreeMap<String, u64>,
             /// Messages that failed or were given up, by code.
             pub failed_messages_by_code: BTreeMap<String, u64>,
+            /// Messages that plugins asked for and the gate refused, by code.
+            pub refused_messages_by_code: BTreeMap<String, u64>,
         }
 
         impl Counters {
@@ -86,6 +89,7 @@ struct ByName {
     failed: BTreeMap<String, u64>,
     dead: BTreeMap<String, u64>,
     messages: BTreeMap<String, u64>,
+    refused: BTreeMap<String, u64>,
 }
 
 impl Health {
@@ -105,6 +109,7 @@ impl Health {
         figures.failed_by_plugin.clone_from(&by_name.failed);
         figures.dead_by_plugin.clone_from(&by_name.dead);
         figures.failed_messages_by_code.clone_from(&by_name.messages);
+        figures.refused_messages_by_code.clone_from(&by_name.refused);
         figures
     }
 
@@ -127,17 +132,28 @@ impl Health {
 
     /// An attempt failed.
     pub(crate) fn attempt_failed(&self, plugin: &str) {
-        count(&mut self.by_name.lock().failed, plugin);
+        count(&mut self.by_name.lock().failed, plugin, 1);
     }
 
     /// A handling was given up.
     pub(crate) fn handling_died(&self, plugin: &str) {
-        count(&mut self.by_name.lock().dead, plugin);
+        count(&mut self.by_name.lock().dead, plugin, 1);
     }
 
     /// A message failed or was given up.
     pub(crate) fn message_failed(&self, code: &str) {
-        count(&mut self.by_name.lock().messages, code);
+        count(&mut self.by_name.lock().messages, code, 1);
+    }
+
+    /// The gate refused these messages when a plugin asked for them.
+    pub(crate) fn messages_refused(&self, refused: &RefusedAsks) {
+        if refused.is_empty() {
+            return;
+        }
+        let mut by_name = self.by_name.lock();
+        for (code, number) in refused.codes() {
+            count(&mut by_name.refused, code, number);
+        }
     }
 
     pub(crate) fn responded(&self, response: &SendResponse) {
@@ -176,7 +192,7 @@ fn add(counter: &AtomicU64, number: usize) {
     counter.fetch_add(u64::try_from(number).unwrap_or(u64::MAX), Relaxed);
 }
 
-fn count(names: &mut BTreeMap<String, u64>, name: &str) {
+fn count(names: &mut BTreeMap<String, u64>, name: &str, number: u64) {
     let name = if names.len() >= NAMES && !names.contains_key(name) { "other" } else { name };
-    *names.entry(name.to_owned()).or_default() += 1;
+    *names.entry(name.to_owned()).or_default() += number;
 }

@@ -9,6 +9,7 @@ use crate::admission::Ticket;
 use crate::lane::LaneKey;
 use crate::policy::Stage;
 use crate::subscriptions::Subscription;
+use beadle_model::effect::RefusedAsks;
 use beadle_model::{Ending, Event, EventBody, EventKind, PluginNo};
 use beadle_store::step::{Progress, Resume, WaitingHandling};
 use parking_lot::Mutex;
@@ -53,6 +54,8 @@ pub(crate) struct EventRun {
     /// Failed attempts before the restart.
     failed_before: Vec<(PluginNo, u32)>,
     ending: OnceLock<Ending>,
+    /// What the gate refused in the last attempt of each place.
+    refused: Mutex<Vec<(usize, RefusedAsks)>>,
     /// It waited on disk for its one subscriber; the others have finished.
     pub is_waiting: bool,
     /// While it is in flight.
@@ -70,6 +73,7 @@ impl EventRun {
             done_overflow: Mutex::default(),
             failed_before: Vec::new(),
             ending: OnceLock::new(),
+            refused: Mutex::default(),
             is_waiting: false,
             ticket: None,
         }
@@ -216,6 +220,21 @@ impl EventRun {
         } else {
             Vec::new()
         }
+    }
+
+    /// What the gate refused in an attempt: it is recorded however the handling ends.
+    pub fn set_refused(&self, place: usize, asks: RefusedAsks) {
+        let mut refused = self.refused.lock();
+        refused.retain(|(of, _)| *of != place);
+        if !asks.is_empty() {
+            refused.push((place, asks));
+        }
+    }
+
+    /// What the gate refused in the last attempt of this place.
+    pub fn refused(&self, place: usize) -> RefusedAsks {
+        let refused = self.refused.lock();
+        refused.iter().find(|(of, _)| *of == place).map(|(_, asks)| asks.clone()).unwrap_or_default()
     }
 
     fn places(&self, wanted: impl Fn(Stage) -> bool) -> Vec<usize> {

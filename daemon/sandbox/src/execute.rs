@@ -100,7 +100,7 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
             Err(Fault { kind, plugin: Arc::clone(&plugin.facts.name), during: During::Event(event), backtrace })
         }
     };
-    Report { outcome, log: task.log, usage }
+    Report { outcome, log: task.log, refused: task.refused, usage }
 }
 
 /// Asks a plugin for its `about` and for the version of its state, in an instance that is destroyed

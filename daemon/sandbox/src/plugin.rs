@@ -8,6 +8,7 @@ use crate::loaded::Loaded;
 use crate::meter;
 use crate::report::{MigratedPage, Report};
 use crate::spec::{About, Isolation};
+use beadle_model::effect::RefusedAsks;
 use beadle_model::{EventKind, PersonIds, PluginNo, StateNo, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -134,6 +135,7 @@ impl Plugin {
         AbortOnDrop(task).join().await.unwrap_or_else(|error| Report {
             outcome: Err(self.panicked(error, During::Event(event))),
             log: vec![],
+            refused: RefusedAsks::default(),
             usage: Usage::default(),
         })
     }

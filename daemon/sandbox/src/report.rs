@@ -3,7 +3,7 @@
 use crate::call::{LogLine, Usage};
 use crate::fault::Fault;
 use crate::pool::WarmInstance;
-use beadle_model::effect::StateWrite;
+use beadle_model::effect::{RefusedAsks, StateWrite};
 use beadle_model::{Disposition, Effects};
 
 /// The result of a call.
@@ -13,6 +13,8 @@ pub struct Report {
     pub outcome: Result<Handled, Fault>,
     /// What the plugin logged, also if the call failed.
     pub log: Vec<LogLine>,
+    /// Messages that the gate refused, also if the call failed.
+    pub refused: RefusedAsks,
     /// What the call used.
     pub usage: Usage,
 }

@@ -125,7 +125,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .await?;
     let (fence, state, progress) = (store.fence(), UnhandledState::DeadLetter, through(1, None));
-    store.record_unhandled(Unhandled { fence, plugin, state, attempts: 3, code, error, at: NOW, progress }).await?;
+    let (at, refused) = (NOW, Default::default());
+    store.record_unhandled(Unhandled { fence, plugin, state, attempts: 3, code, error, at, progress, refused }).await?;
     store.finished_below(EventId(3)).await?;
     let entry = ScheduleEntry { name: "digest".into(), renamed_from: None, plan: [7; 16], plugins: vec![plugin] };
     let schedules = store.configure_schedules(vec![entry], NOW).await?;

@@ -1,4 +1,5 @@
--- Version 10: what the sender of a message states about it, whether the platform holds it, and which broadcast a charge belongs to.
+-- Version 10: what the sender of a message states about it, whether the platform holds it, which broadcast a charge belongs
+-- to, and what the gate refused.
 
 -- The purpose that its sender stated (`marketing:offers`); NULL if none. It decides which consent the message needs, also
 -- when it is about to leave.
@@ -67,3 +68,25 @@ INSERT INTO charges (day, channel, plugin, broadcast, country, category, type, m
 SELECT day, channel, plugin, 0, country, category, type, model, subtype, billable, messages
 FROM charges_without_broadcast;
 DROP TABLE charges_without_broadcast;
+
+-- Messages that a plugin asked for and the gate refused, at most 20 for each handling.
+CREATE TABLE refused_asks (
+    event        INTEGER NOT NULL,
+    plugin       INTEGER NOT NULL,
+    -- Their order within the handling.
+    ordinal      INTEGER NOT NULL,
+    conversation INTEGER NOT NULL,
+    -- The recipient; NULL in a group.
+    contact      INTEGER,
+    at           INTEGER NOT NULL,
+    -- What kind of message it was, without its content: `text`, `template NAME`.
+    kind         TEXT NOT NULL,
+    purpose      TEXT,
+    code         TEXT NOT NULL,
+    -- What the gate decided, as in `outbox_bodies`.
+    gate         TEXT,
+    -- Those that were refused after this one in the same handling and are only counted.
+    further      INTEGER NOT NULL,
+    PRIMARY KEY (event, plugin, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refused_asks_by_contact ON refused_asks (contact, at);

@@ -77,6 +77,7 @@ impl Tx<'_> {
         for (send, body) in commit.sends.iter().zip(bodies) {
             self.insert_send_as(send, body, Some(event), commit.plugin, commit.now)?;
         }
+        self.write_refused(event, commit.plugin, &commit.refused, commit.now)?;
         Ok(())
     }
 
@@ -208,7 +209,8 @@ impl Tx<'_> {
                 .execute(params![event.0, plugin.0, unhandled.attempts, unhandled.code, error, unhandled.at.0])?;
         }
         self.cache.watched.remove(&(event.0, plugin.0));
-        self.progress(&unhandled.progress)
+        self.progress(&unhandled.progress)?;
+        self.write_refused(event, plugin, &unhandled.refused, unhandled.at)
     }
 
     /// Inserts an outbox row.

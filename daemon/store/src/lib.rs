@@ -57,6 +57,7 @@ mod quota;
 mod random;
 mod read;
 mod refresh_tokens;
+mod refused;
 mod rejected;
 mod requests;
 mod retain;

@@ -304,6 +304,7 @@ impl Tx<'_> {
                 "DELETE FROM events WHERE id = ?1",
                 "DELETE FROM event_bodies WHERE id = ?1",
                 "DELETE FROM handlings WHERE event = ?1",
+                "DELETE FROM refused_asks WHERE event = ?1",
             ],
         )?;
         let (outbox, more_outbox) = self.slice(

@@ -12,7 +12,7 @@ pub use send::{
 };
 
 use beadle_model::consent::{Purpose, Wording};
-use beadle_model::effect::{BroadcastWrite, ContactWrite, NewMedia, StateRead, StateWrite, TimerWrite};
+use beadle_model::effect::{BroadcastWrite, ContactWrite, NewMedia, RefusedAsks, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::keyword::Language;
 use beadle_model::{
@@ -368,6 +368,8 @@ pub struct Commit {
     pub sends: Vec<NewSend>,
     /// Changes of broadcasts in order.
     pub broadcasts: Vec<BroadcastWrite>,
+    /// Messages that the gate refused.
+    pub refused: RefusedAsks,
     /// What the plugin may store. Growth beyond it fails the commit with
     /// [`crate::StoreError::OverQuota`].
     pub quotas: Quotas,
@@ -395,6 +397,7 @@ impl Commit {
             media: vec![],
             sends: vec![],
             broadcasts: vec![],
+            refused: RefusedAsks::default(),
             quotas: Quotas::NONE,
             is_retry: false,
         }
@@ -465,6 +468,8 @@ pub struct Unhandled {
     pub at: Timestamp,
     /// What is done by it.
     pub progress: Progress,
+    /// Messages that the gate refused in the last attempt.
+    pub refused: RefusedAsks,
 }
 
 /// An event that waits for a plugin.

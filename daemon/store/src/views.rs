@@ -10,7 +10,7 @@ use crate::step::{OutboxRow, SendState};
 use beadle_model::event::Problem;
 use beadle_model::{
     ContactId, ConversationId, Ending, EventBody, EventId, EventKind, GateTrace, HandlingId, MessageId, PluginNo,
-    Timestamp,
+    Purpose, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,34 @@ pub struct EventDetails {
     pub handlings: Vec<HandlingRow>,
     /// Messages that it caused (among the newest million).
     pub sends: Vec<OutboxDetails>,
+    /// Messages that plugins asked for and the gate refused.
+    pub refused: Vec<RefusedMessage>,
+}
+
+/// A message that a plugin asked for and the gate refused; without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedMessage {
+    /// The event that was being handled.
+    pub event: EventId,
+    /// The plugin.
+    pub plugin: PluginNo,
+    /// The destination.
+    pub conversation: ConversationId,
+    /// The recipient; `None` in a group.
+    pub contact: Option<ContactId>,
+    /// When the handling ended.
+    pub at: Timestamp,
+    /// The kind of message: `text`, `template NAME`, `direct CATEGORY`.
+    pub kind: String,
+    /// What the plugin stated that it is for.
+    pub purpose: Option<Purpose>,
+    /// The code of the refusal.
+    pub code: String,
+    /// What the gate decided, if it is kept.
+    pub gate: Option<GateTrace>,
+    /// The number of messages that were refused after this one in the same handling and are only
+    /// counted.
+    pub further: u64,
 }
 
 /// A filter of messages.

@@ -404,6 +404,30 @@ async fn template_that_is_held_for_quality_is_shown_until_it_is_sent() {
     world.daemon.stop().await;
 }
 
+/// A plugin may catch a refusal. The operator sees all the same why nothing was sent.
+#[tokio::test]
+async fn refused_message_is_explained_although_the_plugin_goes_on() {
+    let world = World::new(&[], "").await;
+    world.say("Ana", "in 1 for survey How was it?").await;
+    world.simulator.advance(2 * 60_000).await;
+    let timer = wait_until("the timer is handled", async || {
+        let events = world.daemon.get("events?kind=timer").await;
+        let event = events.pointer("/items/0")?;
+        (event["state"] == "finished").then(|| event["id"].as_str().map(str::to_owned))?
+    });
+    let timer = timer.await;
+    world.daemon.wait_until_idle().await;
+    let why = String::from_utf8(world.setup.cli(&["why", &timer]).await.stdout).unwrap();
+    assert!(why.contains("asked for a text to con_1 for survey: refused by consent (not-opted-in): "), "{why}");
+    assert!(why.contains("gate consent") && why.contains("refuses: "), "{why}");
+    assert!(!why.contains("How was it"), "{why}");
+    let why = String::from_utf8(world.setup.cli(&["why", "con_1"]).await.stdout).unwrap();
+    assert!(why.contains("messenger asked for a text to con_1 for survey: refused by consent (not-opted-in)"), "{why}");
+    let metrics = world.daemon.try_get("/metrics").await.unwrap().text();
+    assert!(metrics.contains("beadle_refused_messages_total{code=\"not-opted-in\"} 1"), "{metrics}");
+    world.daemon.stop().await;
+}
+
 /// What a plugin states about a message: what it is for, and that it must not be repeated.
 #[tokio::test]
 async fn stated_purpose_needs_consent_and_a_key_is_used_once() {

@@ -157,7 +157,7 @@ impl Installation {
         let event = Event { id, happened_at: NOW, received_at: NOW, conversation: Some(Arc::new(view)), body };
         let conversation = event.conversation.as_ref().map(|view| view.id);
         let call = Call { event: Arc::new(event), ending: None, attempt: 1, late: false, now: NOW };
-        let Report { outcome, log, usage } = plugin.handle(call).await;
+        let Report { outcome, log, usage, .. } = plugin.handle(call).await;
         let outcome = match outcome {
             Ok(Handled { disposition, effects, instance }) => {
                 self.commit(plugin, conversation, &effects).await?;

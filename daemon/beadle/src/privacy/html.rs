@@ -67,6 +67,16 @@ const TITLES: &[(&str, [&str; 5])] = &[
         ],
     ),
     (
+        "refused",
+        [
+            "What was not sent to you",
+            "Wat je niet kreeg",
+            "Was dir nicht gesendet wurde",
+            "O que não lhe foi enviado",
+            "Mida teile ei saadetud",
+        ],
+    ),
+    (
         "stored",
         [
             "What programs have stored about you",

@@ -323,6 +323,12 @@ impl Snapshot {
                 "code",
                 pairs(&figures.failed_messages_by_code),
             ),
+            counters(
+                "beadle_refused_messages",
+                "Messages that a plugin asked for and the gate refused",
+                "code",
+                pairs(&figures.refused_messages_by_code),
+            ),
             gauges(
                 "beadle_outbox_messages",
                 "Unsent messages by state",
@@ -534,6 +540,7 @@ mod tests {
                 failed_by_plugin: one("echo"),
                 dead_by_plugin: one("echo"),
                 failed_messages_by_code: one("131047"),
+                refused_messages_by_code: one("not-opted-in"),
                 ..Figures::default()
             },
             webhooks: one("accepted"),

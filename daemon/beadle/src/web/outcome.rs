@@ -115,7 +115,15 @@ mod tests {
             state: EventState::Finished,
             ending,
         };
-        EventDetails { row, body, subscribers: ALL.to_vec(), done: ALL.to_vec(), handlings, sends: Vec::new() }
+        EventDetails {
+            row,
+            body,
+            subscribers: ALL.to_vec(),
+            done: ALL.to_vec(),
+            handlings,
+            sends: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     fn outcomes(event: &EventDetails) -> [String; 4] {

@@ -20,12 +20,17 @@ use beadle_model::{CheckOutcome, GateTrace, PluginNo, Timestamp, TraceStep};
 use beadle_pipeline::Stage;
 use beadle_store::Reader;
 use beadle_store::step::SendState;
-use beadle_store::views::{ContactDetails, DeadLetter, EventDetails, EventFilter, EventState, OutboxDetails, Trace};
+use beadle_store::views::{
+    ContactDetails, DeadLetter, EventDetails, EventFilter, EventState, OutboxDetails, RefusedMessage, Trace,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The number of latest events shown of a contact.
 const EVENTS_OF_CONTACT: usize = 20;
+
+/// The number of latest refused messages shown of a contact.
+const REFUSED_OF_CONTACT: usize = 5;
 
 /// The number of latest broadcasts shown of a contact.
 const BROADCASTS_OF_CONTACT: usize = 20;
@@ -80,6 +85,23 @@ pub fn gate_step(step: &TraceStep) -> String {
         CheckOutcome::Refused(_) => "refuses: ",
     };
     format!("{verdict}{}", step.text())
+}
+
+/// A message that the gate refused when a plugin asked for it, without the name of the plugin.
+fn refused_ask(refused: &RefusedMessage) -> String {
+    let what = match refused.kind.as_str() {
+        "text" => "a text".to_owned(),
+        kind if kind.starts_with("template ") => kind.to_owned(),
+        kind => format!("a message ({kind})"),
+    };
+    let to = refused.contact.map_or_else(|| refused.conversation.to_string(), |contact| contact.to_string());
+    let purpose = refused.purpose.as_ref().map(|purpose| format!(" for {purpose}")).unwrap_or_default();
+    let verdict = refused.gate.as_ref().map_or_else(|| format!("refused ({})", refused.code), gate_verdict);
+    let reason = refused.gate.iter().flat_map(|gate| &gate.steps).find_map(|step| match &step.outcome {
+        CheckOutcome::Refused(refusal) => Some(format!(": {}", refusal.message)),
+        _ => None,
+    });
+    format!("asked for {what} to {to}{purpose}: {verdict}{}", reason.unwrap_or_default())
 }
 
 /// The state of a message and the requests that were made for it.
@@ -137,6 +159,17 @@ impl TraceBuilder<'_> {
         }
         if has_ended {
             self.add(None, id, format!("ended: {}", ending(self.names, row.ending, row.state)));
+        }
+        for refused in &details.refused {
+            let plugin = self.names.name(refused.plugin);
+            self.add(Some(refused.at.as_ms()), plugin, refused_ask(refused));
+            for step in refused.gate.iter().flat_map(|gate| &gate.steps) {
+                self.add(None, format!("gate {}", step.check), gate_step(step));
+            }
+            if refused.further > 0 {
+                let count = counted(refused.further, "further message was", "further messages were");
+                self.add(None, self.names.name(refused.plugin), format!("{count} refused"));
+            }
         }
         details.sends.iter().try_for_each(|send| self.message(send))
     }
@@ -259,6 +292,10 @@ impl TraceBuilder<'_> {
         for row in self.reader.events(&filter)?.iter().rev() {
             let row = event_row(self.reader, self.names, row)?;
             self.add(Some(row.happened_at), &row.id, format!("{}: {}, {}", row.kind, row.summary, row.ending));
+        }
+        for refused in self.reader.refused_messages(contact.id, REFUSED_OF_CONTACT)?.iter().rev() {
+            let text = format!("{} {}", self.names.name(refused.plugin), refused_ask(refused));
+            self.add(Some(refused.at.as_ms()), refused.event.to_string(), text);
         }
         let broadcasts = self.reader.broadcasts_of(contact.id)?;
         for (id, name, row) in broadcasts.iter().skip(broadcasts.len().saturating_sub(BROADCASTS_OF_CONTACT)) {

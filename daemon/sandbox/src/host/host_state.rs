@@ -11,6 +11,7 @@ use crate::bindings::latest::types as wit;
 use crate::call::{Level, LogLine};
 use crate::limits;
 use crate::meter::Meter;
+use beadle_model::effect::RefusedAsks;
 use beadle_model::{Effects, Event, EventId, Refusal, Timestamp};
 use std::sync::Arc;
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -31,6 +32,8 @@ pub struct HostState {
 #[derive(Default)]
 pub struct Task {
     pub effects: Effects,
+    /// Messages that the gate refused.
+    pub refused: RefusedAsks,
     pub log: Vec<LogLine>,
     pub log_dropped: u32,
     pub calls: u32,

@@ -7,7 +7,7 @@ use crate::handles::Kind;
 use beadle_gate::{Draft, GateVerdict};
 use beadle_gatekeeper::Decision;
 use beadle_model::content::Location;
-use beadle_model::effect::{SendEffect, SendOptions};
+use beadle_model::effect::{RefusedAsk, SendEffect, SendOptions};
 use beadle_model::outgoing::{Button, Direct, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
 use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
@@ -41,6 +41,14 @@ impl HostState {
         let decision = self.facts.gatekeeper.ask(&draft, self.facts.no, to, self.inputs.now())?;
         if let GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) = decision.verdict {
             self.task.person_refused |= ABOUT_THE_PERSON.contains(&&*refusal.code);
+            self.task.refused.add(RefusedAsk {
+                conversation: to.id,
+                contact: to.group.is_none().then_some(to.contact.id),
+                kind: body.label(),
+                purpose: options.purpose,
+                code: refusal.code.clone(),
+                gate: decision.trace,
+            });
             return Err(refusal.into());
         }
         let deferred = decision.is_budgeted || matches!(decision.verdict, GateVerdict::Later { .. });

@@ -267,6 +267,7 @@ impl Tx<'_> {
             )?
             .execute([event, EventKind::Unrouted as i64])?;
         self.conn.prepare_cached("DELETE FROM handlings WHERE event = ?1")?.execute([event])?;
+        self.conn.prepare_cached("DELETE FROM refused_asks WHERE event = ?1")?.execute([event])?;
         self.conn.prepare_cached("DELETE FROM dead_letters WHERE event = ?1 AND message IS NULL")?.execute([event])?;
         self.cache.watched.retain(|(watched, _)| *watched != event);
         Ok(())
@@ -411,6 +412,7 @@ impl Tx<'_> {
                 ("group_receipts", "DELETE FROM group_receipts WHERE participant = ?1"),
                 ("outreach", "DELETE FROM outreach WHERE contact = ?1"),
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
+                ("refused_messages", "DELETE FROM refused_asks WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
                 ("opt_ins", "DELETE FROM opt_in_contacts WHERE contact = ?1"),
                 (

@@ -1,5 +1,6 @@
 //! What a merge moves in addition to aliases and conversations: plugin state, timers, group
-//! memberships, join requests and receipts, and what was sent to the contact as marketing.
+//! memberships, join requests and receipts, what was sent to the contact as marketing, and
+//! which messages the gate refused.
 
 use crate::error::StoreError;
 use crate::tx::Tx;
@@ -115,10 +116,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Marketing to either counts for both, and the longer refusal of the platform applies.
+    /// Marketing to either counts for both, and the longer refusal of the platform applies. What the
+    /// gate refused for either is listed for both.
     pub(super) fn merge_outreach(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
         for sql in [
             "UPDATE outreach SET contact = ?1 WHERE contact = ?2",
+            "UPDATE refused_asks SET contact = ?1 WHERE contact = ?2",
             "INSERT INTO marketing_refusals (contact, code, times, until)
              SELECT ?1, code, times, until FROM marketing_refusals WHERE contact = ?2
              ON CONFLICT DO UPDATE SET times = max(times, excluded.times), until = max(until, excluded.until)",

@@ -136,6 +136,7 @@ pub(super) fn find_details(conn: &Connection, id: EventId) -> Result<Option<Even
     Ok(Some(EventDetails {
         body: display_body(conn, id)?,
         sends: super::outbox::of_event(conn, id)?,
+        refused: crate::refused::of_event(conn, id)?,
         row: raw.row,
         subscribers,
         done,

@@ -188,6 +188,7 @@ async fn old_fence_is_refused() {
         error: String::new(),
         at: NOW,
         progress: progress(event, 1, 1),
+        refused: Default::default(),
     };
     for outcome in [
         env.store.finish(progress(event, 1, 1), old.fence).await,

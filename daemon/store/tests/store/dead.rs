@@ -18,6 +18,7 @@ async fn give_up(env: &TestEnv, event: EventId, at: Timestamp) -> DeadLetterRef 
         error: "unreachable".into(),
         at,
         progress: Progress { done: 1, ..progress(event, 1, 0b11) },
+        refused: Default::default(),
     };
     env.store.record_unhandled(unhandled).await.unwrap();
     DeadLetterRef::Handling(HandlingId { event, plugin: PLUGIN })

@@ -52,11 +52,16 @@ async fn with_history(env: &TestEnv) -> (EventId, MessageIds) {
                 payload: "my secret plan".into(),
             }],
             sends: vec![send(queued, SendState::Queued), send(sent, SendState::Sending)],
+            refused: crate::refused::refused(ANA, conversation, 1, "template only for Anastasia"),
             ..env.commit(first.id, BOT)
         })
         .await
         .unwrap();
     env.settle(sent, SendOutcome::Accepted(Some("wamid.HBgLMzE2MTIzNDU2NzgVAgARGBI".into()))).await;
+    // Someone else's event leads to a message to her.
+    let other = env.events().into_iter().find(|event| event.contact() == Some(ContactId(2))).unwrap();
+    let refused = crate::refused::refused(ANA, conversation, 1, "template only for Anastasia");
+    env.store.commit(Commit { refused, ..env.commit(other.id, BOT) }).await.unwrap();
     // Someone else's event mentions the number, and a webhook that could not be parsed as well.
     let mention = EventBody::Message {
         message: "wamid.9".into(),
@@ -158,9 +163,15 @@ async fn nothing_about_the_person_is_left_on_disk() {
     let done = env.reader.erasure(erasure).unwrap().unwrap();
     let erased = |name: &str| done.report.erased.get(name).copied().unwrap_or(0);
     assert!(erased("events") >= 4, "{done:?}");
-    for (name, count) in
-        [("messages", 4), ("values", 2), ("consents", 3), ("rejected_webhooks", 1), ("mentions", 1), ("samples", 1)]
-    {
+    for (name, count) in [
+        ("messages", 4),
+        ("values", 2),
+        ("consents", 3),
+        ("rejected_webhooks", 1),
+        ("mentions", 1),
+        ("samples", 1),
+        ("refused_messages", 1),
+    ] {
         assert_eq!(erased(name), count, "{name}: {done:?}");
     }
     assert_eq!((done.report.plugins.as_slice(), done.completed_at), (&["bot".to_owned()][..], Some(NOW)));
@@ -191,9 +202,11 @@ async fn who_writes_again_is_a_new_person_and_repeated_webhooks_bring_nothing_ba
     let late = env.append_one(from("31600000002", "wamid.60")).await;
     let sends = vec![new_send(env.store.reserve_message(), ConversationId(1), SendState::Queued, NOW)];
     let state = vec![set(Scope::Contact(ANA), "step", "my secret plan")];
-    env.store.commit(Commit { sends, state, ..env.commit(late.id, BOT) }).await.unwrap();
+    let refused = crate::refused::refused(ANA, ConversationId(1), 1, "text");
+    env.store.commit(Commit { sends, state, refused, ..env.commit(late.id, BOT) }).await.unwrap();
     assert_eq!(number(&env, "SELECT count(*) FROM state_values"), 1);
     assert_eq!(number(&env, "SELECT count(*) FROM outbox WHERE state = 0"), 0);
+    assert_eq!(number(&env, "SELECT count(*) FROM refused_asks"), 0);
 }
 
 #[tokio::test]
@@ -347,6 +360,7 @@ async fn plugins_are_awaited() {
         error: "not now".into(),
         at: NOW,
         progress: Progress::of_one(event, list),
+        refused: Default::default(),
     };
     env.store.record_unhandled(unhandled).await.unwrap();
     let failed = format!("Failed {{ since: Timestamp({}) }}", NOW.0);

@@ -38,6 +38,8 @@ mod quotas;
 #[cfg(test)]
 mod receipts;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod released_versions;
 #[cfg(test)]
 mod retention;

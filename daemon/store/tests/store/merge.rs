@@ -341,6 +341,7 @@ async fn every_table_with_a_contact_takes_part_in_a_merge() {
         "marketing_refusals.contact",
         "opt_in_contacts.contact",
         "outreach.contact",
+        "refused_asks.contact",
     ];
     assert_eq!(columns, decided);
 }

@@ -45,6 +45,7 @@ async fn only_old_and_completed_rows_are_deleted() {
         error: "x".into(),
         at: NOW.plus_ms(60 * DAY),
         progress: progress(EventId(3), 1, 1),
+        refused: Default::default(),
     };
     env.store.finished_below(EventId(1201)).await.unwrap();
     let policy = Retention { events_ms: 0, outbox_ms: 0, dead_ms: 40 * DAY, ..Retention::default() };

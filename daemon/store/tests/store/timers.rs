@@ -139,7 +139,17 @@ async fn unhandled(env: &TestEnv, event: EventId, state: UnhandledState) {
     let (code, error) = ("trap".into(), "unreachable".into());
     let progress = progress(event, 1, 1);
     env.store
-        .record_unhandled(Unhandled { fence, plugin, state, attempts: 1, code, error, at, progress })
+        .record_unhandled(Unhandled {
+            fence,
+            plugin,
+            state,
+            attempts: 1,
+            code,
+            error,
+            at,
+            progress,
+            refused: Default::default(),
+        })
         .await
         .unwrap();
 }

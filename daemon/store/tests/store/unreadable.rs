@@ -109,6 +109,7 @@ async fn record(env: &TestEnv, event: i64, state: UnhandledState, code: &str) {
         error: String::new(),
         at: NOW,
         progress: progress(EventId(event), 1, 1),
+        refused: Default::default(),
     };
     env.store.record_unhandled(unhandled).await.unwrap();
 }

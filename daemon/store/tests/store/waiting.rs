@@ -20,6 +20,7 @@ fn unhandled(env: &TestEnv, event: EventId, state: UnhandledState, progress: Pro
         error,
         at: NOW,
         progress: Progress { event, ..progress },
+        refused: Default::default(),
     }
 }
 

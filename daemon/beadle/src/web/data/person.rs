@@ -105,6 +105,13 @@ fn stored(
             (vec![section("sent", items)], Some(next))
         }
         Cursor::Rest => {
+            let refused = reader.person_refused_messages(&ids)?.into_iter().map(|refused| {
+                json!({
+                    "plugin": names.name(refused.plugin), "at": text(refused.at), "message": refused.kind,
+                    "purpose": refused.purpose.map(|purpose| purpose.to_string()), "code": refused.code,
+                })
+            });
+            let refused = refused.collect();
             let values = reader.person_values(&ids, now)?.into_iter().map(|value| {
                 json!({
                     "plugin": names.name(value.plugin), "key": value.key, "value": readable_value(&value.value),
@@ -117,7 +124,12 @@ fn stored(
                     "payload": readable_value(&timer.payload),
                 })
             });
-            (vec![section("stored", values.collect()), section("timers", timers.collect())], None)
+            let sections = vec![
+                section("refused", refused),
+                section("stored", values.collect()),
+                section("timers", timers.collect()),
+            ];
+            (sections, None)
         }
     };
     Ok(Some((contact, ids, sections, next)))
