@@ -411,6 +411,7 @@ impl Tx<'_> {
                 ("group_receipts", "DELETE FROM group_receipts WHERE participant = ?1"),
                 ("outreach", "DELETE FROM outreach WHERE contact = ?1"),
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
+                ("refusals", "DELETE FROM unreachable WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
                 ("opt_ins", "DELETE FROM opt_in_contacts WHERE contact = ?1"),
                 (
