@@ -531,7 +531,7 @@ fn broadcasts_match_the_golden_file() {
         ("beadle broadcasts list", list(json!([]))),
         ("beadle broadcasts show party", view(row("party", "draft", none.clone()), json!({}))),
         ("beadle broadcasts show news", view(row("news", "planned", none.clone()), planned)),
-        ("beadle broadcasts plan news", view(row("news", "planned", none), limited)),
+        ("beadle broadcasts show news", view(row("news", "planned", none), limited)),
         ("beadle broadcasts show news", view(row("news", "sending", counts(20_000, 5200, 900)), sending)),
         ("beadle broadcasts show news", view(row("news", "sending", counts(20_000, 5200, 900)), waiting)),
         ("beadle broadcasts show news", view(row("news", "paused", counts(20_000, 5200, 900)), paused)),
