@@ -254,6 +254,7 @@ const GROUPS: &[Group] = &[
             "too-long"
             "too-many"
             "unknown-channel"
+            "unreachable"
             "unsupported-in-groups"
             "window-closed"
         },
@@ -398,6 +399,9 @@ fn platform_page(code: &str) -> Option<String> {
         _ if code == "131047" => {
             "Send a template, or wait until the person writes again. A plugin can wait for the next message of the \
              person; `beadle why` with the message's id shows the plugin and the event."
+        }
+        _ if code == "131026" => {
+            "Check the number. Templates and Direct Send to the person are refused (`unreachable`) until they write."
         }
         Blame::Operator => {
             "Solve the problem in Meta's app dashboard or WhatsApp Manager. `beadle status` shows whether channels are stopped."

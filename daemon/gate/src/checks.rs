@@ -23,7 +23,7 @@ const CAP_RECHECK_MS: i64 = DAY_MS;
 pub enum Check {
     /// The operator has not stopped sending, and the platform lets the number write first.
     StopSwitch,
-    /// The channel can reach the recipient.
+    /// The channel has an address of the recipient, and WhatsApp can deliver to it.
     Recipient,
     /// The recipient has not been erased.
     Erased,
@@ -197,13 +197,24 @@ fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
-fn recipient(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+/// Refuses messages without an address. A template or Direct Send to a number to which WhatsApp
+/// could not deliver (131026) would fail again, and failures count against the number.
+fn recipient(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let conversation = facts.conversation;
     if conversation.group.is_some() {
         return CheckResult::Pass("the destination is a group", None);
     }
     match &conversation.address {
-        Some(address) if !address.value.is_empty() => CheckResult::Nothing,
+        Some(address) if !address.value.is_empty() => match &facts.circumstances.unreachable {
+            Some((at, code)) if draft.body.is_outreach() => CheckResult::Refuse(
+                Refusal::new(
+                    "unreachable",
+                    format!("WhatsApp could not deliver a message to this recipient at {} ({code}).", at.utc()),
+                )
+                .instead("Wait until they write."),
+            ),
+            _ => CheckResult::Nothing,
+        },
         _ => CheckResult::Refuse(
             Refusal::new(
                 "no-recipient",

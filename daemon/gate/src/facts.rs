@@ -103,6 +103,9 @@ pub struct Circumstances {
     pub outreach_held_until: Option<Timestamp>,
     /// When the recipient was erased.
     pub erased_at: Option<Timestamp>,
+    /// When the platform last could not deliver to the recipient, and its code, if they have not
+    /// written since. Collected for templates and Direct Send.
+    pub unreachable: Option<(Timestamp, String)>,
     /// Until when the platform refuses marketing to the recipient, and its code.
     pub marketing_refused: Option<(Timestamp, String)>,
     /// The recipient's country, if WhatsApp delivers no marketing templates to its numbers.

@@ -25,8 +25,9 @@ pub use facts::{
 };
 
 /// The codes of this crate's refusals; `beadle explain` documents each.
-pub const CODES: [&str; 29] = [
+pub const CODES: [&str; 30] = [
     "no-recipient",
+    "unreachable",
     "erased",
     "banned",
     "quarantined",

@@ -282,6 +282,9 @@ impl Gatekeeper {
             erased_at: to.contact.profile().erased_since.filter(|_| to.group.is_none()),
             ..Circumstances::default()
         };
+        if draft.body.is_outreach() && to.group.is_none() {
+            facts.circumstances.unreachable = self.0.reader.unreachable(to.contact.id, now)?;
+        }
         let is_marketing = facts.is_marketing(draft);
         if let Some(quiet) = &policy.quiet_hours
             && to.group.is_none()

@@ -35,8 +35,9 @@ WHEN NEW.broadcast IS NOT NULL AND (NEW.state, NEW.receipt) IS NOT (OLD.state, O
             WHEN NEW.state = 3 AND json_extract(NEW.problem, '$.code') IN ('window-closed', 'over-budget',
                 'template-unknown', 'template-not-approved', 'template-paused', 'template-disabled') THEN 0
             WHEN NEW.state = 3 AND json_extract(NEW.problem, '$.code') IN ('no-recipient', 'erased', 'banned',
-                'quarantined', 'left', 'not-opted-in', 'opted-out', 'marketing-opted-out', 'marketing-limited',
-                'marketing-country',                'in-human-hands', 'template-parameters', 'template-advertising', 'frequency-cap') THEN 6
+                'quarantined', 'left', 'not-opted-in', 'opted-out', 'unreachable', 'marketing-opted-out',
+                'marketing-limited', 'marketing-country', 'in-human-hands', 'template-parameters',
+                'template-advertising', 'frequency-cap') THEN 6
             WHEN NEW.state IN (3, 4) THEN 5
             ELSE 6
         END
@@ -90,3 +91,11 @@ CREATE TABLE refused_asks (
     PRIMARY KEY (event, plugin, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX refused_asks_by_contact ON refused_asks (contact, at);
+
+-- Contacts to whom the platform could not deliver a message (131026), with the time of the last failure. A row that is
+-- older than the contact's last message does not count.
+CREATE TABLE unreachable (
+    contact INTEGER PRIMARY KEY,
+    at      INTEGER NOT NULL,
+    code    TEXT NOT NULL
+) STRICT;

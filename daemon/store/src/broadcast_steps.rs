@@ -141,9 +141,9 @@ impl Store {
         .await
     }
 
-    /// Plans recipients of a paused or finished broadcast whose message failed again, except those
-    /// with an unknown outcome, of a slice of all after this one. Returns their number, and the
-    /// last of the slice, if there are more.
+    /// Plans recipients of a paused or finished broadcast whose message failed again, if it can
+    /// succeed now ([`beadle_model::broadcast::can_repeat`]), of a slice of all after this one.
+    /// Returns their number, and the last of the slice, if there are more.
     pub async fn retry_failed_recipients(
         &self,
         id: BroadcastId,

@@ -12,7 +12,9 @@ use crate::read::{Reader, bounded};
 use crate::step::{LONGEST_DEFERRAL_MS, NewSend, OutboxRow};
 use crate::templates::channel_quality;
 use crate::tx::Tx;
-use beadle_model::broadcast::{BroadcastCommand, BroadcastDefinition, BroadcastOutline, FollowUpRecipients};
+use beadle_model::broadcast::{
+    BroadcastCommand, BroadcastDefinition, BroadcastOutline, FollowUpRecipients, can_repeat,
+};
 use beadle_model::effect::BroadcastWrite;
 use beadle_model::{
     Audience, BroadcastId, BroadcastState, ContactId, ConversationId, ConversationView, MessageId, PluginNo, Purpose,
@@ -27,7 +29,7 @@ pub const ATTRIBUTION_MS: i64 = 72 * 60 * 60 * 1000;
 
 /// The platform's time stamps are whole seconds of another clock, so that a reply can be dated
 /// before the message that it answers.
-const PLATFORM_CLOCK_MS: i64 = 5000;
+pub(crate) const PLATFORM_CLOCK_MS: i64 = 5000;
 
 /// The maximum number of rows that one transaction deletes, so that other work is not delayed.
 const DELETED_AT_ONCE: i64 = 2000;
@@ -612,7 +614,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Plans recipients whose message failed again, except those with an unknown outcome, of a
+    /// Plans recipients whose message failed again, if it can succeed now ([`can_repeat`]), of a
     /// slice of all after this one. Returns their number, and the last of the slice, if there are
     /// more.
     pub(crate) fn retry_failed(
@@ -621,14 +623,25 @@ impl Tx<'_> {
         after: ContactId,
     ) -> Result<(u64, Option<ContactId>), StoreError> {
         let last = self.end_of_slice(id, after)?;
+        let until = last.map_or(i64::MAX, |last| last.0);
+        let mut codes: Vec<String> = self
+            .conn
+            .prepare_cached(
+                "SELECT DISTINCT coalesce(code, '') FROM broadcast_recipients
+                 WHERE broadcast = ?1 AND contact > ?2 AND contact <= ?3 AND state = 5",
+            )?
+            .query_map([id.0, after.0, until], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        codes.retain(|code| can_repeat(code));
         let changed = self
             .conn
             .prepare_cached(
                 "UPDATE broadcast_recipients SET state = 0, code = NULL, sent_at = NULL
-                 WHERE broadcast = ?1 AND contact > ?2 AND contact <= ?3 AND state = 5 AND code IS NOT 'outcome-unknown'
+                 WHERE broadcast = ?1 AND contact > ?2 AND contact <= ?3 AND state = 5
+                   AND coalesce(code, '') IN (SELECT value FROM json_each(?4))
                    AND (SELECT state FROM broadcasts WHERE id = ?1) IN (3, 4)",
             )?
-            .execute([id.0, after.0, last.map_or(i64::MAX, |last| last.0)])?;
+            .execute(params![id.0, after.0, until, to_json("codes", &codes)?])?;
         Ok((changed as u64, last))
     }
 

@@ -1,6 +1,7 @@
 //! Messages that the business sends first: counts per contact for the marketing caps and per
 //! portfolio for the messaging limit, and WhatsApp's refusals of marketing.
 
+use crate::broadcasts::PLATFORM_CLOCK_MS;
 use crate::error::StoreError;
 use crate::read::Reader;
 use crate::step::NewSend;
@@ -17,6 +18,9 @@ const MARKETING_STOPPED: &str = "131050";
 
 /// The code of the platform's own cap on marketing to a person.
 pub(crate) const MARKETING_CAPPED: &str = "131049";
+
+/// The code of a number that is not on the platform, or that cannot receive the message.
+const UNDELIVERABLE: &str = "131026";
 
 /// WhatsApp's cap on marketing to a person is respected for a day, then for twice as long each
 /// time, up to this.
@@ -36,6 +40,10 @@ pub struct MarketingSends<'a> {
     pub until: Timestamp,
     /// Only those that go before this message: with a lower id, or accepted.
     pub before: Option<MessageId>,
+}
+
+fn says_something_about_the_person(code: &str) -> bool {
+    matches!(code, MARKETING_STOPPED | UNDELIVERABLE)
 }
 
 impl Tx<'_> {
@@ -91,20 +99,23 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Records the withdrawal of marketing if the platform's code says that the person has stopped
-    /// it (131050).
-    pub(crate) fn record_marketing_stop(
+    /// Records what the platform's code says about the recipient: they have stopped marketing
+    /// (131050), or no message can be delivered to them (131026).
+    pub(crate) fn record_refusal(
         &mut self,
         conversation: ConversationId,
         code: &str,
         at: Timestamp,
         wants_event: bool,
     ) -> Result<(), StoreError> {
-        if code != MARKETING_STOPPED {
+        if !says_something_about_the_person(code) {
             return Ok(());
         }
         let row = self.cache.people.conversation_row(self.conn, conversation)?;
         let Some(contact) = row.and_then(|row| row.contact) else { return Ok(()) };
+        if code == UNDELIVERABLE {
+            return self.mark_unreachable(contact, code, at);
+        }
         let consent = NewConsent {
             contact,
             actor: actor::PLATFORM.into(),
@@ -116,21 +127,30 @@ impl Tx<'_> {
     }
 
     /// The same for the recipient of a message.
-    pub(crate) fn record_marketing_stop_of(
+    pub(crate) fn record_refusal_of(
         &mut self,
         message: MessageId,
         code: &str,
         at: Timestamp,
         wants_event: bool,
     ) -> Result<(), StoreError> {
-        if code != MARKETING_STOPPED {
+        if !says_something_about_the_person(code) {
             return Ok(());
         }
         let find = "SELECT conversation FROM outbox WHERE id = ?1";
         let conversation = self.conn.prepare_cached(find)?.query_row([message.0], |row| row.get(0)).optional()?;
-        conversation.map_or(Ok(()), |conversation| {
-            self.record_marketing_stop(ConversationId(conversation), code, at, wants_event)
-        })
+        conversation
+            .map_or(Ok(()), |conversation| self.record_refusal(ConversationId(conversation), code, at, wants_event))
+    }
+
+    fn mark_unreachable(&self, contact: ContactId, code: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO unreachable (contact, at, code) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (contact) DO UPDATE SET at = max(at, excluded.at), code = excluded.code",
+            )?
+            .execute(params![contact.0, at.0, code])?;
+        Ok(())
     }
 
     /// Counts a template as marketing because the platform charges it as such: it may have been
@@ -210,6 +230,22 @@ impl Reader {
                 "SELECT until, code FROM marketing_refusals WHERE contact = ?1 AND until > ?2 AND until <= ?3",
             )?
             .query_row(params![contact.0, now.0, now.plus_ms(MAX_REFUSAL_MS + CLOCK_AHEAD_MS).0], |row| {
+                Ok((Timestamp(row.get(0)?), row.get(1)?))
+            })
+            .optional()
+            .map_err(StoreError::from)
+        })
+    }
+
+    /// When the platform last reported that it cannot deliver to a person, and its code; `None` if
+    /// they have written since. A time stored by a clock that was ahead does not count.
+    pub fn unreachable(&self, contact: ContactId, now: Timestamp) -> Result<Option<(Timestamp, String)>, StoreError> {
+        self.one(|conn| {
+            conn.prepare_cached(
+                "SELECT at, code FROM unreachable WHERE contact = ?1 AND at <= ?2 AND at > ?3 +
+                     (SELECT coalesce(max(last_inbound_at), 0) FROM conversations WHERE conversations.contact = ?1)",
+            )?
+            .query_row(params![contact.0, now.plus_ms(CLOCK_AHEAD_MS).0, PLATFORM_CLOCK_MS], |row| {
                 Ok((Timestamp(row.get(0)?), row.get(1)?))
             })
             .optional()

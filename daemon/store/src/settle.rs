@@ -96,7 +96,7 @@ impl Tx<'_> {
                 if changed > 0 {
                     self.remove_outreach(id, &problem.code, at)?;
                     self.delete_pending_charge(id)?;
-                    self.record_marketing_stop_of(id, &problem.code, at, batch.interest.consent_changed)?;
+                    self.record_refusal_of(id, &problem.code, at, batch.interest.consent_changed)?;
                     events = self.append_failure(id, problem, (at, batch))?;
                 }
             }

@@ -354,7 +354,7 @@ async fn failures_pause_it_and_those_who_failed_get_it_later() {
     let toml = "[broadcasts]\nmin_messages = 20\nmax_failed_percent = 30\n[outbox]\nmax_in_flight = 40";
     // At 80 messages a second, the rules are applied in the middle.
     let (world, daemon) = World::with_pace(300, "", toml).await;
-    let faults = json!({"send_async_failure": {"probability": 1.0, "code": 131_026}});
+    let faults = json!({"send_async_failure": {"probability": 1.0, "code": 131_000}});
     world.simulator.set_faults(faults).await;
     world.send("news", &format!("audience = \"everyone\"\n{NEWS}")).await;
     let view = wait_for_state(&daemon, "news", "paused").await;
@@ -368,6 +368,34 @@ async fn failures_pause_it_and_those_who_failed_get_it_later() {
     assert!(resumed.contains("failed messages sent again"), "{resumed}");
     let view = wait_for_state(&daemon, "news", "finished").await;
     assert_eq!((count(&view, "sent"), count(&view, "failed")), (300, 0), "{view}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn number_that_is_not_on_whatsapp_is_tried_once() {
+    let (world, daemon) = World::new(2, "").await;
+    world.send("first", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    wait_for_state(&daemon, "first", "finished").await;
+    // Further numbers do not exist.
+    world.simulator.set_faults(json!({ "unknown_numbers": "undeliverable" })).await;
+    world.import(2..3).await;
+    world.send("second", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    wait_for_state(&daemon, "second", "finished").await;
+    let view = wait_until("WhatsApp reports it", async || {
+        let view = show(&daemon, "second").await;
+        (count(&view, "failed") == 1).then_some(view)
+    })
+    .await;
+    assert_eq!(text(&view, "/codes/0/code"), "131026", "{view}");
+    let shown = world.run(&["contacts", "show", "con_3"]).await;
+    assert!(shown.contains("unreachable") && shown.contains("(131026)"), "{shown}");
+    let reasons = world.run(&["why", "con_3"]).await;
+    assert!(reasons.contains("could not deliver to them (131026)"), "{reasons}");
+    let resumed = world.run(&["broadcasts", "resume", "second", "--failed"]).await;
+    assert!(resumed.contains("0 failed messages sent again"), "{resumed}");
+    world.create("third", &format!("audience = \"everyone\"\n{NEWS}")).await;
+    world.run(&["broadcasts", "plan", "third"]).await;
+    assert_eq!(refused(&show(&daemon, "third").await, "unreachable"), 1);
     daemon.stop().await;
 }
 

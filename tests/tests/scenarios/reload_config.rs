@@ -89,6 +89,9 @@ async fn keys_that_need_a_restart_are_named() {
     std::fs::rename(&aside, &config).unwrap();
     let message = wait_for_problem(&daemon, "restart-required").await;
     assert!(message.contains("http.listen") && !message.contains("retention"), "{message}");
+    let loaded = stdout(setup.cli(&check).await);
+    assert!(loaded.contains("Changed after a restart:\n  http.listen changed"), "{loaded}");
+    assert!(!loaded.contains("retention"), "{loaded}");
     // Restored, no key waits for a restart.
     setup.write();
     daemon.wait_for_status(|status| status.pointer("/problems/0").is_none()).await;

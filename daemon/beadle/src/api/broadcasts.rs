@@ -183,8 +183,32 @@ pub struct PlanView {
     pub cost: Option<String>,
     /// The currency.
     pub currency: String,
+    /// The budgets that limit it, before it is started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<PlanBudget>,
     /// The message as some recipients would read it.
     pub samples: Vec<SampleView>,
+}
+
+/// A budget that limits a planned broadcast.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct PlanBudget {
+    /// Its name.
+    pub name: String,
+    /// `day` or `month`.
+    pub period: String,
+    /// The limit.
+    pub amount: String,
+    /// What is left of it now.
+    pub left: String,
+    /// The estimated cost of the messages that it counts, without those whose rate is missing.
+    pub estimate: String,
+    /// Whether the estimate is more than what is left.
+    pub is_exceeded: bool,
+    /// Recipients whose rate is missing: the budget lets no message to them pass.
+    pub unpriced: u64,
+    /// When it is used up, messages wait for the next period; otherwise the broadcast is paused.
+    pub waits: bool,
 }
 
 /// Recipients with the same price.

@@ -168,6 +168,10 @@ pub struct ContactView {
     pub aliases: Vec<String>,
     /// The contact's conversations.
     pub conversations: Vec<ConversationRow>,
+    /// Set if WhatsApp could not deliver the last message, and they have not written since: templates
+    /// and Direct Send to them are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<Unreachable>,
     /// Reasons to believe that this and another contact are the same person. They are not merged
     /// automatically.
     #[serde(default)]
@@ -175,6 +179,16 @@ pub struct ContactView {
     /// Contacts that were merged into this one. Their ids remain valid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<String>,
+}
+
+/// That WhatsApp could not deliver a message to a contact.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Unreachable {
+    /// When it last failed.
+    #[serde(with = "super::rfc3339")]
+    pub since: Ms,
+    /// WhatsApp's code.
+    pub code: String,
 }
 
 /// A conversation of a contact.

@@ -1117,7 +1117,7 @@ pub enum Broadcasts {
     Resume {
         /// Name or id (bro_…)
         broadcast: String,
-        /// Send failed messages again, also those of a finished broadcast
+        /// Send failed messages again unless they would fail again, also those of a finished broadcast
         #[arg(long)]
         failed: bool,
     },

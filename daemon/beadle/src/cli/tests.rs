@@ -96,6 +96,7 @@ fn lists_and_views_match_the_golden_file() {
     let mut contact_view = contact.clone();
     contact_view["now"] = at(NOW).into();
     contact_view["possible_duplicates"] = json!(["phone 351912345678 was also used by con_9"]);
+    contact_view["unreachable"] = json!({"since": at(NOW - 7_200_000), "code": "131026"});
     contact_view["aliases"] = json!(["phone 351912345678", "user-id PT.1"]);
     contact_view["conversations"] = json!([
         {"id": "cnv_9", "channel": "shop", "window_until": at(NOW + 3_660_000)},
@@ -489,6 +490,23 @@ fn broadcasts_match_the_golden_file() {
         "samples": [
             {"kind": "template in nl", "contact": "con_7", "lines": ["Beste Ana,", "het buurtfeest is vrijdag.", "[Meld me af]"]},
             {"kind": "text in en", "contact": "con_8", "lines": ["Dear Bram, the party is on Friday."]}]});
+    let mut limited = plan.clone();
+    limited["cost"] = Value::Null;
+    let costs = limited["costs"].as_array_mut().unwrap();
+    costs.extend(
+        ["BE", "DE", "FR", "LU", "PT", ""]
+            .map(|country| json!({"country": country, "category": "marketing", "recipients": 20})),
+    );
+    let budget = |name: &str, left: &str, is_exceeded: bool, unpriced: u64, waits: bool| {
+        json!({"name": name, "period": "month", "amount": "2000.00", "left": left, "estimate": "1034.20",
+            "is_exceeded": is_exceeded, "unpriced": unpriced, "waits": waits})
+    };
+    limited["budgets"] = json!([
+        budget("all", "1100.00", false, 0, false),
+        budget("news", "500.00", true, 120, false),
+        budget("slow", "0.00", true, 0, true)
+    ]);
+    let limited = json!({"plan": limited});
     let planned = json!({"plan": plan, "needs_approval": true, "messaging_limit_left": 1000,
         "codes": [code("refused", "not-opted-in", 100), code("refused", "opted-out", 20)],
         "expected_end": at(NOW + 250_000)});
@@ -500,6 +518,10 @@ fn broadcasts_match_the_golden_file() {
     let quiet_hours = "quiet-hours";
     let paused = json!({"started_at": at(NOW - 60_000), "plan": plan, "codes": [code("failed", "131026", 900)],
         "reason": {"code": "broadcast-failures", "message": "900 of 6100 messages failed, more than 10 %"}});
+    let codes = [code("failed", "131026", 900), code("failed", "132001", 5), code("failed", "131000", 92)];
+    let finished = json!({"started_at": at(NOW - 60_000), "ended_at": at(NOW - 1000), "plan": plan, "codes": codes});
+    let hopeless =
+        json!({"started_at": at(NOW - 60_000), "ended_at": at(NOW - 1000), "plan": plan, "codes": [codes[0]]});
     let mut text = String::new();
     for (line, response) in [
         (
@@ -508,10 +530,13 @@ fn broadcasts_match_the_golden_file() {
         ),
         ("beadle broadcasts list", list(json!([]))),
         ("beadle broadcasts show party", view(row("party", "draft", none.clone()), json!({}))),
-        ("beadle broadcasts show news", view(row("news", "planned", none), planned)),
+        ("beadle broadcasts show news", view(row("news", "planned", none.clone()), planned)),
+        ("beadle broadcasts show news", view(row("news", "planned", none), limited)),
         ("beadle broadcasts show news", view(row("news", "sending", counts(20_000, 5200, 900)), sending)),
         ("beadle broadcasts show news", view(row("news", "sending", counts(20_000, 5200, 900)), waiting)),
         ("beadle broadcasts show news", view(row("news", "paused", counts(20_000, 5200, 900)), paused)),
+        ("beadle broadcasts show news", view(row("news", "finished", counts(20_000, 19_000, 997)), finished)),
+        ("beadle broadcasts show news", view(row("news", "finished", counts(20_000, 19_097, 900)), hopeless)),
         (
             "beadle broadcasts recipients news",
             list(json!([

@@ -110,10 +110,21 @@ pub fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -
             (Some(old), Some(new)) if old != new => "changed",
             _ => return None,
         };
-        let needs_restart = AT_START.iter().any(|start| key.starts_with(start)) && !key.contains(PACE);
-        Some(Change { key: key.clone(), how, needs_restart })
+        Some(Change { key: key.clone(), how, needs_restart: needs_restart(key) })
     });
     changed.collect()
+}
+
+fn needs_restart(key: &str) -> bool {
+    AT_START.iter().any(|start| key.starts_with(start)) && !key.contains(PACE)
+}
+
+/// What is in effect: of keys that need a restart, the values at start; of all others, those that
+/// were loaded last. All as [`Flat::hashes`].
+pub fn in_effect(at_start: &BTreeMap<String, String>, loaded: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let old = at_start.iter().filter(|(key, _)| needs_restart(key));
+    let new = loaded.iter().filter(|(key, _)| !needs_restart(key));
+    old.chain(new).map(|(key, hash)| (key.clone(), hash.clone())).collect()
 }
 
 #[cfg(test)]
@@ -148,6 +159,14 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn keys_that_need_a_restart_stay_in_effect() {
+        let at_start = hashes("[http]\nlisten = 'a:1'\n[outbox]\nmax_in_flight = 1\n[media]\ndays = 1");
+        let loaded = hashes("[http]\nlisten = 'a:2'\n[outbox]\nmax_in_flight = 2\n[keywords]\nbrand = 'b'");
+        let expected = hashes("[http]\nlisten = 'a:1'\n[outbox]\nmax_in_flight = 2\n[media]\ndays = 1");
+        assert_eq!(in_effect(&at_start, &loaded), expected);
     }
 
     #[test]

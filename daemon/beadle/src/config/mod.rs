@@ -30,7 +30,7 @@ mod tests;
 #[cfg(test)]
 pub use diagnostic::CODES;
 pub use diagnostic::{Diagnostic, Invalid, Source, Span};
-pub use difference::{Change, Flat, changes};
+pub use difference::{Change, Flat, changes, in_effect};
 pub use environment::Environment;
 pub use hooks::{HookScheme, HookSettings};
 pub use inputs::Inputs;

@@ -57,6 +57,16 @@ const FIELDS: &[(&str, [&str; 5])] = &[
             "WhatsApp keeldub reklaamist kuni",
         ],
     ),
+    (
+        "undelivered_by_whatsapp_at",
+        [
+            "Message not delivered by WhatsApp",
+            "Bericht niet bezorgd door WhatsApp",
+            "Nachricht von WhatsApp nicht zugestellt",
+            "Mensagem não entregue pelo WhatsApp",
+            "WhatsApp ei toimetanud sõnumit kohale",
+        ],
+    ),
     // Numbers and ids, conversations.
     ("kind", ["Kind", "Soort", "Art", "Tipo", "Liik"]),
     ("value", ["Value", "Waarde", "Wert", "Valor", "Väärtus"]),

@@ -12,7 +12,7 @@
 
 use super::{build, logging};
 use crate::api::Problem;
-use crate::config::{self, Change, Config, Environment, Inputs, Invalid, Loaded, changes};
+use crate::config::{self, Change, Config, Environment, Inputs, Invalid, Loaded, changes, in_effect};
 use crate::web::hooks::Hooks;
 use crate::web::{Admin, ConfigState};
 use beadle_broadcast::Broadcasts;
@@ -173,6 +173,7 @@ impl Reloader {
         let (keys, lines) = (loaded.flat.hashes(), loaded.lines());
         let waiting = changes(&self.at_start, &keys).into_iter().filter(|change| change.needs_restart);
         let waiting = waiting.map(|change| change.key).collect();
+        let keys = in_effect(&self.at_start, &keys);
         *self.admin.config.write() = ConfigState { problem, waiting, keys, lines };
     }
 }

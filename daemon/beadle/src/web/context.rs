@@ -102,7 +102,7 @@ pub struct ConfigState {
     pub problem: Option<Problem>,
     /// Changed keys that take effect after a restart.
     pub waiting: Vec<String>,
-    /// Each key with a hash of its value.
+    /// Each key with a hash of the value that is in effect.
     pub keys: BTreeMap<String, String>,
     /// Where each key is, as `FILE:LINE`.
     pub lines: BTreeMap<String, String>,

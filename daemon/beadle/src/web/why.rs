@@ -278,6 +278,11 @@ impl TraceBuilder<'_> {
         if let Some(since) = contact.opted_out_since {
             self.add(Some(since.as_ms()), &text, "sent STOP: no messages until they send START");
         }
+        if let Some((at, code)) = self.reader.unreachable(contact.id, self.now)? {
+            let reason =
+                format!("WhatsApp could not deliver to them ({code}): no templates until they write (unreachable)");
+            self.add(Some(at.as_ms()), &text, reason);
+        }
         for conversation in &details.conversations {
             let text = match conversation.window_until {
                 Some(until) if until > self.now => {

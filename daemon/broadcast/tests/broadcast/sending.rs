@@ -165,8 +165,7 @@ async fn failures_pause_it_and_those_messages_are_sent_again() {
     let env = TestEnv::with(settings, 10).await;
     env.run();
     env.people(60).await;
-    let problem =
-        Problem { code: "131026".into(), title: "Undeliverable".into(), details: None, by: "whatsapp".into() };
+    let problem = Problem { code: "131000".into(), title: "Failed".into(), details: None, by: "whatsapp".into() };
     *env.channel.response.lock() = Some(SendResponse::Refused(problem, Advice::Fail));
     let id = env.send(news("news")).await;
     env.until_state(id, BroadcastState::Paused).await;

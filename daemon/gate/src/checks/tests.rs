@@ -450,11 +450,12 @@ fn each_circumstance_has_its_check() {
     let conversation = conversation();
     let at = NOW.plus_ms(60_000);
     type Change = fn(&mut Circumstances);
-    let cases: [(Change, &str, &str); 15] = [
+    let cases: [(Change, &str, &str); 16] = [
         (|circumstances| circumstances.outreach_held_until = Some(NOW.plus_ms(60_000)), "send", "later by stop-switch"),
         (|circumstances| circumstances.stop = StopSwitch::All, "later by stop-switch", "later by stop-switch"),
         (|circumstances| circumstances.stop = StopSwitch::Marketing, "send", "later by stop-switch"),
         (|circumstances| circumstances.erased_at = Some(NOW), "erased", "erased"),
+        (|circumstances| circumstances.unreachable = Some((NOW, "131026".into())), "send", "unreachable"),
         (|circumstances| circumstances.country_without_marketing = Some("US".into()), "send", "marketing-country"),
         (|circumstances| circumstances.marketing_refused = Some((NOW, "131049".into())), "send", "marketing-limited"),
         (|circumstances| circumstances.in_human_hands_since = Some(NOW), "in-human-hands", "in-human-hands"),
@@ -580,7 +581,7 @@ mod properties {
         fn circumstances()(
             stop in prop_oneof![Just(StopSwitch::Open), Just(StopSwitch::Marketing), Just(StopSwitch::All)],
             times in prop::array::uniform7(some_time()),
-            flags in prop::array::uniform6(any::<bool>()),
+            flags in prop::array::uniform7(any::<bool>()),
         ) -> Circumstances {
             let [erased_at, in_human_hands_since, quiet_until, pair_free_at, throughput_free_at, refused, free_at] = times;
             Circumstances {
@@ -588,6 +589,7 @@ mod properties {
                 outreach_held_until: None,
                 erased_at: erased_at.filter(|_| flags[0]),
                 country_without_marketing: flags[5].then(|| "US".into()),
+                unreachable: flags[6].then(|| (NOW, "131026".into())),
                 marketing_refused: refused.map(|at| (at, "131049".into())),
                 in_human_hands_since: in_human_hands_since.filter(|_| flags[1]),
                 refuses_advertising: flags[2],
@@ -643,6 +645,7 @@ mod properties {
             if decide(&draft, &facts).0 == GateVerdict::Send {
                 prop_assert!(circumstances.erased_at.is_none() || host);
                 prop_assert!(circumstances.sent_before.is_none());
+                prop_assert!(!is_template || circumstances.unreachable.is_none());
                 prop_assert!(circumstances.capped.is_none());
                 prop_assert!(!is_banned || is_own_reply || is_read);
                 prop_assert!(!is_marketing || has_agreed || host);

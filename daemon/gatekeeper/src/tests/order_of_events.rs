@@ -17,6 +17,8 @@ const PEOPLE: i64 = 3;
 const PER_DAY: usize = 2;
 const MESSAGING_LIMIT: usize = 2;
 const MINUTE_MS: i64 = 60_000;
+/// By how much the platform's clock and this one may differ.
+const CLOCKS_MS: i64 = 5000;
 
 /// What a message is, and what its sender states.
 #[derive(Clone, Debug)]
@@ -111,6 +113,9 @@ struct Person {
     consents: BTreeMap<Purpose, bool>,
     has_stopped_marketing: bool,
     marketing_refused_until: i64,
+    last_message_at: i64,
+    /// When WhatsApp last could not deliver.
+    undelivered_at: i64,
     is_banned: bool,
     is_erased: bool,
     /// When marketing was sent to them.
@@ -229,6 +234,7 @@ impl World {
         self.env.store.append(Batch { events: vec![event], ..Batch::default() }).await.unwrap();
         if opens_window && let Some(person) = self.people.get_mut(&person) {
             person.window_until = self.now.plus_ms(DAY_MS).0;
+            person.last_message_at = self.now.0;
         }
     }
 
@@ -477,6 +483,7 @@ impl World {
                 prop_assert_eq!(status, "approved");
                 prop_assert!(category != "marketing" || person.marketing_refused_until <= now, "131049");
                 prop_assert!(self.held_until <= now, "131048");
+                prop_assert!(person.undelivered_at - person.last_message_at <= CLOCKS_MS, "131026");
             }
             None => prop_assert!(person.window_until > now, "the window is closed"),
         }
@@ -516,10 +523,11 @@ impl World {
 
     /// What its refusal says about the person.
     fn learn(&mut self, waiting: &Waiting, code: &str) {
-        let until = self.now.plus_ms(DAY_MS).0;
+        let (now, until) = (self.now.0, self.now.plus_ms(DAY_MS).0);
         let is_template = waiting.template.is_some_and(|name| self.templates[name].0 == "marketing");
         let person = self.people.get_mut(&waiting.person).unwrap();
         match code {
+            "131026" => person.undelivered_at = now,
             "131049" if is_template => person.marketing_refused_until = until,
             "131050" => {
                 person.has_stopped_marketing = true;

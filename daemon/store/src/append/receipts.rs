@@ -161,7 +161,7 @@ impl Tx<'_> {
             self.remove_outreach(id, codes.first().copied().unwrap_or_default(), now)?;
             self.delete_pending_charge(id)?;
             for code in codes {
-                self.record_marketing_stop(sent.conversation, code, receipt.at.min(now), interest.consent_changed)?;
+                self.record_refusal(sent.conversation, code, receipt.at.min(now), interest.consent_changed)?;
             }
             appended.failed.push(FailedReceipt {
                 message: id,

@@ -413,6 +413,7 @@ impl Tx<'_> {
                 ("outreach", "DELETE FROM outreach WHERE contact = ?1"),
                 ("refusals", "DELETE FROM marketing_refusals WHERE contact = ?1"),
                 ("refused_messages", "DELETE FROM refused_asks WHERE contact = ?1"),
+                ("refusals", "DELETE FROM unreachable WHERE contact = ?1"),
                 ("requests", "DELETE FROM contact_requests WHERE contact = ?1"),
                 ("opt_ins", "DELETE FROM opt_in_contacts WHERE contact = ?1"),
                 (

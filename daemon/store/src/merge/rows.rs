@@ -116,8 +116,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Marketing to either counts for both, and the longer refusal of the platform applies. What the
-    /// gate refused for either is listed for both.
+    /// Marketing to either counts for both, and the longer refusal and the later failed delivery of
+    /// the platform apply. What the gate refused for either is listed for both.
     pub(super) fn merge_outreach(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
         for sql in [
             "UPDATE outreach SET contact = ?1 WHERE contact = ?2",
@@ -125,10 +125,13 @@ impl Tx<'_> {
             "INSERT INTO marketing_refusals (contact, code, times, until)
              SELECT ?1, code, times, until FROM marketing_refusals WHERE contact = ?2
              ON CONFLICT DO UPDATE SET times = max(times, excluded.times), until = max(until, excluded.until)",
+            "INSERT INTO unreachable (contact, at, code) SELECT ?1, at, code FROM unreachable WHERE contact = ?2
+             ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
         ] {
             self.conn.prepare_cached(sql)?.execute([keep.0, removed.0])?;
         }
         self.conn.prepare_cached("DELETE FROM marketing_refusals WHERE contact = ?1")?.execute([removed.0])?;
+        self.conn.prepare_cached("DELETE FROM unreachable WHERE contact = ?1")?.execute([removed.0])?;
         Ok(())
     }
 

@@ -291,6 +291,15 @@ impl Reader {
             Ok(read.query_row([contact.0], |row| Ok((Timestamp(row.get(0)?), row.get(1)?))).optional()?)
         })
     }
+
+    /// When the platform last could not deliver to a person, and its code, also if they have
+    /// written since.
+    pub fn person_undelivered(&self, contact: ContactId) -> Result<Option<(Timestamp, String)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT at, code FROM unreachable WHERE contact = ?1")?;
+            Ok(read.query_row([contact.0], |row| Ok((Timestamp(row.get(0)?), row.get(1)?))).optional()?)
+        })
+    }
 }
 
 fn dead_letters_of(conn: &Connection, event: i64) -> Result<Vec<(PluginNo, String)>, StoreError> {

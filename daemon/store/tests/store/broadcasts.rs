@@ -90,7 +90,7 @@ fn counts(env: &TestEnv, id: BroadcastId) -> BTreeMap<(u8, Option<String>), u64>
 #[tokio::test]
 async fn recipient_follows_the_message() {
     let env = TestEnv::new();
-    let id = sending(&env, 10).await;
+    let id = sending(&env, 11).await;
     let held = || Some(SendOutcome::Held(Some("w".into())));
     for (contact, outcome, receipts, expected) in [
         (1, None, &[][..], (RecipientState::Queued, None)),
@@ -109,6 +109,7 @@ async fn recipient_follows_the_message() {
         ),
         (9, held(), &[], (RecipientState::Sent, Some("held-for-quality"))),
         (10, held(), &["sent"], (RecipientState::Sent, None)),
+        (11, Some(SendOutcome::Failed(problem("131000"))), &[], (RecipientState::Failed, Some("131000"))),
     ] {
         let message = hand_over(&env, id, contact).await.unwrap();
         if let Some(outcome) = outcome {
@@ -122,16 +123,16 @@ async fn recipient_follows_the_message() {
         assert_eq!((state, code.as_deref()), expected, "contact {contact}");
         counts(&env, id);
     }
-    // An unknown outcome is not repeated.
+    // Neither an unknown outcome nor what would fail again is repeated.
     assert_eq!(env.store.retry_failed_recipients(id, ContactId(0)).await.unwrap(), (0, None), "it is being sent");
     assert!(move_to(&env, id, BroadcastCommand::Pause).await);
     assert_eq!(env.store.retry_failed_recipients(id, ContactId(0)).await.unwrap(), (1, None));
-    assert_eq!(state(&env, id, 5).0, RecipientState::Planned);
-    let retried = env.reader.recipient(id, ContactId(5)).unwrap().unwrap();
+    assert_eq!(state(&env, id, 11).0, RecipientState::Planned);
+    let retried = env.reader.recipient(id, ContactId(11)).unwrap().unwrap();
     assert_eq!(retried.sent_at, None, "replies count from the message that arrives");
-    assert_eq!(state(&env, id, 8).0, RecipientState::Failed);
+    assert_eq!((state(&env, id, 5).0, state(&env, id, 8).0), (RecipientState::Failed, RecipientState::Failed));
     let due: Vec<i64> = env.reader.recipients_due(id, NOW, 10).unwrap().iter().map(|row| row.contact.0).collect();
-    assert_eq!(due, [1, 5, 7], "the pause took the first back");
+    assert_eq!(due, [1, 7, 11], "the pause took the first back");
 }
 
 #[tokio::test]
@@ -511,7 +512,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1..=3i64).prop_map(Step::HandOver),
         4 => Just(Step::Claim),
         3 => Just(Step::Accept),
-        1 => prop::sample::select(vec!["window-closed", "opted-out", "131026", "over-budget"]).prop_map(Step::Fail),
+        1 => prop::sample::select(vec!["window-closed", "opted-out", "131026", "131000", "over-budget"]).prop_map(Step::Fail),
         1 => Just(Step::Dead),
         2 => prop::sample::select(vec!["sent", "delivered", "read", "failed"]).prop_map(Step::Receipt),
         1 => prop::sample::select(vec![Pause, Resume, Resume, Stop]).prop_map(Step::Command),

@@ -88,6 +88,8 @@ async fn with_history(env: &TestEnv) -> (EventId, MessageIds) {
     let samples = [sample("con_1", "only for Anastasia"), sample("con_2", "for Bram")];
     let plan = serde_json::json!({ "samples": samples }).to_string();
     env.store.finish_planning(broadcast, plan).await.unwrap();
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
+    conn.execute("INSERT INTO unreachable VALUES (1, 1, '131026'), (2, 1, '131026')", []).unwrap();
     (first.id, [queued, sent])
 }
 
@@ -178,6 +180,7 @@ async fn nothing_about_the_person_is_left_on_disk() {
     let other = env.events().into_iter().find(|event| event.contact() == Some(ContactId(2))).unwrap();
     assert_eq!(other.conversation.as_ref().unwrap().contact.name.as_deref(), Some("Ana"), "others are untouched");
     assert_eq!(number(&env, "SELECT count(*) FROM state_values"), 1);
+    assert_eq!(number(&env, "SELECT sum(contact) FROM unreachable"), 2);
     let env = env.reopen();
     assert_eq!(env.reader.verify_consents().unwrap().problems, Vec::<String>::new());
 }

@@ -287,7 +287,8 @@ async fn merge_moves_the_marketing_that_was_sent() {
     let conn = rusqlite::Connection::open(env.db()).unwrap();
     conn.execute_batch(
         "INSERT INTO outreach VALUES (1, 1, 'shop', 5, 1, NULL, 1, 0), (2, 2, 'shop', 6, 1, 'news', 0, 0);
-         INSERT INTO marketing_refusals VALUES (1, '131049', 2, 50), (2, '131049', 1, 60);",
+         INSERT INTO marketing_refusals VALUES (1, '131049', 2, 50), (2, '131049', 1, 60);
+         INSERT INTO unreachable VALUES (1, 50, '131026'), (2, 60, '131026');",
     )
     .unwrap();
     merged(&env, ANA, MIA).await;
@@ -296,6 +297,7 @@ async fn merge_moves_the_marketing_that_was_sent() {
         number(&env, "SELECT count(*) * 1000 + contact * 100 + times * 10 + until / 60 FROM marketing_refusals"),
         1121
     );
+    assert_eq!(number(&env, "SELECT count(*) * 1000 + contact * 100 + at FROM unreachable"), 1160);
 }
 
 /// A new table that refers to a contact needs a decision what a merge does with its rows.
@@ -342,6 +344,7 @@ async fn every_table_with_a_contact_takes_part_in_a_merge() {
         "opt_in_contacts.contact",
         "outreach.contact",
         "refused_asks.contact",
+        "unreachable.contact",
     ];
     assert_eq!(columns, decided);
 }

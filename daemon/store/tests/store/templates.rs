@@ -196,6 +196,41 @@ async fn counts_and_refusals_of_a_clock_that_was_ahead_end_with_its_correction()
 }
 
 #[tokio::test]
+async fn failed_delivery_counts_until_the_person_writes() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "a")).await;
+    let conversation = event.conversation.as_ref().unwrap();
+    let (contact, conversation) = (conversation.contact.id, conversation.id);
+    let plugin = env.store.plugin_no("a").await.unwrap();
+    let ids: Vec<MessageId> = (0..4).map(|_| env.store.reserve_message()).collect();
+    let sends = ids.iter().map(|id| new_send(*id, conversation, SendState::Sending, NOW)).collect();
+    env.store.commit(Commit { sends, ..env.commit(event.id, plugin) }).await.unwrap();
+    let unreachable = |now: Timestamp| env.store.reader().unreachable(contact, now).unwrap();
+    let marked = |at: Timestamp| Some((at, "131026".to_owned()));
+    env.settle(ids[0], refused("131049")).await;
+    env.settle(ids[1], refused("131026")).await;
+    assert_eq!(unreachable(NOW), None, "they wrote just now");
+
+    // A response, then a later receipt.
+    let (hour, two_hours) = (NOW.plus_ms(3_600_000), NOW.plus_ms(7_200_000));
+    env.manual.set(hour);
+    env.settle(ids[2], refused("131026")).await;
+    assert_eq!(unreachable(hour), marked(hour));
+    env.manual.set(two_hours);
+    env.settle(ids[3], SendOutcome::Accepted(Some("wamid.3".into()))).await;
+    env.receipts(vec![receipt(ids[3], "failed", two_hours)], vec![]).await;
+    assert_eq!(unreachable(two_hours), marked(two_hours));
+    assert_eq!(unreachable(NOW.plus_ms(-400 * DAY_MS)), None, "the clock was ahead");
+    assert_eq!(env.store.reader().unreachable(ContactId(99), NOW).unwrap(), None);
+
+    let later = two_hours.plus_ms(60_000);
+    env.manual.set(later);
+    env.append_one(beadle_store::step::NewEvent { happened_at: later, ..from("31600000001", "b") }).await;
+    assert_eq!(unreachable(later), None);
+    assert_eq!(env.store.reader().person_undelivered(contact).unwrap(), marked(two_hours), "the export shows it");
+}
+
+#[tokio::test]
 async fn gate_trace_is_replaced_by_a_later_one() {
     let env = TestEnv::new();
     let event = env.append_one(from("31600000001", "a")).await;

@@ -1,8 +1,11 @@
 //! Broadcasts.
 
 use super::text::{Lines, Output, Result, Screen, or_dash, print_list, problem, utc};
-use crate::api::{BroadcastCounts, BroadcastSummary, BroadcastView, CodeCount, List, PlanView, RecipientView};
+use crate::api::{
+    BroadcastCounts, BroadcastSummary, BroadcastView, CodeCount, List, PlanBudget, PlanView, RecipientView,
+};
 use crate::cli::table::{Table, cut, duration, when};
+use beadle_model::broadcast::can_repeat;
 use beadle_model::text::counted;
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
@@ -191,6 +194,12 @@ fn planned(plan: &PlanView, view: &BroadcastView, screen: Screen) -> String {
         ("open windows", grouped(plan.open_windows)),
         ("cost", cost(plan)),
     ];
+    for budget in &plan.budgets {
+        let PlanBudget { name, period, amount, left, estimate, .. } = budget;
+        let currency = &plan.currency;
+        let text = format!("{name}: {left} of {amount} {currency} left this {period}, {estimate} estimated");
+        lines.push(("budget", text));
+    }
     if let Some(left) = view.messaging_limit_left {
         let beyond = plan.recipients.saturating_sub(plan.open_windows).saturating_sub(left);
         let more = if beyond > 0 { format!("; {} recipients beyond it wait", grouped(beyond)) } else { String::new() };
@@ -204,6 +213,9 @@ fn planned(plan: &PlanView, view: &BroadcastView, screen: Screen) -> String {
         lines.push(("deferred now", format!("{} by {}", grouped(row.recipients), row.code)));
     }
     let mut text = format!("\n{}", Lines(lines).print());
+    for warning in plan.budgets.iter().flat_map(budget_warnings) {
+        let _ = writeln!(text, "warning: {warning}");
+    }
     if plan.costs.len() > 1 || (is_paid(plan) && plan.cost.is_none()) {
         let mut table = Table::new(&["MARKET", "CATEGORY", "PEOPLE", "COST"]);
         for row in &plan.costs {
@@ -237,8 +249,46 @@ fn cost(plan: &PlanView) -> String {
     match (&plan.cost, is_paid(plan)) {
         (_, false) => "free".into(),
         (Some(cost), true) => format!("{cost} {} (estimate)", plan.currency),
-        (None, true) => "unknown: rates are missing (`[costs] rates`)".into(),
+        (None, true) if plan.currency.is_empty() => "unknown: there are no rates (`[costs] rates`)".into(),
+        (None, true) => {
+            let unpriced = plan.costs.iter().filter(|row| row.category != "service" && row.amount.is_none());
+            let mut markets: Vec<String> = unpriced
+                .map(|row| match row.country.as_str() {
+                    "" => format!("{} to an unknown country", row.category),
+                    country => format!("{} to {country}", row.category),
+                })
+                .collect();
+            let more = markets.len().saturating_sub(MARKETS);
+            markets.truncate(MARKETS);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("unknown: the file of rates has no rate for {}{more}", markets.join(", "))
+        }
     }
+}
+
+/// The maximum number of markets without a rate that are named in a line; the table has all.
+const MARKETS: usize = 5;
+
+/// What will happen because of a budget.
+fn budget_warnings(budget: &PlanBudget) -> Vec<String> {
+    let name = &budget.name;
+    let mut warnings = Vec::new();
+    if budget.is_exceeded {
+        let (left, estimate) = (&budget.left, &budget.estimate);
+        let then = match budget.waits {
+            true => format!("when it is used up, the broadcast waits for the next {}", budget.period),
+            false => "when it is used up, the broadcast is paused".into(),
+        };
+        warnings.push(format!("the estimate {estimate} is more than budget `{name}` has left ({left}); {then}"));
+    }
+    if budget.unpriced > 0 {
+        let people = counted(budget.unpriced, "recipient", "recipients");
+        warnings.push(format!(
+            "budget `{name}` lets no message without a rate pass: there is none for {people}, and the broadcast is \
+             paused when it is their turn"
+        ));
+    }
+    warnings
 }
 
 /// The commands that are possible next.
@@ -254,11 +304,21 @@ fn next_steps(view: &BroadcastView) -> Option<String> {
         "paused" => {
             Some(format!("`beadle broadcasts resume {name}` resumes it, `beadle broadcasts stop {name}` ends it"))
         }
-        "finished" if view.row.recipients.failed > 0 => {
-            Some(format!("`beadle broadcasts resume {name} --failed` sends failed messages again"))
-        }
+        "finished" => match repeatable(view) {
+            0 => None,
+            failed => {
+                let messages = counted(failed, "failed message", "failed messages");
+                Some(format!("`beadle broadcasts resume {name} --failed` sends {messages} again"))
+            }
+        },
         _ => None,
     }
+}
+
+/// The number of recipients whose message failed and may be sent again.
+fn repeatable(view: &BroadcastView) -> u64 {
+    let failed = view.codes.iter().filter(|row| row.state == "failed" && !can_repeat(&row.code));
+    view.row.recipients.failed.saturating_sub(failed.map(|row| row.recipients).sum())
 }
 
 /// `beadle broadcasts recipients`

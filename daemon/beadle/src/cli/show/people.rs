@@ -1,7 +1,7 @@
 //! Contacts, possible duplicates and merges.
 
 use super::text::{Lines, MAX_NAME_WIDTH, Result, Screen, joined, or_dash, person, print_list, utc};
-use crate::api::{ContactRow, ContactView, DuplicateRow, List, MergeView, MergedPlugin};
+use crate::api::{ContactRow, ContactView, DuplicateRow, List, MergeView, MergedPlugin, Unreachable};
 use crate::cli::table::{Table, cut, duration, when};
 use beadle_model::text::{counted, one_line};
 use serde_json::{Value, from_value};
@@ -47,6 +47,10 @@ pub fn contact(response: Value, screen: Screen) -> Result {
         ("status", status(&view.row, view.now)),
         ("aliases", joined(&view.aliases)),
     ]);
+    if let Some(Unreachable { since, code }) = &view.unreachable {
+        let text = format!("not delivered by WhatsApp at {} ({code}): no templates until they write", utc(*since));
+        lines.0.push(("unreachable", text));
+    }
     if let Some(role) = &view.row.role {
         lines.0.push(("role", role.clone()));
     }

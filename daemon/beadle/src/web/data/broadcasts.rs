@@ -3,7 +3,7 @@
 use super::query::{Answer, Names, id, optional_id, page_size, read, variant};
 use crate::api::{
     Approval, BroadcastCounts, BroadcastResume, BroadcastSummary, BroadcastTest, BroadcastView, CodeCount, Done, List,
-    NewBroadcast, PlanCostView, PlanView, Problem, RecipientView, SampleView,
+    NewBroadcast, PlanBudget, PlanCostView, PlanView, Problem, RecipientView, SampleView,
 };
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
@@ -11,7 +11,8 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use beadle_broadcast::{BroadcastError, OPERATOR, Plan, Progress};
-use beadle_gate::costs::Money;
+use beadle_gate::costs::{Budget, Money, WhenUsedUp};
+use beadle_gatekeeper::BudgetUse;
 use beadle_model::text::counted;
 use beadle_model::{BroadcastId, BroadcastState, ContactId, RecipientState};
 use beadle_store::{BroadcastReason, BroadcastRow, RecipientCount, RecipientFilter, RecipientRow};
@@ -211,6 +212,14 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
         let left = limit.map(|(used, limit)| limit.saturating_sub(used));
         let recipients = plan.as_ref().map_or(0, |plan| plan.recipients);
         let state = row.state;
+        let budgets = match &plan {
+            Some(plan) if row.started_at.is_none() => {
+                plan_budgets(plan, gatekeeper.budgets(now)?, |budget, category| {
+                    budget.counts(&row.channel, row.plugin, category, |name| names.number(name).ok())
+                })
+            }
+            _ => Vec::new(),
+        };
         let needs_approval = approval_above > 0
             && recipients > approval_above
             && row.approved.is_none()
@@ -234,7 +243,7 @@ async fn view(admin: &Admin, id: BroadcastId) -> Answer<BroadcastView> {
             messaging_limit_left: left,
             expected_end: end,
             expires_at: outline.expires.map(|at| at.as_ms()),
-            plan: plan.map(plan_view),
+            plan: plan.map(|plan| PlanView { budgets, ..plan_view(plan) }),
             row,
         })
     });
@@ -305,6 +314,35 @@ fn codes(counts: &[RecipientCount]) -> Vec<CodeCount> {
     codes
 }
 
+/// What is left of each budget that counts messages of a plan, and what they cost by estimate.
+fn plan_budgets(plan: &Plan, uses: Vec<BudgetUse>, counts: impl Fn(&Budget, &str) -> bool) -> Vec<PlanBudget> {
+    let limited = |usage: BudgetUse| {
+        let budget = &usage.budget;
+        let mut costs =
+            plan.costs.iter().filter(|cost| cost.category != "service" && counts(budget, &cost.category)).peekable();
+        costs.peek()?;
+        let (mut estimate, mut unpriced) = (Money::default(), 0);
+        for cost in costs {
+            match cost.amount {
+                Some(amount) => estimate = estimate + Money(amount),
+                None => unpriced += cost.recipients,
+            }
+        }
+        let left = Money(budget.amount.0.saturating_sub(usage.used().0));
+        Some(PlanBudget {
+            name: budget.name.clone(),
+            period: budget.period.name().into(),
+            amount: budget.amount.to_string(),
+            left: left.to_string(),
+            estimate: estimate.to_string(),
+            is_exceeded: estimate > left,
+            unpriced,
+            waits: budget.when_used_up == WhenUsedUp::Defer,
+        })
+    };
+    uses.into_iter().filter_map(limited).collect()
+}
+
 fn plan_view(plan: Plan) -> PlanView {
     let by_code = |state: &str, codes: BTreeMap<String, u64>| {
         let mut rows: Vec<CodeCount> =
@@ -332,6 +370,7 @@ fn plan_view(plan: Plan) -> PlanView {
             .collect(),
         cost: total.filter(|_| !plan.currency.is_empty()).map(amount),
         currency: plan.currency,
+        budgets: Vec::new(),
         samples: plan
             .samples
             .into_iter()
@@ -369,6 +408,9 @@ pub async fn broadcast_figures(admin: &Admin) -> Result<(BTreeMap<String, u64>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use beadle_broadcast::PlanCost;
+    use beadle_gate::costs::Period;
+    use beadle_model::{Day, PluginNo};
 
     #[test]
     fn expected_end_by_throughput_or_messaging_limit() {
@@ -382,6 +424,54 @@ mod tests {
         ] {
             assert_eq!(expected_end(5, open, per_second, limit), 5 + after_ms, "{open} {limit:?}");
         }
+    }
+
+    #[test]
+    fn plan_shows_what_its_budgets_have_left() {
+        let cost = |country: &str, category: &str, amount: Option<u64>| PlanCost {
+            country: country.into(),
+            category: category.into(),
+            recipients: 10,
+            amount,
+        };
+        let costs = vec![
+            cost("", "service", Some(0)),
+            cost("NL", "marketing", Some(1_000_000)),
+            cost("BE", "marketing", None),
+            cost("NL", "utility", Some(200_000)),
+        ];
+        let plan = Plan { costs, ..Plan::default() };
+        let usage = |category: Option<&str>, amount, when_used_up| BudgetUse {
+            budget: Budget {
+                name: "news".into(),
+                plugin: None,
+                channel: None,
+                category: category.map(str::to_owned),
+                period: Period::Month,
+                amount: Money(amount),
+                when_used_up,
+            },
+            from: Day(0),
+            until: Day(30),
+            charged: Money(300_000),
+            pending: Money(200_000),
+            unpriced: 0,
+        };
+        let uses = vec![
+            usage(None, 1_700_000, WhenUsedUp::Refuse),
+            usage(Some("marketing"), 1_400_000, WhenUsedUp::Defer),
+            usage(Some("utility"), 100_000, WhenUsedUp::Refuse),
+            usage(Some("authentication"), 1, WhenUsedUp::Refuse),
+        ];
+        let shown =
+            plan_budgets(&plan, uses, |budget, category| budget.counts("shop", PluginNo(1), category, |_| None));
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|row| (row.left.as_str(), row.estimate.as_str(), row.is_exceeded, row.unpriced, row.waits))
+            .collect();
+        let expected =
+            [("1.20", "1.20", false, 10, false), ("0.90", "1.00", true, 10, true), ("0.00", "0.20", true, 0, false)];
+        assert_eq!(shown, expected);
     }
 
     #[test]

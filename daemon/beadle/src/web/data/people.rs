@@ -4,7 +4,7 @@ use super::contact_values::{check_language, check_timezone, profile_error, value
 use super::query::{Answer, id, optional_id, page_size, read};
 use crate::api::{
     ContactEdit, ContactRow, ContactView, ConversationRow, Done, DuplicateRow, List, MergeView, MergedConversation,
-    MergedPlugin,
+    MergedPlugin, Unreachable,
 };
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
@@ -177,15 +177,16 @@ async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer
 /// `GET /contacts/{id}`
 pub async fn contact(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<ContactView> {
     let contact: ContactId = id(&text)?;
-    let now = admin.clock.now().as_ms();
+    let now = admin.clock.now();
     let view = read(&admin, move |reader, _| {
         let details = reader.contact_details(contact)?.ok_or_else(|| ApiError::not_found("contact", &text))?;
-        Ok(contact_view(now, &details))
+        let unreachable = reader.unreachable(details.contact.id, now)?;
+        Ok(contact_view(now.as_ms(), &details, unreachable))
     });
     Ok(Json(view.await?))
 }
 
-fn contact_view(now: i64, details: &ContactDetails) -> ContactView {
+fn contact_view(now: i64, details: &ContactDetails, unreachable: Option<(Timestamp, String)>) -> ContactView {
     let conversations = details.conversations.iter().map(|conversation| ConversationRow {
         id: conversation.id.to_string(),
         channel: conversation.channel.clone(),
@@ -197,6 +198,7 @@ fn contact_view(now: i64, details: &ContactDetails) -> ContactView {
         row: contact_row(&details.contact),
         aliases: details.aliases.iter().map(alias).collect(),
         conversations: conversations.collect(),
+        unreachable: unreachable.map(|(since, code)| Unreachable { since: since.as_ms(), code }),
         possible_duplicates: details
             .conflicts
             .iter()

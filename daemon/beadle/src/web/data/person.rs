@@ -218,6 +218,7 @@ fn known(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Vec<Pers
 fn profile(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Value, StoreError> {
     let profile = contact.profile();
     let refusal = reader.person_refusal(contact.id)?;
+    let undelivered = reader.person_undelivered(contact.id)?;
     Ok(json!({
         "id": contact.id.to_string(),
         "former_ids": ids.merged.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -233,6 +234,7 @@ fn profile(reader: &Reader, contact: &Contact, ids: &PersonIds) -> Result<Value,
         "tags": profile.tags,
         "attributes": profile.attributes,
         "marketing_refused_by_whatsapp_until": refusal.map(|(until, code)| format!("{until} ({code})")),
+        "undelivered_by_whatsapp_at": undelivered.map(|(at, code)| format!("{at} ({code})")),
     }))
 }
 
