@@ -46,8 +46,9 @@ pub struct BroadcastDefinition {
 /// (131047, 470); or the message or its template is wrong (131051, 132…). Such attempts count
 /// against the number.
 pub fn can_repeat(code: &str) -> bool {
-    !matches!(code, "outcome-unknown" | "131026" | "131047" | "131050" | "131051" | "130472" | "470")
-        && !(code.len() == 6 && code.starts_with("132"))
+    let is_template_error = code.len() == 6 && code.starts_with("132");
+    let is_final = matches!(code, "outcome-unknown" | "131026" | "131047" | "131050" | "131051" | "130472" | "470");
+    !is_template_error && !is_final
 }
 
 /// A time as RFC 3339 text.
