@@ -388,7 +388,7 @@ async fn concurrent_sends_do_not_exceed_a_budget() {
     assert_eq!(leave(ids[3]), "over-budget");
     assert_eq!(leave(ids[0]), "", "it is on its way");
     let settled = |message, outcome| vec![Settlement { message, outcome, at: NOW, gate: None }];
-    let failed = Problem { code: "131026".into(), title: "x".into(), details: None, by: "platform".into() };
+    let failed = Problem { code: "131000".into(), title: "x".into(), details: None, by: "platform".into() };
     env.store.settle(settled(ids[0], SendOutcome::Failed(failed)), Interest::default()).await.unwrap();
     assert_eq!(leave(ids[3]), "", "what failed costs nothing");
     assert_eq!(leave(ids[4]), "over-budget");

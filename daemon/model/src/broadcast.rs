@@ -42,9 +42,9 @@ pub struct BroadcastDefinition {
 
 /// Whether a message of a broadcast that failed with this code may be sent again. Not if it may
 /// have arrived; not if WhatsApp would refuse it again for the same reason: the person cannot be
-/// reached (131026), does not want it (131050) or is in an experiment (130472); the window is closed
-/// (131047, 470); or the message or its template is wrong (131051, 132…). Such attempts count
-/// against the number.
+/// reached (131026), does not want it (131050) or is in an experiment (130472); the window is
+/// closed (131047, 470); or the message or its template is wrong (131051, 132…). Such attempts
+/// count against the number.
 pub fn can_repeat(code: &str) -> bool {
     let is_about_template = code.len() == 6 && code.starts_with("132");
     !is_about_template

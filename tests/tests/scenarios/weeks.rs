@@ -88,8 +88,9 @@ impl Agreed {
             .iter()
             .any(|start| message.starts_with(start));
         let agreed = match message {
-            "order" if is_order_marketing => self.cats && !self.has_stopped_marketing,
-            "news" => self.cats && !self.has_stopped_marketing,
+            "order" if is_order_marketing => (self.marketing || self.cats) && !self.has_stopped_marketing,
+            // With the topic or without.
+            "news" => (self.marketing || self.cats) && !self.has_stopped_marketing,
             "Buy something" => self.marketing && !self.has_stopped_marketing,
             "How was it?" => self.survey,
             "We meet on Friday" => self.group,
@@ -238,7 +239,8 @@ impl Weeks {
             }
             12..=13 => {
                 let purpose = self.choose(&["marketing", "marketing:cats", "survey", "group"]);
-                // After STOP nothing that is reported counts; after a withdrawal only what is later.
+                // After STOP nothing that is reported counts; after a withdrawal only what is
+                // later.
                 let now = rfc3339(self.simulator.now().await);
                 let record = ["consents", "record", &id, purpose, "--source", "operator", "--confirmed", "--at", &now];
                 let output = self.setup.cli(&record).await;

@@ -168,8 +168,8 @@ pub struct ContactView {
     pub aliases: Vec<String>,
     /// The contact's conversations.
     pub conversations: Vec<ConversationRow>,
-    /// Set if WhatsApp could not deliver the last message, and they have not written since: templates
-    /// and Direct Send to them are refused.
+    /// Set if WhatsApp could not deliver the last message, and they have not written since:
+    /// templates and Direct Send to them are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<Unreachable>,
     /// Reasons to believe that this and another contact are the same person. They are not merged

@@ -25,7 +25,7 @@ pub struct PersonData {
 
 /// The names of the sections, in order.
 #[cfg(test)]
-pub const PERSON_SECTIONS: [&str; 14] = [
+pub const PERSON_SECTIONS: [&str; 15] = [
     "profile",
     "identities",
     "conversations",
@@ -37,6 +37,7 @@ pub const PERSON_SECTIONS: [&str; 14] = [
     "files",
     "received",
     "sent",
+    "refused",
     "stored",
     "timers",
     "plugins",

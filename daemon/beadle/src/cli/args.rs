@@ -1044,8 +1044,8 @@ pub enum Gate {
         template: Option<String>,
         #[command(flatten)]
         fill: Fill,
-        /// What the message is for: service, marketing, marketing:TOPIC, group or survey. A template
-        /// that WhatsApp categorises as marketing is marketing in any case
+        /// What the message is for: service, marketing, marketing:TOPIC, group or survey. A
+        /// template that WhatsApp categorises as marketing is marketing in any case
         #[arg(long)]
         purpose: Option<String>,
         /// Plugin that would send it, for the budgets that limit that plugin
@@ -1117,7 +1117,8 @@ pub enum Broadcasts {
     Resume {
         /// Name or id (bro_…)
         broadcast: String,
-        /// Send failed messages again unless they would fail again, also those of a finished broadcast
+        /// Send failed messages again unless they would fail again, also those of a finished
+        /// broadcast
         #[arg(long)]
         failed: bool,
     },

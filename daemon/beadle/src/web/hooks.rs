@@ -3,8 +3,8 @@
 //! A request is answered with 200 once it is durable, never before. The form of its signature is
 //! checked before its body is read; the signature, before anything is stored. A repetition is
 //! stored once: with the sender's id for as long as events are kept, without one for some minutes.
-//! What is refused is counted and forgotten. Hooks are replaced by a reload; those that did not change keep their
-//! counts.
+//! What is refused is counted and forgotten. Hooks are replaced by a reload; those that did not
+//! change keep their counts.
 
 mod signature;
 
