@@ -57,8 +57,9 @@ fn purpose_needs_consent_and_key_is_used_once() {
     messages::send(survey().once("survey of May"), "How was it?").unwrap();
     assert_eq!(code(messages::send(survey().once("survey of May"), "And now?")), "already-sent");
     messages::send(survey().once("survey of June"), "And now?").unwrap();
-    assert_eq!(host.sent(), ["How was it?", "And now?"]);
-    assert_eq!(host.sent()[0].purpose.as_deref(), Some("survey"));
+    let sent = host.sent();
+    assert_eq!(sent, ["How was it?", "And now?"]);
+    assert_eq!(sent[0].purpose.as_deref(), Some("survey"));
 }
 
 #[test]
