@@ -188,8 +188,8 @@ pub struct SendEffect {
     pub reply: bool,
     /// What the plugin states about it.
     pub options: SendOptions,
-    /// Whether it waits in the outbox until the gate is asked again: a check defers it, a budget
-    /// limits it, or it has a key.
+    /// Whether it waits in the outbox until the gate is asked again: a check defers it, or a budget
+    /// limits it.
     pub deferred: bool,
     /// What the gate decided.
     pub gate: GateTrace,

@@ -172,7 +172,10 @@ impl ConsentRules {
             let message = format!("A consent cannot be expressed in the future: {at}.");
             return Err(Refusal::new("consent-in-future", message));
         }
-        if reported.granted && !reported.in_chat && contact.opted_out_since.is_some() {
+        // A plugin may hear a person agree to a topic although they said STOP; START is a word of
+        // their own.
+        let undoes_stop = reported.purpose == Purpose::Service || !reported.in_chat;
+        if reported.granted && undoes_stop && contact.opted_out_since.is_some() {
             let message = "The person has opted out of all messages, and only they can undo it.";
             return Err(Refusal::new("opted-out", message).instead("Wait until they send START."));
         }
@@ -382,6 +385,9 @@ mod tests {
         // After STOP nothing that is reported counts.
         let stopped = Contact { opted_out_since: Some(NOW), ..Contact::unknown() };
         assert_eq!(act(&stopped, paper(Some(1))).unwrap_err().code, "opted-out");
+        let in_chat = |purpose| ReportedConsent { in_chat: true, ..by_operator(purpose, true, Whatsapp) };
+        assert_eq!(act(&stopped, in_chat(Purpose::Service)).unwrap_err().code, "opted-out");
+        assert_eq!(act(&stopped, in_chat(topic())).unwrap(), ConsentAct::Granted);
         // A message in the chat is not shown by saying so.
         let said = ReportedConsent { wording: Some("news"), ..by_operator(topic(), true, Whatsapp) };
         assert_eq!(act(&Contact::unknown(), said).unwrap(), ConsentAct::Requested);
