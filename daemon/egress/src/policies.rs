@@ -146,8 +146,10 @@ impl Policies {
         sending.spawn_on(async move { egress.send(&policy, request).await }, &self.0.runtime);
         let sent = match sending.join_next().await {
             Some(Ok(sent)) => sent,
-            Some(Err(error)) => Err(EgressError::Client(format!("the request failed: {error}"))),
-            None => Err(EgressError::Client("the request did not begin".to_owned())),
+            // It may have been sent, and the text of a panic was not searched for secrets.
+            Some(Err(_)) | None => {
+                Err(EgressError::NoResponse { origin: host.clone(), reason: "the request ended".to_owned() })
+            }
         };
         self.count(plugin, outcome(&sent));
         if let Err(error) = &sent {

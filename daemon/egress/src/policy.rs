@@ -426,7 +426,7 @@ fn read_base(text: &str) -> Result<(RuleOrigin, PathPrefix), RuleError> {
         _ => return Err(RuleError::Url("must begin with `https://` or `http://`")),
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(RuleError::Url("must not contain a user name or password; use `basic_auth`"));
+        return Err(RuleError::Url("must not contain a user name or password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(RuleError::Url("must not have a query or fragment"));

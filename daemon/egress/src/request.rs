@@ -1,6 +1,7 @@
 //! Requests and responses of plugins.
 
 use crate::error::{Denied, EgressError};
+use crate::retry::IDEMPOTENCY_KEY;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use std::fmt;
@@ -81,16 +82,16 @@ impl EgressRequest {
         Ok(Self { method, url: url.to_owned(), headers: map, body })
     }
 
-    /// Adds an `Idempotency-Key`, unless there is one or the method needs none: a server that
-    /// honours it executes a repeated request once.
+    /// Whether an `Idempotency-Key` is useful: a server that honours it executes a repeated request
+    /// once. Not if the plugin set one.
+    pub fn needs_idempotency_key(&self) -> bool {
+        matches!(self.method, Method::POST | Method::PATCH) && !self.headers.contains_key(IDEMPOTENCY_KEY)
+    }
+
+    /// Sets the `Idempotency-Key`.
     pub fn set_idempotency_key(&mut self, key: &str) {
-        let name = HeaderName::from_static("idempotency-key");
-        let needs_one = matches!(self.method, Method::POST | Method::PATCH);
-        if let Ok(value) = HeaderValue::from_str(key)
-            && needs_one
-            && !self.headers.contains_key(&name)
-        {
-            self.headers.insert(name, value);
+        if let Ok(value) = HeaderValue::from_str(key) {
+            self.headers.insert(HeaderName::from_static(IDEMPOTENCY_KEY), value);
         }
     }
 

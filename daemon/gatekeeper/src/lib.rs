@@ -2,7 +2,8 @@
 //! is sent, and for `beadle gate explain`.
 //!
 //! `gate` has the rules and the store has the rows; this crate reads the facts. A message inside an
-//! open window that uses no template needs no fact from the store.
+//! open window that uses no template, and about which its sender states nothing, needs no fact from
+//! the store.
 
 mod budgets;
 mod messaging_limit;

@@ -383,6 +383,42 @@ impl Consents {
         }
     }
 
+    /// Whether this grant would change the state of a purpose that it includes: `marketing` also
+    /// grants topics that were withdrawn since the last one.
+    pub fn would_grant(&self, purpose: &Purpose, at: Timestamp) -> bool {
+        let is_earlier = |by: Option<ConsentMark>| by.is_none_or(|mark| mark.at <= at);
+        self.known_or(purpose, |known| purpose.includes(known)).any(|known| {
+            let ConsentDecision { state, by } = self.decide(known);
+            state != ConsentState::Granted && is_earlier(by)
+        })
+    }
+
+    /// The latest entry that a withdrawal of this purpose would end, of any purpose: `marketing`
+    /// also ends topics that were granted since the last one.
+    pub fn ended_by(&self, purpose: &Purpose) -> Option<ConsentMark> {
+        let ended = self.known_or(purpose, |known| purpose.ends(known)).map(|known| self.decide(known));
+        ended.filter(|decision| decision.state != ConsentState::Withdrawn).filter_map(|decision| decision.by).max()
+    }
+
+    /// The latest withdrawal of this purpose, or of one that it includes, that still holds.
+    pub fn withdrawal_within<'a>(&'a self, purpose: &'a Purpose) -> Option<(&'a Purpose, ConsentMark)> {
+        let withdrawn = self.known_or(purpose, |known| purpose.includes(known)).filter_map(|known| {
+            let ConsentDecision { state, by } = self.decide(known);
+            by.filter(|_| state == ConsentState::Withdrawn).map(|mark| (known, mark))
+        });
+        withdrawn.max_by_key(|(_, mark)| *mark)
+    }
+
+    /// A purpose, and the known ones that are related to it.
+    fn known_or<'a>(
+        &'a self,
+        purpose: &'a Purpose,
+        is_related: impl Fn(&Purpose) -> bool,
+    ) -> impl Iterator<Item = &'a Purpose> {
+        let related = self.purposes().filter(move |known| *known != purpose && is_related(known));
+        std::iter::once(purpose).chain(related)
+    }
+
     /// The purposes about which something is recorded.
     pub fn purposes(&self) -> impl Iterator<Item = &Purpose> {
         self.purposes.iter().map(|(purpose, _)| purpose)

@@ -14,7 +14,7 @@
 //!
 //! Grants are decided in `beadle-catalog`, retries in `beadle-pipeline`. Nothing here opens a file
 //! or a socket for a plugin; its requests are checked and sent by `beadle-egress`. WASI is linked,
-//! but grants nothing.
+//! but grants nothing except `wasi:http`, under the same rules.
 
 mod abi;
 mod bindings;

@@ -160,8 +160,8 @@ pub const HTTP_REQUESTS: u32 = 100;
 pub const HTTP_WAITING_CALLS: usize = 8;
 /// Body and headers of a request: the largest that `beadle-egress` accepts.
 pub const HTTP_REQUEST_BYTES: usize = (1 << 20) + (64 << 10);
-/// Bytes of responses of `wasi:http` in one handling: they stay in memory until the guest has read
-/// them, in each of twelve calls.
+/// Bytes of requests and responses of `wasi:http` in one handling: responses stay in memory until
+/// the guest has read them, in each of twelve calls.
 pub const HTTP_KEPT_BYTES: usize = 8 << 20;
 /// A piece of the body of a request of `wasi:http`, of which each body may hold one.
 pub const HTTP_CHUNK_BYTES: usize = 16 << 10;

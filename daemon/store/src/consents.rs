@@ -221,12 +221,15 @@ fn recorded_time(contact: &Contact, consent: &NewConsent, now: Timestamp) -> Tim
     ahead.map_or(consent.at, |ahead| ahead.max(consent.at))
 }
 
-/// Whether the entry repeats the state that it would cause: the same person agreed to the same
-/// words, or the question is still open.
+/// Whether the entry repeats the state that it would cause, for its purpose and all that it
+/// includes: the same person agreed to the same words, or the question is still open.
 pub(crate) fn is_known(conn: &Connection, contact: &Contact, consent: &NewConsent) -> Result<bool, StoreError> {
     let ConsentDecision { state, by } = contact.consent_for(&consent.purpose);
-    let own_marks = contact.profile().consents.purposes().any(|known| *known == consent.purpose);
+    let consents = &contact.profile().consents;
+    let own_marks = consents.purposes().any(|known| *known == consent.purpose);
     Ok(match consent.act {
+        ConsentAct::Granted if consents.would_grant(&consent.purpose, consent.at) => false,
+        ConsentAct::Withdrawn if consents.ended_by(&consent.purpose).is_some() => false,
         ConsentAct::Withdrawn if consent.actor == actor::PLATFORM => contact.marketing_stopped_since.is_some(),
         ConsentAct::Granted if consent.actor == actor::PLATFORM => {
             state == ConsentState::Granted && contact.marketing_stopped_since.is_none()

@@ -6,7 +6,7 @@ use crate::merged::{current_contact, current_conversation};
 use crate::read::Reader;
 use crate::tx::Tx;
 use crate::views::RefusedMessage;
-use beadle_model::effect::RefusedAsks;
+use beadle_model::effect::{RefusedAsk, RefusedAsks};
 use beadle_model::{ContactId, ConversationId, EventId, PersonIds, PluginNo, Purpose, Scope, Timestamp};
 use rusqlite::{Connection, Row, params};
 
@@ -17,8 +17,8 @@ const MAX_GATE_BYTES: usize = 16 << 10;
 const ROW: &str = "event, plugin, conversation, contact, at, kind, purpose, code, gate, further";
 
 impl Tx<'_> {
-    /// Records what the gate refused in a handling, instead of what it refused in an earlier
-    /// attempt.
+    /// Records what the gate refused in a handling. It replaces what an earlier attempt recorded;
+    /// that stays if nothing is refused now.
     pub(crate) fn write_refused(
         &self,
         event: EventId,
@@ -32,17 +32,16 @@ impl Tx<'_> {
         self.conn
             .prepare_cached("DELETE FROM refused_asks WHERE event = ?1 AND plugin = ?2")?
             .execute([event.0, plugin.0])?;
-        let last = refused.kept.len() - 1;
-        let further = refused.further.values().fold(0_u64, |sum, number| sum.saturating_add(*number));
-        for (ordinal, ask) in refused.kept.iter().enumerate() {
-            // Someone who was erased while it was being handled.
-            if self.cache.people.is_erased(Scope::Conversation(ask.conversation))
+        // Not of someone who was erased while it was being handled.
+        let is_erased = |ask: &&RefusedAsk| {
+            self.cache.people.is_erased(Scope::Conversation(ask.conversation))
                 || ask.contact.is_some_and(|contact| self.cache.people.is_erased(Scope::Contact(contact)))
-            {
-                continue;
-            }
+        };
+        let kept: Vec<&RefusedAsk> = refused.kept.iter().filter(|ask| !is_erased(ask)).collect();
+        let further = refused.further.values().fold(0_u64, |sum, number| sum.saturating_add(*number));
+        for (ordinal, ask) in kept.iter().enumerate() {
             let gate = Some(to_json("what the gate decided", &ask.gate)?).filter(|json| json.len() <= MAX_GATE_BYTES);
-            let further = if ordinal == last { i64::try_from(further).unwrap_or(i64::MAX) } else { 0 };
+            let further = if ordinal + 1 == kept.len() { i64::try_from(further).unwrap_or(i64::MAX) } else { 0 };
             self.conn
                 .prepare_cached(
                     "INSERT INTO refused_asks

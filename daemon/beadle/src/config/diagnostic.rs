@@ -270,34 +270,51 @@ pub const SECRET_KEYS: [&str; 6] =
 /// The table of a plugin's secrets, whose keys are free.
 const SECRETS: &str = "secrets";
 
-/// Keys in it, or in a table below, that are no secrets.
-const NO_SECRETS: [&str; 6] = ["token_url", "client_id", "client_auth", "grant", "scope", "networks"];
+/// Keys in a table below it that are no secrets.
+const NO_SECRETS: [&str; 5] = ["token_url", "client_id", "client_auth", "scope", "networks"];
 
 /// The text with secrets replaced by `*`. It works on text instead of parsed values, because the
 /// file may not be valid TOML. All byte offsets stay the same.
 fn mask_secrets(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
-    let mut is_of_secrets = false;
+    let (mut is_of_secrets, mut is_below) = (false, false);
     for line in text.split_inclusive('\n') {
         if line.trim_start().starts_with('[') {
             is_of_secrets = line.contains(SECRETS);
+            is_below = line.split_once(SECRETS).is_some_and(|(_, rest)| rest.trim_start().starts_with('.'));
         }
-        match secret_start(line).or_else(|| named_secret_start(line, is_of_secrets)) {
-            Some(start) => {
-                let (clear, secret) = line.split_at(start);
-                masked.push_str(clear);
-                for c in secret.chars() {
-                    if c.is_whitespace() {
-                        masked.push(c);
-                    } else {
-                        masked.extend(std::iter::repeat_n('*', c.len_utf8()));
-                    }
-                }
-            }
-            None => masked.push_str(line),
-        }
+        let start = secret_start(line).or_else(|| named_secret_start(line, is_of_secrets, is_below));
+        let (clear, secret) = line.split_at(start.unwrap_or(line.len()));
+        mask_user_info(clear, &mut masked);
+        mask(secret, &mut masked);
     }
     masked
+}
+
+fn mask(secret: &str, masked: &mut String) {
+    for c in secret.chars() {
+        if c.is_whitespace() {
+            masked.push(c);
+        } else {
+            masked.extend(std::iter::repeat_n('*', c.len_utf8()));
+        }
+    }
+}
+
+/// A URL with a user name and password is refused, and would be shown with the error.
+fn mask_user_info(line: &str, masked: &mut String) {
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after.find(|c: char| matches!(c, '/' | '"' | '\'') || c.is_whitespace()).unwrap_or(after.len());
+        let (authority, more) = after.split_at(end);
+        masked.push_str(before);
+        masked.push_str("://");
+        let (user_info, host) = authority.split_at(authority.rfind('@').unwrap_or(0));
+        mask(user_info, masked);
+        masked.push_str(host);
+        rest = more;
+    }
+    masked.push_str(rest);
 }
 
 /// Where a literal secret begins in a line: after `key =`, unless a table follows.
@@ -312,11 +329,11 @@ fn secret_start(line: &str) -> Option<usize> {
 }
 
 /// Where a literal value begins in a line of a table of secrets, or after `secrets`.
-fn named_secret_start(line: &str, is_of_secrets: bool) -> Option<usize> {
+fn named_secret_start(line: &str, is_of_secrets: bool, is_below: bool) -> Option<usize> {
     let key_start = if is_of_secrets { 0 } else { line.find(SECRETS)? + SECRETS.len() };
     let (key, value) = line.get(key_start..)?.split_once('=')?;
     let value = value.trim_start();
-    let is_named = NO_SECRETS.contains(&key.trim().trim_matches(['"', '\'']));
+    let is_named = is_below && NO_SECRETS.contains(&key.trim().trim_matches(['"', '\'']));
     // `secrets = { hubspot = "…" }` begins with a table, too.
     let is_reference = value.starts_with('{') && is_of_secrets;
     (!is_named && !is_reference && !value.is_empty()).then(|| line.len() - value.len())
@@ -339,6 +356,10 @@ mod tests {
             ("[a.secrets.b]\nclient_id = \"i\"\nkey = 's'", "[a.secrets.b]\nclient_id = \"i\"\nkey = ***"),
             ("[a.secrets]\nb = { file = \"x\" }", "[a.secrets]\nb = { file = \"x\" }"),
             ("secrets.hub = \"pat\"", "secrets.hub = *****"),
+            ("[a.secrets]\nscope = \"pat\"", "[a.secrets]\nscope = *****"),
+            ("[a.secrets.b]\nscope = \"all\"", "[a.secrets.b]\nscope = \"all\""),
+            ("[a.secrets.b]\ntoken_url = \"https://u:p@w@h/x\"", "[a.secrets.b]\ntoken_url = \"https://*****@h/x\""),
+            ("proxy = \"http://me:é@h:1\" # http://h/a@b", "proxy = \"http://*****@h:1\" # http://h/a@b"),
             ("secrets = { hub = \"pat\" }", "secrets = * *** * ***** *"),
         ] {
             assert_eq!(mask_secrets(text), masked);

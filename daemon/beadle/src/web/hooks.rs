@@ -288,18 +288,19 @@ async fn authentic(hooks: &Hooks, to: &HookRequest, headers: &HeaderMap, body: B
 /// Stores a request for its plugin, and answers.
 async fn store(hooks: &Arc<Hooks>, to: HookRequest, query: String, headers: &HeaderMap, body: WholeBody) -> Response {
     let settings = &to.hook.settings;
-    let Ok(no) = hooks.store.plugin_no(&to.plugin).await else { return hooks.deferred() };
     // Without a plugin that takes it, the event would end unhandled. The sender keeps it.
     let is_taken = {
         let subscriptions = hooks.subscriptions.borrow();
-        !subscriptions.is_known() || subscriptions.of_kind(EventKind::Webhook).any(|one| one.no() == no)
+        !subscriptions.is_known()
+            || subscriptions.of_kind(EventKind::Webhook).any(|one| **one.slot.name() == *to.plugin)
     };
     if !is_taken {
-        let message = format!("the plugin `{}` does not run, or does not export `on-webhook`", to.plugin);
+        let message = format!("the plugin `{}` is not loaded, or does not export `on-webhook`", to.plugin);
         let mut answer = hooks.refuse(&to, "hook-no-plugin", message, StatusCode::SERVICE_UNAVAILABLE);
         answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECS));
         return answer;
     }
+    let Ok(no) = hooks.store.plugin_no(&to.plugin).await else { return hooks.deferred() };
     let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let id = settings.id_header.as_deref().and_then(text);
     let now = hooks.clock.now();

@@ -217,8 +217,9 @@ impl TraceBuilder<'_> {
             self.add(None, &row.id, format!("WhatsApp's id ends with {tail}"));
         }
         if let Some(at) = details.held_at {
-            let text = "held by WhatsApp for a quality assessment: it is sent later, or fails (132015)";
-            self.add(Some(at.as_ms()), &row.id, text);
+            let text = "held by WhatsApp for a quality assessment";
+            let next = if receipts(details).is_empty() { ": it is sent later, or fails (132015)" } else { "" };
+            self.add(Some(at.as_ms()), &row.id, format!("{text}{next}"));
         }
         for (name, at) in receipts(details) {
             self.add(Some(at), &row.id, format!("receipt: {name}"));

@@ -167,8 +167,8 @@ struct World {
     /// Of each template: category and status.
     templates: BTreeMap<&'static str, (&'static str, &'static str)>,
     held_until: i64,
-    /// Keys of messages that were sent or wait.
-    keys: BTreeMap<&'static str, MessageId>,
+    /// Keys of messages that were sent.
+    keys: BTreeSet<String>,
     /// When and to whom something was sent outside a window.
     outside: Vec<(i64, i64)>,
     sent: usize,
@@ -195,7 +195,7 @@ impl World {
             waiting: Vec::new(),
             templates,
             held_until: 0,
-            keys: BTreeMap::new(),
+            keys: BTreeSet::new(),
             outside: Vec::new(),
             sent: 0,
         };
@@ -493,7 +493,7 @@ impl World {
             StopSwitch::All => prop_assert!(false, "sending is stopped"),
         }
         if let Some(key) = &waiting.options.key {
-            prop_assert!(!self.keys.contains_key(key.as_str()), "{key} was sent before");
+            prop_assert!(!self.keys.contains(key), "{key} was sent before");
         }
         if person.window_until <= now {
             let recent = self.outside.iter().filter(|(at, _)| now - at < DAY_MS);
@@ -509,9 +509,7 @@ impl World {
         self.sent += 1;
         let is_marketing = self.is_marketing(waiting);
         let now = self.now.0;
-        if let Some(key) = waiting.options.key.as_deref() {
-            self.keys.insert(if key == "one" { "one" } else { "two" }, waiting.message);
-        }
+        self.keys.extend(waiting.options.key.clone());
         let person = self.people.get_mut(&waiting.person).unwrap();
         if is_marketing {
             person.marketing.push(now);

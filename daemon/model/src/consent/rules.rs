@@ -1,7 +1,7 @@
 //! What the configuration says about consent: the wordings, and which sources the person must
 //! confirm.
 
-use super::{ConsentAct, ConsentSource, ConsentState, NewConsent, Purpose, Wording, actor};
+use super::{ConsentAct, ConsentSource, NewConsent, Purpose, Wording, actor};
 use crate::contact::Contact;
 use crate::keyword::{HOST_BUTTON, Language, question};
 use crate::outgoing::{Outgoing, Template, TemplateAction, TemplateButton};
@@ -183,13 +183,12 @@ impl ConsentRules {
         let is_hearsay = reported.source == ConsentSource::Whatsapp && !reported.in_chat;
         let is_listed = self.double_opt_in.contains(&reported.source) || is_hearsay;
         let must_confirm = reported.granted && is_listed && !reported.confirmed;
-        let decision = contact.consent_for(&reported.purpose);
-        if let (true, ConsentState::Withdrawn, Some(withdrawn)) = (reported.granted, decision.state, decision.by)
+        let consents = &contact.profile().consents;
+        if let (true, Some((purpose, withdrawn))) = (reported.granted, consents.withdrawal_within(&reported.purpose))
             && !must_confirm
-            && !reported.in_chat
             && reported.at.is_none_or(|at| at <= withdrawn.at)
         {
-            let message = format!("The person withdrew `{}` at {}.", reported.purpose, withdrawn.at.utc());
+            let message = format!("The person withdrew `{purpose}` at {}.", withdrawn.at.utc());
             return Err(Refusal::new("consent-withdrawn", message)
                 .instead("State when they agreed again, if that was later, or have them confirm it in the chat."));
         }
@@ -355,7 +354,7 @@ mod tests {
         assert!(rules().entry(&gone, withdrawn, NOW).is_ok());
     }
 
-    /// A report undoes a withdrawal only if it is later; what was said in the chat counts at once.
+    /// A report undoes a withdrawal only if it is later, also one of what was said in the chat.
     #[test]
     fn report_does_not_undo_a_later_withdrawal() {
         use ConsentSource::{Paper, Web, Whatsapp};
@@ -378,8 +377,11 @@ mod tests {
                 assert_eq!(act(&contact, paper(at)).unwrap_err().code, "consent-withdrawn", "{at:?}");
             }
             assert_eq!(act(&contact, paper(Some(1))).unwrap(), ConsentAct::Granted);
-            let in_chat = ReportedConsent { in_chat: true, ..by_operator(topic(), true, Whatsapp) };
-            assert_eq!(act(&contact, in_chat).unwrap(), ConsentAct::Granted);
+            let in_chat =
+                |at: Timestamp| ReportedConsent { in_chat: true, at: Some(at), ..by_operator(topic(), true, Whatsapp) };
+            assert_eq!(act(&contact, in_chat(now)).unwrap(), ConsentAct::Granted);
+            // A message from before, which is handled late.
+            assert_eq!(act(&contact, in_chat(NOW)).unwrap_err().code, "consent-withdrawn");
         }
         assert_eq!(act(&withdrawn(Purpose::Survey), paper(None)).unwrap(), ConsentAct::Granted);
         // After STOP nothing that is reported counts.

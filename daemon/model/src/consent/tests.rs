@@ -61,6 +61,26 @@ fn latest_relevant_entry_decides() {
 }
 
 #[test]
+fn wider_purposes_reach_what_was_decided_since() {
+    use ConsentAct::{Granted as G, Withdrawn as W};
+    let [marketing, service, news]: [Purpose; 3] =
+        ["marketing", "service", "marketing:news"].map(|p| p.parse().unwrap());
+    let mark = |at: i64| ConsentMark { at: Timestamp(at), entry: at };
+    let consents = Consents::of(&[entry(1, "marketing", W, 1), entry(2, "marketing:news", G, 2)]);
+    for wider in [&marketing, &service, &news] {
+        assert_eq!(consents.ended_by(wider), Some(mark(2)), "{wider}");
+    }
+    assert_eq!(consents.ended_by(&"survey".parse().unwrap()), None);
+    assert_eq!(consents.withdrawal_within(&marketing), Some((&marketing, mark(1))));
+    assert_eq!(consents.withdrawal_within(&news), None);
+    let consents = Consents::of(&[entry(1, "marketing", G, 1), entry(2, "marketing:news", W, 2)]);
+    assert_eq!(consents.withdrawal_within(&marketing), Some((&news, mark(2))));
+    assert!(consents.would_grant(&marketing, Timestamp(3)));
+    assert!(!consents.would_grant(&marketing, Timestamp(1)), "the withdrawal is later");
+    assert!(!consents.would_grant(&"marketing:shoes".parse().unwrap(), Timestamp(3)), "granted by marketing");
+}
+
+#[test]
 fn late_record_of_an_earlier_grant_does_not_undo_a_withdrawal() {
     let entries = [entry(1, "marketing", ConsentAct::Withdrawn, 20), entry(2, "marketing", ConsentAct::Granted, 10)];
     assert_eq!(Consents::of(&entries).decide(&Purpose::Marketing).state, ConsentState::Withdrawn);

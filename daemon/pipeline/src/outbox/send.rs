@@ -75,8 +75,8 @@ impl Sender {
         let clock = &self.0.context.clock;
         // A check from the future was made before the clock was set back.
         let is_recent = (0..=GATE_HOLDS_MS).contains(&clock.now().since_ms(pending.checked_at));
-        // Checked again after a withdrawal, and always for templates and Direct Send, whose verdict
-        // counts as old (`Outbox::stage`): they are counted when they are sent.
+        // Checked again after a withdrawal, and always for templates, Direct Send and messages with
+        // a purpose or a key, whose verdict counts as old (`Outbox::stage`).
         if !is_recent || self.0.context.store.restricted_at() >= pending.checked_at {
             match self.check_until_readable(pending).await {
                 Some(checked) => pending = checked,

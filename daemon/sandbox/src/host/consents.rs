@@ -97,9 +97,12 @@ impl HostState {
             _ => evidence,
         };
         let (actor, in_chat) = (plugin_actor(&self.facts.name), source == ConsentSource::Whatsapp);
+        let now = self.inputs.now();
+        // When they wrote it, however late it is handled: they may have withdrawn since.
+        let at = if in_chat { Some(self.event()?.happened_at.min(now)) } else { None };
         let reported =
-            ReportedConsent { purpose, granted, source, wording, in_chat, at: None, evidence, actor, confirmed: false };
-        let planned = self.facts.people.consents.entry(&contact, reported, self.inputs.now())?;
+            ReportedConsent { purpose, granted, source, wording, in_chat, at, evidence, actor, confirmed: false };
+        let planned = self.facts.people.consents.entry(&contact, reported, now)?;
         let bytes = planned.consent.evidence.as_ref().map_or(0, String::len);
         self.effect(bytes)?.contacts.push(ContactWrite::Consent(Box::new(planned)));
         Ok(())

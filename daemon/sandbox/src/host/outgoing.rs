@@ -13,8 +13,17 @@ use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
 
 /// Refusals that are decisions of the person or about them, and no failure of a plugin.
-const ABOUT_THE_PERSON: [&str; 8] =
-    ["opted-out", "marketing-opted-out", "not-opted-in", "left", "banned", "quarantined", "erased", "unreachable"];
+const ABOUT_THE_PERSON: [&str; 9] = [
+    "opted-out",
+    "marketing-opted-out",
+    "marketing-country",
+    "not-opted-in",
+    "left",
+    "banned",
+    "quarantined",
+    "erased",
+    "unreachable",
+];
 
 impl HostState {
     /// Records a message and returns its id. A message that the gate defers is accepted: it waits

@@ -8,6 +8,7 @@ use beadle_egress::{EgressRequest, Policies};
 use beadle_model::{EventId, Refusal};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -27,12 +28,15 @@ struct RunningCall {
     /// The event was passed to the guest: before, nothing can be requested.
     is_open: bool,
     count: u32,
+    /// How often the same request was made, by a hash of it.
+    made: HashMap<[u8; 32], u32>,
     /// Held while guest code runs; given back while the call waits for a response.
     permit: Option<OwnedSemaphorePermit>,
     /// Held from the first request of `wasi:http` on, whose waits the host does not see.
     waiting: Option<OwnedSemaphorePermit>,
-    /// Bytes of responses of `wasi:http`, which stay in memory until the guest has read them.
-    response_bytes: usize,
+    /// Bytes of requests and responses of `wasi:http`, which stay in memory: requests until they
+    /// are sent, responses until the guest has read them.
+    kept_bytes: usize,
     /// Dropped at the end, and with it the requests of `wasi:http` that are in progress.
     alive: watch::Sender<()>,
 }
@@ -47,7 +51,6 @@ pub struct Admitted {
     /// Ends with the call.
     pub alive: watch::Receiver<()>,
     event: EventId,
-    number: u32,
 }
 
 impl Requests {
@@ -71,9 +74,10 @@ impl Requests {
             is_dry,
             is_open: false,
             count: 0,
+            made: HashMap::new(),
             permit,
             waiting: None,
-            response_bytes: 0,
+            kept_bytes: 0,
             alive,
         };
         *self.call.lock() = Some(call);
@@ -110,20 +114,23 @@ impl Requests {
         }
         let whole = Duration::from_millis(self.facts.limits.wall_ms.into());
         let limit = whole.saturating_sub(call.started.elapsed()).saturating_sub(whole / 10);
-        let (event, number, alive) = (call.event, call.count, call.alive.subscribe());
-        Ok(Admitted { policies: policies.clone(), limit, alive, event, number })
+        let (event, alive) = (call.event, call.alive.subscribe());
+        Ok(Admitted { policies: policies.clone(), limit, alive, event })
     }
 
-    /// Makes an `Idempotency-Key` that is the same in every attempt.
+    /// Makes an `Idempotency-Key` that is the same in every attempt, whatever else the plugin
+    /// requests: it depends on the request, and on how often the call made the same one before.
     pub fn sign(&self, admitted: &Admitted, request: &mut EgressRequest) {
-        let digest = Sha256::new().chain_update(&request.url).chain_update([0]).chain_update(&request.body).finalize();
-        let parts = [
-            &admitted.event.0.to_be_bytes()[..],
-            self.facts.name.as_bytes(),
-            &admitted.number.to_be_bytes(),
-            request.method.as_str().as_bytes(),
-            &digest,
-        ];
+        if !request.needs_idempotency_key() {
+            return;
+        }
+        let method = request.method.as_str().as_bytes();
+        let digest = Sha256::new().chain_update(method).chain_update([0]).chain_update(&request.url);
+        let digest: [u8; 32] = digest.chain_update([0]).chain_update(&request.body).finalize().into();
+        let mut call = self.call.lock();
+        let Some(number) = call.as_mut().map(|call| call.made.entry(digest).or_default()) else { return };
+        *number += 1;
+        let parts = [&admitted.event.0.to_be_bytes()[..], self.facts.name.as_bytes(), &number.to_be_bytes(), &digest];
         let key = derive_key(&self.facts.host_key, &parts);
         request.set_idempotency_key(&beadle_model::text::hex(key.get(..16).unwrap_or_default()));
     }
@@ -169,11 +176,11 @@ impl Requests {
         })
     }
 
-    /// Counts a response that stays in memory. False if there are too many.
-    pub fn keep_response(&self, bytes: usize) -> bool {
+    /// Counts a part of a body that stays in memory. False if there are too many.
+    pub fn keep_bytes(&self, bytes: usize) -> bool {
         self.call.lock().as_mut().is_some_and(|call| {
-            call.response_bytes = call.response_bytes.saturating_add(bytes);
-            call.response_bytes <= limits::HTTP_KEPT_BYTES
+            call.kept_bytes = call.kept_bytes.saturating_add(bytes);
+            call.kept_bytes <= limits::HTTP_KEPT_BYTES
         })
     }
 }

@@ -12,7 +12,7 @@ use beadle_egress::{Denied, EgressError, EgressRequest};
 use beadle_model::{Coded as _, Refusal};
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -69,8 +69,7 @@ async fn send(
     let mut alive = admitted.alive.clone();
     let sending = async {
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, limits::HTTP_REQUEST_BYTES).collect().await;
-        let body = body.map_err(|_| Error::HttpRequestBodySize(None))?.to_bytes().to_vec();
+        let body = whole(requests, body).await?;
         let mut headers = head.headers;
         REPLACED.iter().for_each(|name| drop(headers.remove(name)));
         let mut request = EgressRequest { method: head.method, url: head.uri.to_string(), headers, body };
@@ -81,7 +80,7 @@ async fn send(
         sent = tokio::time::timeout(limit, sending) => sent.unwrap_or(Err(Error::HttpResponseTimeout))?,
         _ = alive.changed() => return Err(Error::ConnectionTerminated),
     };
-    if !requests.keep_response(response.body.len()) {
+    if !requests.keep_bytes(response.body.len()) {
         return Err(Error::HttpResponseBodySize(u64::try_from(limits::HTTP_KEPT_BYTES).ok()));
     }
     let body = Full::new(Bytes::from(response.body)).map_err(|never| match never {}).boxed_unsync();
@@ -89,6 +88,20 @@ async fn send(
     *answer.status_mut() = response.status;
     *answer.headers_mut() = response.headers;
     Ok((answer, Box::new(async { Ok(()) })))
+}
+
+/// A body as a whole. A guest can open many requests before it ends one, so that what it has
+/// written counts as it comes.
+async fn whole(requests: &Requests, mut body: WasiBody) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame?.into_data() else { continue };
+        if bytes.len() + part.len() > limits::HTTP_REQUEST_BYTES || !requests.keep_bytes(part.len()) {
+            return Err(Error::HttpRequestBodySize(None));
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
 }
 
 fn refused(refusal: Refusal) -> Error {

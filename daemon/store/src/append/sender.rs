@@ -156,9 +156,9 @@ impl Tx<'_> {
             let evidence = consent.evidence.clone().or_else(|| message.cloned());
             // A withdrawal that arrives late also ends what was granted since: a first message that
             // was written after STOP is not a consent.
-            let decided = person.contact.consent_for(&consent.purpose).by.map_or(consent.at, |mark| mark.at);
+            let ended = person.contact.profile().consents.ended_by(&consent.purpose);
             let at = match consent.act {
-                ConsentAct::Withdrawn => consent.at.max(decided),
+                ConsentAct::Withdrawn => consent.at.max(ended.map_or(consent.at, |mark| mark.at)),
                 _ => consent.at,
             };
             let consent = NewConsent { evidence, at, ..consent.clone() };

@@ -197,6 +197,29 @@ async fn own_words_grant_and_withdraw_a_topic_with_its_wording() {
 }
 
 #[tokio::test]
+async fn repeated_entry_of_a_wider_purpose_reaches_topics() {
+    let env = TestEnv::new();
+    env.append_one(from("31600000001", "hello")).await;
+    let news = Purpose::MarketingTopic("news".into());
+    let record = async |purpose: &Purpose, act, ms| {
+        let mut planned = by_operator(purpose.clone(), act);
+        planned.consent.at = NOW.plus_ms(ms);
+        env.store.record_consent(planned, Interest::default()).await.unwrap().is_some()
+    };
+    use ConsentAct::{Granted, Withdrawn};
+    assert!(record(&Purpose::Marketing, Withdrawn, 1).await);
+    assert!(record(&news, Granted, 2).await);
+    assert!(record(&Purpose::Marketing, Withdrawn, 3).await);
+    assert_eq!(state(&env, news.clone()), ConsentState::Withdrawn);
+    assert!(!record(&Purpose::Marketing, Withdrawn, 4).await);
+    assert!(record(&Purpose::Marketing, Granted, 5).await);
+    assert!(record(&news, Withdrawn, 6).await);
+    assert!(record(&Purpose::Marketing, Granted, 7).await);
+    assert_eq!(state(&env, news), ConsentState::Granted);
+    assert!(!record(&Purpose::Marketing, Granted, 8).await);
+}
+
+#[tokio::test]
 async fn report_counts_once_the_person_confirms_it() {
     let env = TestEnv::new();
     env.append_one(from("31600000001", "hello")).await;

@@ -2,7 +2,7 @@
 
 use super::text::{Lines, Output, Result};
 use crate::api::ImportView;
-use beadle_model::text::one_line;
+use beadle_model::text::{counted, one_line};
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
 
@@ -30,9 +30,9 @@ pub fn import(response: Value) -> Result {
     }
     if view.withdrawn > 0 {
         output.hints.push(format!(
-            "{} people have withdrawn what the file says they agreed to, so that is not recorded; give a later \
-             `consent_at` if they agreed again",
-            view.withdrawn
+            "{} withdrawn what the file says they agreed to, so that is not recorded; give a later `consent_at` if they \
+             agreed again; after STOP only START of their own counts",
+            counted(view.withdrawn, "person has", "people have")
         ));
     }
     Ok(output)

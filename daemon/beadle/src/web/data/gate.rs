@@ -57,7 +57,7 @@ pub async fn explain(
                     .is_ok_and(|found| found.iter().any(|(_, definition)| definition.is_named));
                 let body = parameters(query.parameters.as_deref(), is_named)?;
                 let language = query.language.as_deref().unwrap_or_default();
-                // If the account's templates are not known.
+                // Applies only if the account's templates are not known.
                 let category = purpose.as_ref().map(|purpose| match purpose.is_marketing() {
                     true => "marketing".into(),
                     false => "utility".into(),
