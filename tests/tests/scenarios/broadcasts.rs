@@ -439,6 +439,8 @@ async fn replies_and_withdrawals_are_attributed_and_a_follow_up_reaches_the_othe
     let (world, daemon) = World::new(0, "").await;
     for person in ["Ana", "Bram", "Kadri"] {
         world.simulator.say(person, "hello").await;
+        // Contacts are numbered in the order in which they are stored.
+        world.simulator.wait_until_delivered().await;
     }
     daemon.wait_until_idle().await;
     for contact in ["con_1", "con_2", "con_3"] {

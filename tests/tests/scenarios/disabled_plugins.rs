@@ -3,7 +3,7 @@
 
 use crate::resting_plugins::{add_people, all_write, start};
 use crate::text;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
@@ -15,8 +15,9 @@ async fn disabled_plugin_gets_nothing_until_it_is_enabled() {
     simulator.advance(0).await;
     let off = setup.cli(&["plugins", "disable", "hourglass"]).await;
     assert!(String::from_utf8_lossy(&off.stdout).contains("is disabled"), "{off:?}");
-    let row = daemon.wait_for_plugin("hourglass", |row| text(row, "/state") == "disabled").await;
-    assert!(row.get("problem").is_none() && row.get("disabled_since").is_some(), "{row}");
+    let is_disabled = |row: &Value| text(row, "/state") == "disabled" && row.get("disabled_since").is_some();
+    let row = daemon.wait_for_plugin("hourglass", is_disabled).await;
+    assert!(row.get("problem").is_none(), "{row}");
     let refused = setup.cli(&["plugins", "rollback", "hourglass"]).await;
     assert!(String::from_utf8_lossy(&refused.stderr).contains("plugin-disabled"), "{refused:?}");
     simulator.say("Ana", "in 20 cake").await;

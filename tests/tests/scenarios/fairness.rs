@@ -69,14 +69,18 @@ async fn flooding_conversation_delays_no_other() {
 
 #[tokio::test]
 async fn slow_plugin_delays_only_its_own_events() {
-    // Each message fails once and so takes a third of a second, all of it waiting.
+    // Each message fails once and so takes a third of a second, all of it waiting. Virtual time is
+    // slow, so that messages arrive faster than that on any machine.
+    let address = SimulatorAddress::reserve();
     let slow = "reply = \"slow: \", wrong = \"retry\", tries = 1, prefix = \"n\"";
-    let (_setup, daemon, simulator) = world(|setup| {
-        setup
-            .probe("slow", slow, "order = 1")
-            .plugin("welcome", "order = 2\nsettings = { brand = \"B\", purpose = \"P\", rules = \"R\" }")
-    })
-    .await;
+    let setup = Setup::new(&address.url())
+        .probe("slow", slow, "order = 1")
+        .plugin("welcome", "order = 2\nsettings = { brand = \"B\", purpose = \"P\", rules = \"R\" }")
+        .toml(UNPACED)
+        .clock(&address.clock_url());
+    let simulator = address.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    simulator.control("POST", "clock", &json!({ "speed": 0.5 })).await;
     simulator.flood(150, FLOOD, 0.0, "n").await;
     wait_for_count("its share is taken", 1001, async || metric(&daemon, "beadle_events_deferred").await).await;
     // A new person is greeted by another plugin.
@@ -87,6 +91,7 @@ async fn slow_plugin_delays_only_its_own_events() {
     })
     .await;
     assert!(metric(&daemon, "beadle_events_deferred").await > 0, "Zoe was delayed by the others");
+    simulator.control("POST", "clock", &json!({ "speed": 4 })).await;
     wait_for_count("all is answered", FLOOD + 1, async || simulator.messages(None).await.len() as u64).await;
     daemon.wait_until_idle().await;
     let sent = simulator.sent_counts().await;
