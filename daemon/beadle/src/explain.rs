@@ -63,6 +63,7 @@ const GROUPS: &[Group] = &[
             "egress-path-ambiguous"
             "egress-path-not-allowed"
             "egress-port-not-allowed"
+            "egress-rate-limit"
             "egress-request-too-large"
             "egress-response-encoded"
             "egress-response-too-large"
@@ -87,6 +88,9 @@ const GROUPS: &[Group] = &[
             "oauth-not-stored"
             "oauth-refused"
             "oauth-unavailable"
+            "request-expired"
+            "request-interrupted"
+            "request-outcome-unknown"
         },
     ),
     (
@@ -197,6 +201,7 @@ const GROUPS: &[Group] = &[
             "media-pending"
             "media-unavailable"
             "no-conversation"
+            "no-response-handler"
             "no-timer-handler"
             "not-a-counter"
             "not-granted"
@@ -205,6 +210,7 @@ const GROUPS: &[Group] = &[
             "scan-too-large"
             "stale-read"
             "too-many-reads"
+            "too-many-requests"
             "unknown-contact"
             "unknown-group"
             "unknown-media"
@@ -487,7 +493,7 @@ mod tests {
 
     /// The codes that each crate declares.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 14] = [
+        let lists: [&[&str]; 15] = [
             crate::config::CODES,
             &crate::run::CODES,
             &crate::web::CODES,
@@ -496,6 +502,7 @@ mod tests {
             &beadle_egress::CODES,
             &beadle_gate::CODES,
             &beadle_pipeline::CODES,
+            &beadle_requests::CODES,
             &beadle_sandbox::CODES,
             &beadle_schedule::lint::CODES,
             &beadle_segments::CODES,

@@ -10,7 +10,7 @@ pub const DEFAULT: [&str; 10] =
     ["settings", "clock", "random", "log", "state", "timers", "replies", "media", "documents", "contacts"];
 
 /// Capabilities that the operator grants, and what each allows a plugin to do.
-pub const GRANTABLE: [(&str, &str); 8] = [
+pub const GRANTABLE: [(&str, &str); 9] = [
     ("messages", "write to people first, inside their window or with a template"),
     ("contacts-identity", "read phone numbers and WhatsApp's ids of people, and find people by number"),
     ("contacts-edit", "change tags, attributes and roles of people"),
@@ -19,6 +19,7 @@ pub const GRANTABLE: [(&str, &str); 8] = [
     ("broadcasts", "send one message to many people, under the rules of the operator's broadcasts"),
     ("groups", "create and change groups of the platform, and decide who may join"),
     ("http", "send requests to the hosts that `[[plugins.NAME.egress]]` allows"),
+    ("requests", "have requests sent to these hosts until they are answered"),
 ];
 
 /// What the default capabilities allow a plugin to do.

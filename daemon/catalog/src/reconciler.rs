@@ -634,10 +634,12 @@ impl Reconciler {
         if plugin.slot.is_some() || has_entry {
             return Err(CommandError::NotRemoved(name.into()));
         }
-        let PurgeReport { values, timers, events } = self.context.store.purge_plugin(plugin.no).await?;
+        let PurgeReport { values, timers, requests, events } = self.context.store.purge_plugin(plugin.no).await?;
         self.pipeline.discard_backlog(plugin.no);
         self.plugins.remove(name);
-        Ok(format!("purged `{name}`: {values} values, {timers} timers and {events} waiting events deleted"))
+        Ok(format!(
+            "purged `{name}`: {values} values, {timers} timers, {requests} requests and {events} waiting events deleted"
+        ))
     }
 
     /// Ends a disabling, a suspension, a rest or an isolation.

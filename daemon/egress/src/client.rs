@@ -12,6 +12,7 @@ use crate::address::Networks;
 use crate::connect;
 use crate::error::{Denied, EgressError, Phase};
 use crate::oauth::{Boxed, TokenSettings, TokenTransport};
+use crate::pace::Terms;
 use crate::policy::{Policy, Rule, parse_url, quote};
 use crate::redirect::{self, Hop};
 use crate::request::{EgressRequest, EgressResponse, is_reserved, size_bytes};
@@ -133,6 +134,20 @@ impl Egress {
         }
     }
 
+    /// Checks a request of the plugin to which the policy belongs as [`Egress::send`] does before
+    /// it connects.
+    ///
+    /// # Errors
+    /// [`EgressError`] if it would be refused.
+    pub fn check(&self, policy: &Policy, request: &EgressRequest) -> Result<Terms, EgressError> {
+        let limits = &self.0.settings.limits;
+        let url = parse_url(&request.url)?;
+        check_size(&request.body, limits)?;
+        let rule = policy.check(&request.method, &url)?;
+        check_headers(&request.headers, rule, limits.header_bytes)?;
+        Ok(rule.terms(&url))
+    }
+
     /// Closes the connections of a plugin, for one that was removed or whose rules changed.
     pub fn forget(&self, plugin: &str) {
         self.0.clients.lock().retain(|(other, _), _| other != plugin);
@@ -143,9 +158,7 @@ impl Egress {
         let limits = &self.0.settings.limits;
         let hop =
             Hop { method: request.method, url: parse_url(&request.url)?, headers: request.headers, body: request.body };
-        if hop.body.len() > limits.request_bytes {
-            return Err(EgressError::RequestTooLarge { size_bytes: hop.body.len(), limit_bytes: limits.request_bytes });
-        }
+        check_size(&hop.body, limits)?;
         let rule = policy.check(&hop.method, &hop.url)?;
         check_headers(&hop.headers, rule, limits.header_bytes)?;
         Ok((hop, rule))
@@ -349,6 +362,13 @@ impl TokenTransport for Egress {
 
 fn busy_host(limits: &EgressLimits) -> EgressError {
     EgressError::Busy(limits.per_host, "to this host")
+}
+
+fn check_size(body: &[u8], limits: &EgressLimits) -> Result<(), EgressError> {
+    match body.len() > limits.request_bytes {
+        true => Err(EgressError::RequestTooLarge { size_bytes: body.len(), limit_bytes: limits.request_bytes }),
+        false => Ok(()),
+    }
 }
 
 fn check_headers(headers: &HeaderMap, rule: &Rule, limit_bytes: usize) -> Result<(), EgressError> {

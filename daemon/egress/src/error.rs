@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Every error code of this crate.
-pub const CODES: [&str; 28] = [
+pub const CODES: [&str; 29] = [
     "egress-url-invalid",
     "egress-scheme-unknown",
     "egress-user-info",
@@ -24,6 +24,7 @@ pub const CODES: [&str; 28] = [
     "egress-request-too-large",
     "egress-too-many-redirects",
     "egress-busy",
+    "egress-rate-limit",
     "egress-dns-failed",
     "egress-connect-failed",
     "egress-tls-failed",
@@ -128,6 +129,14 @@ pub enum EgressError {
     /// As many requests as allowed are in progress.
     #[error("{0} requests are already in progress {1}")]
     Busy(usize, &'static str),
+    /// The host takes no more requests at the moment.
+    #[error("`{host}` takes no more requests for {wait_ms} ms: the rate that the operator set, or its own wish")]
+    Rate {
+        /// Host and port.
+        host: String,
+        /// When it takes the next, in milliseconds from now.
+        wait_ms: i64,
+    },
     /// The name has no address.
     #[error("cannot resolve `{host}`: {reason}")]
     Dns {
@@ -294,6 +303,7 @@ impl Coded for EgressError {
             EgressError::RequestTooLarge { .. } => "egress-request-too-large",
             EgressError::TooManyRedirects(_) => "egress-too-many-redirects",
             EgressError::Busy(..) => "egress-busy",
+            EgressError::Rate { .. } => "egress-rate-limit",
             EgressError::Dns { .. } => "egress-dns-failed",
             EgressError::Connect { .. } => "egress-connect-failed",
             EgressError::Tls { .. } => "egress-tls-failed",
@@ -313,6 +323,7 @@ impl Coded for EgressError {
             EgressError::Token(error) => error.blame(),
             EgressError::Redirected(error) => error.blame(),
             EgressError::Header { .. } | EgressError::RequestTooLarge { .. } | EgressError::Busy(..) => Blame::Plugin,
+            EgressError::Rate { .. } => Blame::Remote,
             EgressError::Client(_) => Blame::Operator,
             _ => Blame::Remote,
         }
@@ -324,6 +335,7 @@ impl Coded for EgressError {
             EgressError::Token(error) => error.retried(),
             EgressError::Redirected(error) => error.retried(),
             EgressError::Busy(..)
+            | EgressError::Rate { .. }
             | EgressError::Dns { .. }
             | EgressError::Connect { .. }
             | EgressError::Timeout { .. }

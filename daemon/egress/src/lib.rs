@@ -5,7 +5,7 @@
 //! [`SecretBinding`] puts secrets in, [`Scrubber`] removes them from what comes back,
 //! [`TokenSource`] renews access tokens. [`Policies`] has the allow-lists of all plugins, made from
 //! [`PolicySpec`]s, which a reload replaces. [`retry`] decides when a durable request is repeated,
-//! [`HostPace`] how fast. See ADR 0098.
+//! [`Paces`] how fast. See ADR 0098.
 //!
 //! Invariant: a plugin names a URL and nothing else. It sees no socket, no address and no secret.
 //! Without a proxy, no connection is made to an address that was not checked for the rule that
@@ -19,6 +19,7 @@ mod connect;
 mod error;
 mod limits;
 mod oauth;
+mod pace;
 mod path;
 mod policies;
 mod policy;
@@ -34,11 +35,13 @@ mod slots;
 mod spec;
 
 pub use address::{Network, Networks};
+pub use beadle_model::effect::Traffic;
 pub use client::Egress;
 pub use connect::check_roots;
 pub use error::{CODES, Denied, EgressError, Phase, RuleError, TokenError};
-pub use limits::{HostPace, RateLimit, Traffic};
+pub use limits::RateLimit;
 pub use oauth::{Boxed, ClientAuth, Grant, TokenSettings, TokenSource, TokenStatus, TokenStore, TokenTransport};
+pub use pace::{Paces, Terms};
 pub use policies::{Policies, RefusedRequest};
 pub use policy::{MAX_RULES, MAX_URL_BYTES, Policy, Rule, parse_url};
 pub use request::{EgressRequest, EgressResponse};

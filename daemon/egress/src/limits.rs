@@ -7,22 +7,15 @@
 //! Backfill takes from the same one, and from another with half of its burst and rate while live
 //! traffic was seen within a window; so live traffic keeps at least half.
 
+use beadle_model::effect::Traffic;
+
 /// A limit that a server states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RateLimit {
     /// Requests in a window; at least 1.
     pub requests: u32,
     /// Length of the window, in milliseconds; at least 1.
     pub window_ms: u32,
-}
-
-/// Which traffic a request belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Traffic {
-    /// Something happened, and a person may be waiting.
-    Live,
-    /// The first synchronisation, or a poll: it can wait.
-    Backfill,
 }
 
 /// The requests that a host may get.
@@ -32,8 +25,6 @@ pub struct HostPace {
     shared: Bucket,
     backfill: Bucket,
     last_live_ms: Option<i64>,
-    /// Nothing is sent before: the host asked for it by `Retry-After`.
-    paused_until_ms: i64,
 }
 
 /// Parts of one request; a bucket counts them, so that no time is lost by rounding.
@@ -67,7 +58,7 @@ impl HostPace {
     pub fn new(limit: RateLimit) -> Self {
         let limit = RateLimit { requests: limit.requests.max(1), window_ms: limit.window_ms.max(1) };
         let bucket = Bucket { parts: u64::MAX, last_ms: None };
-        Self { limit, shared: bucket, backfill: bucket, last_live_ms: None, paused_until_ms: i64::MIN }
+        Self { limit, shared: bucket, backfill: bucket, last_live_ms: None }
     }
 
     /// Requests that may leave at once: a tenth of the limit.
@@ -97,9 +88,6 @@ impl HostPace {
         let backfill_window_ms = if is_shared { 2 * window_ms } else { window_ms };
         self.shared.fill(rate, window_ms, burst_parts, now_ms);
         self.backfill.fill(rate, backfill_window_ms, (burst_parts / 2).max(PARTS), now_ms);
-        if now_ms < self.paused_until_ms {
-            return Err(self.paused_until_ms.saturating_sub(now_ms));
-        }
         // Backfill leaves half of the burst, so that a live request does not wait for it.
         let reserve = if traffic == Traffic::Backfill { burst_parts / 2 / PARTS * PARTS } else { 0 };
         let mut wait_ms = self.shared.wait_ms(rate, window_ms, reserve + PARTS);
@@ -114,11 +102,6 @@ impl HostPace {
             self.backfill.parts -= PARTS;
         }
         Ok(())
-    }
-
-    /// Sends nothing before this monotonic time. An earlier one than before changes nothing.
-    pub fn pause_until(&mut self, at_ms: i64) {
-        self.paused_until_ms = self.paused_until_ms.max(at_ms);
     }
 }
 
@@ -160,16 +143,6 @@ mod tests {
         let sent = run(HUBSPOT, 100_000, 10);
         let (live, backfill) = (of(&sent, Traffic::Live), of(&sent, Traffic::Backfill));
         assert!(live >= backfill && live + backfill <= 1000, "{live} {backfill}");
-    }
-
-    #[test]
-    fn pause_holds_both_kinds() {
-        let mut pace = HostPace::new(HUBSPOT);
-        pace.pause_until(5000);
-        pace.pause_until(1000);
-        assert_eq!(pace.take(Traffic::Live, 2000), Err(3000));
-        assert_eq!(pace.take(Traffic::Backfill, 4999), Err(1));
-        assert_eq!(pace.take(Traffic::Live, 5000), Ok(()));
     }
 
     #[test]

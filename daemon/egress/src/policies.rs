@@ -10,10 +10,12 @@
 use crate::client::Egress;
 use crate::error::{Denied, EgressError};
 use crate::oauth::{TokenSettings, TokenSource, TokenStatus, TokenStore};
+use crate::pace::{Paces, Terms};
 use crate::policy::Policy;
 use crate::request::{EgressRequest, EgressResponse};
 use crate::spec::PolicySpec;
 use beadle_clock::Clock;
+use beadle_model::effect::Traffic;
 use beadle_model::{Coded as _, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +37,7 @@ struct Inner {
     store: Arc<dyn TokenStore>,
     runtime: Handle,
     current: RwLock<Current>,
+    paces: Paces,
     counts: Mutex<BTreeMap<(String, &'static str), u64>>,
     refused: Mutex<Refused>,
 }
@@ -80,6 +83,7 @@ impl Policies {
     pub fn new(egress: Egress, clock: Clock, store: Arc<dyn TokenStore>, runtime: Handle) -> Self {
         Self(Arc::new(Inner {
             egress,
+            paces: Paces::new(clock.clone()),
             clock,
             store,
             runtime,
@@ -135,11 +139,42 @@ impl Policies {
         policy.unwrap_or_else(|| Arc::new(Policy::new(plugin, Vec::new())))
     }
 
-    /// Sends a request of a plugin. Dropping the future ends the request.
+    /// What the rule that allows a request says about it. A refusal is noted as if it had been
+    /// sent.
+    ///
+    /// # Errors
+    /// Those of [`Egress::check`].
+    pub fn terms(&self, plugin: &str, request: &EgressRequest) -> Result<Terms, EgressError> {
+        self.0.egress.check(&self.of(plugin), request).inspect_err(|error| {
+            self.count(plugin, error.code());
+            self.note(plugin, request.host(), error);
+        })
+    }
+
+    /// How fast requests may leave.
+    pub fn paces(&self) -> &Paces {
+        &self.0.paces
+    }
+
+    /// Sends a request of a plugin at once. Dropping the future ends the request.
+    ///
+    /// # Errors
+    /// Those of [`Egress::send`]; [`EgressError::Rate`] if the host takes no more at the moment.
+    pub async fn send(&self, plugin: &str, request: EgressRequest) -> Result<EgressResponse, EgressError> {
+        let terms = self.terms(plugin, &request)?;
+        if let Err(wait_ms) = self.0.paces.take(&terms, Traffic::Live) {
+            let error = EgressError::Rate { host: terms.host, wait_ms };
+            self.count(plugin, error.code());
+            return Err(error);
+        }
+        self.send_paced(plugin, request).await
+    }
+
+    /// Sends a request for which [`Paces::take`] was asked. Dropping the future ends the request.
     ///
     /// # Errors
     /// Those of [`Egress::send`].
-    pub async fn send(&self, plugin: &str, request: EgressRequest) -> Result<EgressResponse, EgressError> {
+    pub async fn send_paced(&self, plugin: &str, request: EgressRequest) -> Result<EgressResponse, EgressError> {
         let (policy, egress) = (self.of(plugin), self.0.egress.clone());
         let host = request.host();
         let mut sending = JoinSet::new();

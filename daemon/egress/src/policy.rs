@@ -9,7 +9,9 @@
 
 use crate::address::{Network, Networks};
 use crate::error::{Denied, RuleError};
+use crate::limits::RateLimit;
 use crate::oauth::TokenSettings;
+use crate::pace::Terms;
 use crate::path::{PathError, PathPrefix};
 use crate::secrets::{SecretBinding, SecretKind, SecretValue};
 use reqwest::{Method, Url};
@@ -45,6 +47,9 @@ pub struct Rule {
     secrets: Vec<SecretBinding>,
     /// For token endpoints: their requests contain secrets although none is bound.
     secrets_in_body: bool,
+    /// How many requests the host takes.
+    rate: Option<RateLimit>,
+    honours_idempotency_key: bool,
 }
 
 /// Scheme, host and port of a rule.
@@ -241,7 +246,29 @@ impl Rule {
             let network = Network::allowable(name).ok_or_else(|| RuleError::Network((*name).to_owned()))?;
             Ok(networks.with(network))
         })?;
-        Ok(Self { origin, path, methods, networks, secrets: Vec::new(), secrets_in_body: false })
+        Ok(Self {
+            origin,
+            path,
+            methods,
+            networks,
+            secrets: Vec::new(),
+            secrets_in_body: false,
+            rate: None,
+            honours_idempotency_key: false,
+        })
+    }
+
+    /// The rule with what the operator says about the server.
+    #[must_use]
+    pub fn with_terms(self, rate: Option<RateLimit>, honours_idempotency_key: bool) -> Self {
+        Self { rate, honours_idempotency_key, ..self }
+    }
+
+    /// What the rule says about a request to this URL.
+    pub(crate) fn terms(&self, url: &Url) -> Terms {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        Terms { host: format!("{host}:{port}"), rate: self.rate, honours_idempotency_key: self.honours_idempotency_key }
     }
 
     /// The rule with a secret that the host puts into its requests.

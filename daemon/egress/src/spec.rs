@@ -2,6 +2,7 @@
 //! policies of those plugins for which they changed.
 
 use crate::error::RuleError;
+use crate::limits::RateLimit;
 use crate::oauth::{Boxed, Grant, TokenSettings, TokenSource, TokenStore};
 use crate::policy::{Policy, Rule};
 use crate::secret_rules::unusable;
@@ -31,6 +32,11 @@ pub struct RuleSpec {
     pub networks: Vec<String>,
     /// Secrets in its requests.
     pub bindings: Vec<BindingSpec>,
+    /// How many requests the host takes.
+    pub rate: Option<RateLimit>,
+    /// Whether the server executes requests with the same `Idempotency-Key` once, so that POST and
+    /// PATCH can be repeated.
+    pub honours_idempotency_key: bool,
 }
 
 /// A secret in the requests of an entry.
@@ -78,7 +84,8 @@ impl RuleSpec {
         fn texts(list: &[String]) -> Vec<&str> {
             list.iter().map(String::as_str).collect()
         }
-        Rule::new(&self.url, &texts(&self.methods), &texts(&self.networks))
+        let rule = Rule::new(&self.url, &texts(&self.methods), &texts(&self.networks))?;
+        Ok(rule.with_terms(self.rate, self.honours_idempotency_key))
     }
 }
 

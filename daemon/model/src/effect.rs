@@ -283,6 +283,57 @@ impl RefusedAsks {
     }
 }
 
+/// Which traffic a request belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Traffic {
+    /// Something happened, and a person may be waiting.
+    Live = 0,
+    /// The first synchronisation, or a poll: it can wait.
+    Backfill = 1,
+}
+
+/// A durable request that a plugin asked for, without the secrets that the operator bound to it.
+/// `Debug` shows neither the URL's query, headers nor body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewRequest {
+    /// Whom it is about: it is deleted with them.
+    pub scope: Scope,
+    /// Requests of a plugin with the same key are sent one after another. `None`: in no order.
+    pub key: Option<String>,
+    /// How it shares the rate of its host.
+    pub traffic: Traffic,
+    /// The method, in capitals.
+    pub method: String,
+    /// The URL.
+    pub url: String,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Returned with the response.
+    pub context: String,
+    /// It is given up if it is not answered by then.
+    pub expires_at: Timestamp,
+}
+
+impl NewRequest {
+    /// What it takes in the store, in bytes.
+    pub fn bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let key = self.key.as_ref().map_or(0, String::len);
+        key + self.method.len() + self.url.len() + headers + self.body.len() + self.context.len()
+    }
+}
+
+impl std::fmt::Debug for NewRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = self.url.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "{} {url} ({} bytes)", self.method, self.body.len())
+    }
+}
+
 /// Everything that one call asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
@@ -300,6 +351,8 @@ pub struct Effects {
     pub sends: Vec<SendEffect>,
     /// Changes of broadcasts in call order.
     pub broadcasts: Vec<BroadcastWrite>,
+    /// Durable requests in call order.
+    pub requests: Vec<NewRequest>,
 }
 
 /// A change of the plugin's broadcasts.
@@ -339,6 +392,7 @@ impl Effects {
             + self.media.len()
             + self.sends.len()
             + self.broadcasts.len()
+            + self.requests.len()
     }
 }
 

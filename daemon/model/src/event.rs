@@ -13,7 +13,7 @@ use crate::consent::{ConsentAct, ConsentSource, Purpose};
 use crate::contact::ConversationView;
 use crate::content::{Content, Context, Referral};
 use crate::effect::Scope;
-use crate::id::{ContactId, ConversationId, EventId, MessageId, PluginNo};
+use crate::id::{ContactId, ConversationId, EventId, MessageId, PluginNo, RequestId};
 use crate::keyword::Keyword;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -227,7 +227,20 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         headers: Vec<(String, String)>,
         /// Its body.
-        body: WebhookBody,
+        body: BodyBytes,
+    },
+    /// A durable request of a plugin was answered or given up.
+    Response {
+        /// The plugin.
+        plugin: PluginNo,
+        /// The request.
+        request: RequestId,
+        /// What the plugin gave with it.
+        context: String,
+        /// How often it was sent.
+        attempts: u32,
+        /// What came of it.
+        outcome: RequestOutcome,
     },
     /// A webhook of a kind that no plugin can subscribe to.
     Unrouted {
@@ -261,6 +274,7 @@ impl EventBody {
             EventBody::GroupChanged(_) => EventKind::GroupChanged,
             EventBody::Echo { .. } => EventKind::Echo,
             EventBody::Webhook { .. } => EventKind::Webhook,
+            EventBody::Response { .. } => EventKind::Response,
         }
     }
 
@@ -271,34 +285,61 @@ impl EventBody {
             | EventBody::MessageStatus { plugin, .. }
             | EventBody::Schedule { plugin, .. }
             | EventBody::DocumentsChanged { plugin, .. }
-            | EventBody::Webhook { plugin, .. } => Some(*plugin),
+            | EventBody::Webhook { plugin, .. }
+            | EventBody::Response { plugin, .. } => Some(*plugin),
             _ => None,
         }
     }
 }
 
-/// The body of a request to a hook. Text is kept as text, since JSON has no bytes.
+/// What came of a durable request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestOutcome {
+    /// A response, with any status.
+    Answered {
+        /// The status.
+        status: u16,
+        /// Where it comes from, after redirects.
+        url: String,
+        /// Its headers, with lower-case names.
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: BodyBytes,
+    },
+    /// It was given up: a dead letter, which the operator can send again.
+    GivenUp {
+        /// Why, for programs.
+        code: String,
+        /// Why, for people.
+        message: String,
+        /// The server may have received and executed it.
+        may_be_sent: bool,
+    },
+}
+
+/// The body of a request or a response. Text is kept as text, since JSON has no bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum WebhookBody {
+pub enum BodyBytes {
     /// UTF-8, byte for byte.
     Text(String),
     /// Anything else.
     Bytes(Vec<u8>),
 }
 
-impl From<Vec<u8>> for WebhookBody {
+impl From<Vec<u8>> for BodyBytes {
     fn from(bytes: Vec<u8>) -> Self {
         String::from_utf8(bytes).map_or_else(|error| Self::Bytes(error.into_bytes()), Self::Text)
     }
 }
 
-impl WebhookBody {
+impl BodyBytes {
     /// As it was received.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
-            WebhookBody::Text(text) => text.as_bytes(),
-            WebhookBody::Bytes(bytes) => bytes,
+            BodyBytes::Text(text) => text.as_bytes(),
+            BodyBytes::Bytes(bytes) => bytes,
         }
     }
 }

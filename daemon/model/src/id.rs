@@ -89,6 +89,12 @@ row_id!(
     "bro"
 );
 
+row_id!(
+    /// A durable request of a plugin to another server.
+    RequestId,
+    "req"
+);
+
 /// The number of a plugin's name in this installation; rows refer to plugins by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -40,11 +40,11 @@ pub use country::{country_of, country_of_number};
 pub use day::{Day, ParseDayError};
 pub use effect::{Effects, Scope};
 pub use error::{Blame, Coded};
-pub use event::{Disposition, Ending, Event, EventBody, EventKind, PersonIds, WebhookBody};
+pub use event::{BodyBytes, Disposition, Ending, Event, EventBody, EventKind, PersonIds};
 pub use gate_trace::{CheckOutcome, GateTrace, TraceStep};
 pub use id::{
-    BroadcastId, ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo,
-    WebhookId,
+    BroadcastId, ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, RequestId,
+    StateNo, WebhookId,
 };
 pub use keyword::Keyword;
 pub use language::{is_language_tag, language_of_number};

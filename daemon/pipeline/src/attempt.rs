@@ -266,6 +266,7 @@ impl Attempts {
             media: effects.media,
             sends: staged.new_sends(),
             broadcasts: effects.broadcasts,
+            requests: effects.requests,
             refused: run.refused(place),
             quotas: Quotas { state_bytes: limits.state_bytes(), media_bytes: limits.media_bytes() },
             is_retry: late,
@@ -284,6 +285,9 @@ impl Attempts {
                 }
                 if !commit.broadcasts.is_empty() {
                     self.context.broadcasts_changed.ring();
+                }
+                if !commit.requests.is_empty() {
+                    self.context.requests_changed.ring();
                 }
                 if asks_people {
                     // The store queued the questions.

@@ -6,7 +6,7 @@
 //! effect. Small effects are free; the number of events in flight bounds them.
 
 use beadle_model::Effects;
-use beadle_model::effect::{BroadcastWrite, StateWrite, TimerWrite};
+use beadle_model::effect::{BroadcastWrite, NewRequest, StateWrite, TimerWrite};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -78,7 +78,8 @@ pub(crate) fn effect_bytes(effects: &Effects) -> usize {
         BroadcastWrite::Create(definition) => serde_json::to_vec(definition).map_or(0, |json| json.len()),
         _ => write.name().len(),
     });
-    state.chain(timers).chain(sends).chain(broadcasts).sum::<usize>() + contacts
+    let requests = effects.requests.iter().map(NewRequest::bytes);
+    state.chain(timers).chain(sends).chain(broadcasts).chain(requests).sum::<usize>() + contacts
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub(crate) struct Context {
     pub windows_changed: Alarm,
     /// Rung when a plugin created or changed a broadcast.
     pub broadcasts_changed: Alarm,
+    /// Rung when a plugin made a durable request.
+    pub requests_changed: Alarm,
     phase: watch::Sender<Phase>,
     tasks: Tasks,
     #[cfg(debug_assertions)]
@@ -89,6 +91,7 @@ impl Context {
             timers_changed: clock.alarm(),
             windows_changed: clock.alarm(),
             broadcasts_changed: clock.alarm(),
+            requests_changed: clock.alarm(),
             clock,
             phase: watch::Sender::new(Phase::Running),
             tasks,

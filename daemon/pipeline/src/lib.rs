@@ -236,6 +236,11 @@ impl Pipeline {
         self.context.broadcasts_changed.clone()
     }
 
+    /// Rung when a plugin made a durable request.
+    pub fn requests_changed(&self) -> Alarm {
+        self.context.requests_changed.clone()
+    }
+
     /// Rung when a window was opened that is due before all others.
     pub fn windows_changed(&self) -> Alarm {
         self.context.windows_changed.clone()

@@ -66,7 +66,7 @@ pub use version::API_VERSION;
 
 /// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and
 /// of the sandbox itself. `beadle explain` has a page for each.
-pub const CODES: [&str; 72] = [
+pub const CODES: [&str; 74] = [
     // faults
     "trap",
     "cpu-limit",
@@ -127,7 +127,9 @@ pub const CODES: [&str; 72] = [
     "counter-overflow",
     "too-many-reads",
     "scan-too-large",
+    "no-response-handler",
     "no-timer-handler",
+    "too-many-requests",
     // the sandbox
     "sandbox-engine-failed",
     "sandbox-threads-failed",

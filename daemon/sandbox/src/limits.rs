@@ -44,6 +44,15 @@ impl Default for Limits {
     }
 }
 
+/// What a plugin gives with a durable request, and gets with the response.
+pub const REQUEST_CONTEXT_BYTES: usize = 4096;
+
+/// The time after which a durable request is given up, unless the plugin says another.
+pub const REQUEST_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The longest such time: what was not possible in a week is for a person to decide.
+pub const REQUEST_LIFETIME_MAX_MS: i64 = 7 * REQUEST_LIFETIME_MS;
+
 /// What a plugin may export about one person: more than it keeps about anyone, and little enough
 /// for a page.
 pub const EXPORT_BYTES: usize = 1 << 20;

@@ -14,7 +14,7 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The capabilities of the contract.
-pub const CAPABILITIES: [&str; 18] = [
+pub const CAPABILITIES: [&str; 19] = [
     "settings",
     "clock",
     "random",
@@ -33,6 +33,7 @@ pub const CAPABILITIES: [&str; 18] = [
     "media",
     "groups",
     "http",
+    "requests",
 ];
 /// Interfaces of the contract that have only types: importing them requests nothing.
 const TYPES: [&str; 2] = ["types", "outgoing"];

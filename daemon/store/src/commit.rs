@@ -36,7 +36,7 @@ impl PreparedCommit {
 }
 
 /// At most [`MAX_ERROR_BYTES`] of an error text.
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_ERROR_BYTES)).unwrap_or(text)
 }
 
@@ -51,6 +51,7 @@ impl Tx<'_> {
         self.check_fence(commit.fence)?;
         self.check_reads(commit.state_no, &commit.reads, commit.now)?;
         self.check_quotas(commit)?;
+        self.check_request_quota(commit)?;
         let event = commit.progress.event;
         if commit.is_retry {
             self.check_is_dead(HandlingId { event, plugin: commit.plugin })?;
@@ -74,6 +75,7 @@ impl Tx<'_> {
         for write in &commit.broadcasts {
             self.write_broadcast(write, commit.plugin, commit.now)?;
         }
+        self.insert_requests(commit)?;
         for (send, body) in commit.sends.iter().zip(bodies) {
             self.insert_send_as(send, body, Some(event), commit.plugin, commit.now)?;
         }

@@ -1,8 +1,9 @@
 //! Dead letters: what was given up, and an operator's decision about it.
 //!
-//! A dead letter is a handling, a message or a rejected webhook and has its id: `hnd_104.2`,
-//! `msg_77`, `whk_3` (see [`crate::rejected`]). Retrying a message queues its row. Retrying a
-//! handling or webhook is the caller's work, and the dead letter stays until that is committed.
+//! A dead letter is a handling, a message, a durable request or a rejected webhook and has its id:
+//! `hnd_104.2`, `msg_77`, `req_5`, `whk_3` (see [`crate::rejected`]). Retrying a message or a
+//! request queues its row. Retrying a handling or webhook is the caller's work, and the dead letter
+//! stays until that is committed.
 
 use crate::append::UNKNOWN_OUTCOME;
 use crate::codec::ending_of;
@@ -67,6 +68,10 @@ impl Tx<'_> {
             DeadLetterRef::Webhook(id) => {
                 Ok(RetriedDeadLetter::Webhook(self.retry_rejected(id, now)?.ok_or_else(|| unknown(dead_letter))?))
             }
+            DeadLetterRef::Request(id) => match self.retry_request(id, now)? {
+                true => Ok(RetriedDeadLetter::Request),
+                false => Err(unknown(dead_letter)),
+            },
         }
     }
 
@@ -81,7 +86,7 @@ impl Tx<'_> {
                 self.conn.prepare_cached("UPDATE outbox SET state = 5 WHERE id = ?1 AND state = 4")?.execute([id.0])?;
                 self.delete_pending_charge(id)?;
             }
-            DeadLetterRef::Webhook(_) => {}
+            DeadLetterRef::Webhook(_) | DeadLetterRef::Request(_) => {}
         }
         Ok(())
     }
@@ -101,6 +106,7 @@ impl Tx<'_> {
                 .query_row([id.0], |row| row.get::<_, i64>(0))
                 .optional()?,
             DeadLetterRef::Webhook(id) => self.delete_rejected(id)?.then_some(id.0),
+            DeadLetterRef::Request(id) => self.drop_request(id)?.then_some(id.0),
         };
         deleted.map(drop).ok_or_else(|| unknown(dead_letter))
     }

@@ -55,7 +55,7 @@ pub enum StoreError {
     /// before it.
     #[error("the plugin's {resource} would have {after} bytes, more than the {quota} that it may have")]
     OverQuota {
-        /// `files`, or `state and timers`.
+        /// `files`, `state and timers`, or `durable requests`.
         resource: &'static str,
         /// The size after the commit.
         after: u64,

@@ -29,6 +29,7 @@ mod contact_edit;
 mod dead;
 mod deferred;
 mod documents;
+mod durable_requests;
 mod erasure;
 mod error;
 #[cfg(debug_assertions)]
@@ -85,6 +86,9 @@ pub use charges::{ChargeRow, PendingCharge};
 pub use consents::{ConsentCheck, RecordedConsent};
 pub use contact_edit::ContactEdit;
 pub use documents::{Document, NewDocument};
+pub use durable_requests::{
+    MAX_REQUEST_BYTES, MAX_REQUESTS, RequestCounts, RequestRow, RequestSettlement, RequestState,
+};
 pub use erasure::{AskedBy, ErasingPlugin, ErasingState, Erasure, ErasurePhase, ErasureReport};
 pub use error::{CODES, StoreError};
 pub use feed::Feed;

@@ -26,6 +26,8 @@ pub struct PurgeReport {
     pub values: usize,
     /// Timers.
     pub timers: usize,
+    /// Durable requests.
+    pub requests: usize,
     /// Waiting events.
     pub events: usize,
 }
@@ -52,6 +54,7 @@ impl Tx<'_> {
                 .prepare_cached("DELETE FROM state_values WHERE state_no IN (SELECT no FROM states WHERE plugin = ?1)")?
                 .execute([plugin.0])?,
             timers: self.conn.prepare_cached("DELETE FROM timers WHERE plugin = ?1")?.execute([plugin.0])?,
+            requests: self.delete_requests_of(plugin)?,
             events: self
                 .conn
                 .prepare_cached("UPDATE handlings SET state = 4, next_at = NULL WHERE plugin = ?1 AND state = 3")?

@@ -464,7 +464,7 @@ impl Tx<'_> {
                 (None, None) => {}
             }
         }
-        Ok(old.len() + self.delete_old_rejected(cutoff, SLICE)?)
+        Ok(old.len() + self.delete_old_rejected(cutoff, SLICE)? + self.delete_old_given_up(cutoff, SLICE)?)
     }
 
     /// Deletes expired state values.

@@ -12,7 +12,9 @@ pub use send::{
 };
 
 use beadle_model::consent::{Purpose, Wording};
-use beadle_model::effect::{BroadcastWrite, ContactWrite, NewMedia, RefusedAsks, StateRead, StateWrite, TimerWrite};
+use beadle_model::effect::{
+    BroadcastWrite, ContactWrite, NewMedia, NewRequest, RefusedAsks, StateRead, StateWrite, TimerWrite,
+};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::keyword::Language;
 use beadle_model::{
@@ -368,6 +370,8 @@ pub struct Commit {
     pub sends: Vec<NewSend>,
     /// Changes of broadcasts in order.
     pub broadcasts: Vec<BroadcastWrite>,
+    /// Durable requests in order.
+    pub requests: Vec<NewRequest>,
     /// Messages that the gate refused.
     pub refused: RefusedAsks,
     /// What the plugin may store. Growth beyond it fails the commit with
@@ -397,6 +401,7 @@ impl Commit {
             media: vec![],
             sends: vec![],
             broadcasts: vec![],
+            requests: vec![],
             refused: RefusedAsks::default(),
             quotas: Quotas::NONE,
             is_retry: false,

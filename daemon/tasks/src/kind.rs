@@ -86,6 +86,8 @@ kinds! {
     ClockCheck = "clock-check", Restart, 120;
     /// Plans and sends broadcasts.
     Broadcasts = "broadcasts", Restart, 120;
+    /// Sends durable requests of plugins.
+    Requests = "requests", Restart, 120;
     /// Deletes what is past its retention time.
     Retention = "retention", Restart, 60;
     /// Carries out requests for copies of data, and erasures.

@@ -30,6 +30,7 @@ pub mod imports {
                 import beadle:plugin/media@0.1.0;
                 import beadle:plugin/groups@0.1.0;
                 import beadle:plugin/http@0.1.0;
+                import beadle:plugin/requests@0.1.0;
             }
         ",
         generate_all,
@@ -140,4 +141,9 @@ export!(
     on_webhook,
     "package beadle:sdk; world on-webhook { export beadle:plugin/on-webhook@0.1.0; }",
     "export_on_webhook"
+);
+export!(
+    on_response,
+    "package beadle:sdk; world on-response { export beadle:plugin/on-response@0.1.0; }",
+    "export_on_response"
 );

@@ -4,7 +4,7 @@ use crate::message::Message;
 use crate::records::{
     ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
     JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent,
-    ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
+    ResponseEvent, ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 use crate::types::{Choice, Content, Disposition, Failure, Media, MessageId, Refusal};
 
@@ -67,6 +67,12 @@ pub trait OnDocumentsChanged {
 pub trait OnWebhook {
     /// Handles one request. It was answered with 200 already, so a failure is retried by Beadle.
     fn on_webhook(&self, event: WebhookEvent) -> Result<Disposition, Failure>;
+}
+
+/// A durable request of the plugin ([`requests`](crate::requests)) was answered or given up.
+pub trait OnResponse {
+    /// Handles one outcome.
+    fn on_response(&self, event: ResponseEvent) -> Result<Disposition, Failure>;
 }
 
 /// The status of a message that this plugin sent.

@@ -4,7 +4,7 @@
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{
     broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, http, log, media,
-    messages, random, replies, segments, settings, state, timers,
+    messages, random, replies, requests, segments, settings, state, timers,
 };
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::broadcasting::broadcasts;
@@ -15,6 +15,6 @@ pub(crate) use crate::testing::host::{
     clock, contacts, documents, log, messages, random, replies, settings, state, timers,
 };
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::outside::http;
+pub(crate) use crate::testing::outside::{http, requests};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::people::{consents, contacts_edit, contacts_identity, segments};

@@ -15,10 +15,10 @@
 //! them are.
 //!
 //! **Capabilities.** Each of the modules [`replies`], [`state`], [`timers`], [`messages`],
-//! [`media`], [`groups`], [`http`], [`contacts`], [`segments`], [`documents`], [`log`], [`clock`],
-//! [`random`] and [`settings`] is a capability. Calling a function requests it; what is not called
-//! is not in the binary. A [`Refusal`] is a return value: check its `code` and do something else,
-//! or end the handling with `?`.
+//! [`media`], [`groups`], [`http`], [`requests`], [`contacts`], [`segments`], [`documents`],
+//! [`log`], [`clock`], [`random`] and [`settings`] is a capability. Calling a function requests it;
+//! what is not called is not in the binary. A [`Refusal`] is a return value: check its `code` and
+//! do something else, or end the handling with `?`.
 //!
 //! **State.** Handlers take `&self`. Instances are reused and destroyed as the host decides, so
 //! memory is only a cache. What must persist belongs in [`state`].
@@ -62,11 +62,11 @@ mod types;
 
 pub use capability::{
     broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, http, log, media,
-    messages, random, replies, segments, settings, state, timers,
+    messages, random, replies, requests, segments, settings, state, timers,
 };
 pub use event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
-    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWebhook,
+    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnResponse, OnSchedule, OnTimer, OnWebhook,
     OnWindowClosed, OnWindowExpiring,
 };
 pub use message::{
@@ -76,9 +76,10 @@ pub use message::{
     TemplateHeader, Text, VoiceCall,
 };
 pub use records::{
-    ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
-    JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, Pricing, Problem,
-    ReactionEvent, ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
+    ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GivenUp,
+    GroupChangedEvent, JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, Pricing,
+    Problem, ReactionEvent, RequestResponse, ResponseEvent, ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent,
+    WindowExpiringEvent,
 };
 pub use types::{
     CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
@@ -93,10 +94,10 @@ pub mod prelude {
         Disposition, DocumentsChangedEvent, EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, List,
         LocationMessage, MediaMessage, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
         OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged,
-        OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
-        OnWebhook, OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text,
-        TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit,
-        contacts_identity, documents, groups, http, log, media, messages, plugin, random, replies, segments, settings,
-        state, timers,
+        OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnResponse, OnSchedule,
+        OnTimer, OnWebhook, OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ResponseEvent, ScheduleEvent,
+        Scope, Template, Text, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent, clock, consents,
+        contacts, contacts_edit, contacts_identity, documents, groups, http, log, media, messages, plugin, random,
+        replies, requests, segments, settings, state, timers,
     };
 }

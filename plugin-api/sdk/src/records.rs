@@ -16,6 +16,9 @@ pub use bindings::on_message_status::exports::beadle::plugin::on_message_status:
     Event as MessageStatusEvent, Pricing, Problem,
 };
 pub use bindings::on_reaction::exports::beadle::plugin::on_reaction::Event as ReactionEvent;
+pub use bindings::on_response::exports::beadle::plugin::on_response::{
+    Event as ResponseEvent, GivenUp, Response as RequestResponse,
+};
 pub use bindings::on_schedule::exports::beadle::plugin::on_schedule::Event as ScheduleEvent;
 pub use bindings::on_timer::exports::beadle::plugin::on_timer::Event as TimerEvent;
 pub use bindings::on_webhook::exports::beadle::plugin::on_webhook::Event as WebhookEvent;

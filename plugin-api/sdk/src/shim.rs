@@ -4,7 +4,7 @@
 use crate::bindings as b;
 use crate::event::{
     OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
-    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWebhook,
+    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnResponse, OnSchedule, OnTimer, OnWebhook,
     OnWindowClosed, OnWindowExpiring,
 };
 use crate::migration::{Migration, Next, Page};
@@ -12,7 +12,7 @@ use crate::privacy::{Person, Privacy};
 use crate::records::{
     ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
     JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent,
-    ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
+    ResponseEvent, ScheduleEvent, TimerEvent, WebhookEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 use crate::types::{Disposition, Failure};
 pub use b::about::exports::beadle::plugin::about::About;
@@ -94,6 +94,7 @@ handler!(on_consent_changed, OnConsentChanged, ConsentChangedEvent);
 handler!(on_group_changed, OnGroupChanged, GroupChangedEvent);
 handler!(on_echo, OnEcho, EchoEvent);
 handler!(on_webhook, OnWebhook, WebhookEvent);
+handler!(on_response, OnResponse, ResponseEvent);
 
 /// Exports a struct as a plugin: `plugin!(Echo: OnMessage);`
 ///
@@ -209,6 +210,9 @@ macro_rules! __export {
     (OnWebhook, $plugin:ident) => {
         $crate::__export!(on_webhook, export_on_webhook, OnWebhook, $plugin);
     };
+    (OnResponse, $plugin:ident) => {
+        $crate::__export!(on_response, export_on_response, OnResponse, $plugin);
+    };
     ($module:ident, $export:ident, $($trait:ident)::+, $plugin:ident) => {
         const _: () = {
             // tidy: used in wasm, where an expectation would fail
@@ -226,7 +230,7 @@ macro_rules! __export {
             stringify!($other),
             "` is not an event. Events: OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
              OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus, \
-             OnJoinRequest, OnChannelChanged, OnContactChanged, OnConsentChanged, OnGroupChanged, OnEcho, OnWebhook. `Migration` and `Privacy` may be listed too; `Settings` must be first."
+             OnJoinRequest, OnChannelChanged, OnContactChanged, OnConsentChanged, OnGroupChanged, OnEcho, OnWebhook, OnResponse. `Migration` and `Privacy` may be listed too; `Settings` must be first."
         ));
     };
 }

@@ -19,6 +19,7 @@ mod disabled_plugins;
 mod disk_full;
 mod documents;
 mod duplicates_and_disorder;
+mod durable_requests;
 mod egress;
 mod exhausted_host;
 mod failed_claims;

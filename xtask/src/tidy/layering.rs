@@ -12,6 +12,7 @@ const LAYERS: &[&str] = &[
     "beadle-catalog",
     "beadle-schedule",
     "beadle-broadcast",
+    "beadle-requests",
     "beadle-whatsapp",
     "beadle-pipeline",
     "beadle-sandbox",

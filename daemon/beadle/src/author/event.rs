@@ -94,6 +94,10 @@ fn read(from: &str, event: Value) -> Result<TestEvent, String> {
         "timer" => {
             json!({ "plugin": 1, "scope": { "kind": "plugin" }, "due_at": NOW.as_ms(), "payload": [] })
         }
+        "response" => json!({
+            "plugin": 1, "request": "req_1", "context": "", "attempts": 1,
+            "outcome": { "answered": { "status": 200, "url": "https://example.org/", "headers": [], "body": "" } }
+        }),
         "webhook" => json!({ "plugin": 1, "hook": "sample", "body": "" }),
         "message-status" => json!({ "plugin": 1, "message": "msg_1" }),
         _ => json!({}),

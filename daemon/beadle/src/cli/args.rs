@@ -7,8 +7,8 @@ use crate::author::event;
 use crate::config::units;
 use beadle_catalog::grants;
 use beadle_model::{
-    BroadcastId, ContactId, ConversationId, EventId, EventKind, HandlingId, MessageId, RecipientState, WebhookId,
-    is_language_tag,
+    BroadcastId, ContactId, ConversationId, EventId, EventKind, HandlingId, MessageId, RecipientState, RequestId,
+    WebhookId, is_language_tag,
 };
 use beadle_schedule::Zone;
 use beadle_store::DeadLetterRef;
@@ -109,6 +109,9 @@ pub enum Command {
     /// Show what is past its retention time
     #[command(subcommand)]
     Retention(Retention),
+    /// Show requests of plugins to other servers that wait or were given up
+    #[command(subcommand)]
+    Requests(Requests),
     /// Show open 24-hour reply windows
     #[command(subcommand)]
     Windows(Windows),
@@ -251,14 +254,14 @@ pub enum DeadLetters {
     },
     /// Show a dead letter and its error
     Show {
-        /// Id: hnd_… (handling), msg_… (message) or whk_… (rejected webhook)
+        /// Id: hnd_… (handling), msg_… (message), req_… (request) or whk_… (rejected webhook)
         #[arg(value_parser = id::<DeadLetterRef>)]
         id: String,
         #[command(flatten)]
         json: Json,
     },
     /// Retry dead letters once: handle the event again (out of order, marked late), send the
-    /// message, or parse the webhook
+    /// message or the request, or parse the webhook
     Retry(DeadLetterIds),
     /// Discard dead letters permanently
     Drop(DeadLetterIds),
@@ -267,7 +270,7 @@ pub enum DeadLetters {
 /// What `retry` and `drop` apply to
 #[derive(Args, Debug)]
 pub struct DeadLetterIds {
-    /// Ids: hnd_…, msg_… or whk_…
+    /// Ids: hnd_…, msg_…, req_… or whk_…
     #[arg(required = true, value_name = "ID", value_parser = id::<DeadLetterRef>)]
     pub ids: Vec<String>,
 }
@@ -718,6 +721,33 @@ pub struct ListPeople {
     pub segment: Option<String>,
 }
 
+/// `beadle requests`
+#[derive(Debug, Subcommand)]
+pub enum Requests {
+    /// List requests, newest first
+    List {
+        /// Filter by plugin
+        #[arg(long, value_name = "NAME")]
+        plugin: Option<String>,
+        /// List only requests that were given up
+        #[arg(long)]
+        given_up: bool,
+        /// List requests before this one
+        #[arg(long, value_name = "ID", value_parser = id::<RequestId>)]
+        before: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a request and its last failure
+    Show {
+        /// Id: req_…
+        #[arg(value_parser = id::<RequestId>)]
+        id: String,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
 /// `beadle windows`
 #[derive(Debug, Subcommand)]
 pub enum Windows {
@@ -908,6 +938,7 @@ fn traceable(text: &str) -> Result<String, String> {
         Some("hnd") => id::<HandlingId>(text),
         Some("con") => id::<ContactId>(text),
         Some("whk") => id::<WebhookId>(text),
+        Some("req") => id::<RequestId>(text),
         // The platform decides the form of its own ids.
         _ => checked(text, text.starts_with("wamid."), "must begin with evt_, msg_, hnd_, con_, whk_ or wamid."),
     }

@@ -6,7 +6,7 @@
 
 use super::args::{
     Broadcasts, Cli, Command, Consents, Contacts, Costs, DeadLetters, Erasures, EventFilter, Events, Fill, Gate, Json,
-    Lists, Outbox, Page, Plugins, Retention, Schedules, Segments, Templates, Windows,
+    Lists, Outbox, Page, Plugins, Requests, Retention, Schedules, Segments, Templates, Windows,
 };
 use super::client::{Client, ClientError};
 use super::definition;
@@ -222,6 +222,12 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             let before = before.map(|id| id.to_string());
             list(["erasures"], set_params([("before", &before)]).collect(), page, show::erasures)
         }
+        Command::Requests(Requests::List { plugin, given_up, before, page }) => {
+            let given_up = given_up.then(|| "true".to_owned());
+            let params = [("plugin", plugin), ("given_up", &given_up), ("before", before)];
+            list(["requests"], set_params(params).collect(), page, show::durable_requests)
+        }
+        Command::Requests(Requests::Show { id, json }) => one(["requests", id], *json, show::durable_request),
         Command::Windows(Windows::List { by_hour: true, page, .. }) => {
             list(["windows", "by-hour"], Vec::new(), page, show::windows_by_hour)
         }

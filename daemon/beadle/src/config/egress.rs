@@ -9,7 +9,7 @@ use super::read::{Section, Text, number};
 use super::tree::{Entry, Value};
 use beadle_egress::{
     BindingSpec, ClientAuth, EgressLimits, EgressSettings, Grant, MAX_RULES, Placement, PolicySpec, ProxySettings,
-    RuleError, RuleSpec, SecretSpec, SignatureEncoding, TokenSettings, check_roots, check_token,
+    RateLimit, RuleError, RuleSpec, SecretSpec, SignatureEncoding, TokenSettings, check_roots, check_token,
 };
 use beadle_whatsapp::Secret;
 use std::collections::BTreeMap;
@@ -121,9 +121,18 @@ fn rule(table: &mut Section<'_>, secrets: &BTreeMap<String, SecretSpec>) -> Opti
     let methods = table.strings("methods").unwrap_or_default();
     let networks = table.strings("networks").unwrap_or_default();
     let bindings = bindings(table, secrets);
+    let rate = rate(table);
+    let honours_idempotency_key = table.boolean("honours_idempotency_key", false);
     let (url, url_span) = url?;
     let texts = |list: &[Text]| list.iter().map(|(text, _)| text.clone()).collect::<Vec<_>>();
-    let mut spec = RuleSpec { url, methods: texts(&methods), networks: texts(&networks), bindings: Vec::new() };
+    let mut spec = RuleSpec {
+        url,
+        methods: texts(&methods),
+        networks: texts(&networks),
+        bindings: Vec::new(),
+        rate,
+        honours_idempotency_key,
+    };
     let place = |error: &RuleError| {
         let of = |list: &[Text], text: &str| list.iter().find(|(other, _)| other == text).map(|(_, span)| span.clone());
         match error {
@@ -149,6 +158,19 @@ fn rule(table: &mut Section<'_>, secrets: &BTreeMap<String, SecretSpec>) -> Opti
         spec.bindings.push(binding);
     }
     Some(spec)
+}
+
+/// How many requests the host takes: `{ requests = 100, per = "10s" }`.
+fn rate(table: &mut Section<'_>) -> Option<RateLimit> {
+    if !table.has("rate") {
+        note_keys(table.section("rate"), &["requests", "per"]);
+        return None;
+    }
+    let mut section = table.section("rate");
+    let requests = number(&mut section, "requests", 100, 1..=1_000_000);
+    let window_ms = section.duration_ms("per", 100..=24 * 60 * 60 * SECOND_MS).unwrap_or(SECOND_MS);
+    section.end();
+    Some(RateLimit { requests, window_ms: u32::try_from(window_ms).unwrap_or(u32::MAX) })
 }
 
 /// The secret, or one that can be checked if it was not read here.

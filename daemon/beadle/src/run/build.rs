@@ -15,6 +15,7 @@ use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::{PeopleRules, WordingTexts};
 use beadle_model::keyword::OwnWords;
 use beadle_pipeline::{ActiveRevision, Channel, OutboxSettings, Pipeline, Subscriptions, SubscriptionsReceiver};
+use beadle_requests::Requests;
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_schedule::{Scheduler, Schedules};
 use beadle_segments::Segments;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub templates: Arc<TemplateSync>,
     /// Plans and sends broadcasts.
     pub broadcasts: Broadcasts,
+    /// Sends durable requests.
+    pub requests: Requests,
     /// Whether the host's clock agrees with WhatsApp's.
     pub host_clock: Arc<HostClock>,
     /// Measures it.
@@ -129,6 +132,14 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         wake: pipeline.broadcasts_changed(),
     };
     let broadcasts = Broadcasts::new(parts, config.broadcasts.clone(), config.channels.keys().cloned().collect());
+    let requests = Requests::new(beadle_requests::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        policies: policies.clone(),
+        subscriptions: pipeline.watch_subscriptions(),
+        wake: pipeline.requests_changed(),
+        per_plugin: config.egress.limits.per_plugin,
+    });
     let opt_in = opt_in(config, &store, &pipeline, &clock);
     let hooks = Hooks::new(store.clone(), pipeline.inbox(), clock.clone(), pipeline.watch_subscriptions());
     hooks.configure(&config.hooks);
@@ -152,6 +163,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         segments,
         templates,
         broadcasts,
+        requests,
         host_clock,
         clock_check: Arc::new(clock_check),
         fetcher,

@@ -177,6 +177,7 @@ impl Running {
             segments: parts.segments.clone(),
             retention: policy.clone(),
             broadcasts: parts.broadcasts.clone(),
+            requests: parts.requests.clone(),
             schedules: parts.schedules.clone(),
             tasks: parts.tasks.clone(),
             // The machine's time: a simulated calendar does not change how long a process runs.
@@ -235,6 +236,8 @@ impl Running {
         self.tasks.spawn(TaskKind::ClockCheck, move |heartbeat| Arc::clone(&clock_check).run(heartbeat));
         let broadcasts = parts.broadcasts.clone();
         self.tasks.spawn(TaskKind::Broadcasts, move |heartbeat| broadcasts.run(heartbeat));
+        let requests = parts.requests.clone();
+        self.tasks.spawn(TaskKind::Requests, move |heartbeat| requests.clone().run(heartbeat));
         let (store, clock, bell) = (parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed());
         let scheduler = Arc::clone(&parts.scheduler);
         self.tasks.spawn(TaskKind::Schedules, move |heartbeat| {
@@ -298,7 +301,10 @@ impl Running {
         tracing::info!("stopping");
         self.stop_http.send_replace(true);
         let in_order = async {
-            if !parts.pipeline.drain(DRAIN_WITHIN).await {
+            // A request that is cut off may have been executed, and is perhaps never repeated.
+            let (requests, drained) =
+                tokio::join!(parts.requests.drain(DRAIN_WITHIN), parts.pipeline.drain(DRAIN_WITHIN));
+            if !drained || !requests {
                 tracing::warn!("work left for the next start");
             }
             self.stop_admin.send_replace(true);

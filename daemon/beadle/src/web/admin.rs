@@ -96,6 +96,8 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/broadcasts/{id}/resume", post(data::resume_broadcast))
         .route("/broadcasts/{id}/stop", post(data::stop_broadcast))
         .route("/costs", get(data::costs))
+        .route("/requests", get(data::durable_requests))
+        .route("/requests/{id}", get(data::durable_request))
         .route("/windows", get(data::windows))
         .route("/windows/by-hour", get(data::windows_by_hour))
         .route("/why/{id}", get(why::why))

@@ -13,6 +13,7 @@ use beadle_egress::Policies;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_pipeline::Pipeline;
+use beadle_requests::Requests;
 use beadle_schedule::Schedules;
 use beadle_segments::Segments;
 use beadle_store::{Retention, Store};
@@ -59,6 +60,8 @@ pub struct Admin {
     pub followed: Option<FollowedClock>,
     /// The public side.
     pub webhooks: Arc<Webhooks>,
+    /// Sends durable requests.
+    pub requests: Requests,
     /// The form for consent, if it is on.
     pub opt_in: Option<Arc<OptInForms>>,
     /// Hooks of plugins.

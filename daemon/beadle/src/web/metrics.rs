@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub hook_requests: BTreeMap<String, u64>,
     /// Requests of plugins by outcome.
     pub plugin_requests: BTreeMap<String, u64>,
+    /// Durable requests that wait or are being sent, by plugin.
+    pub durable_requests: BTreeMap<String, u64>,
     /// Access tokens by state; empty if there are none.
     pub access_tokens: BTreeMap<String, u64>,
     /// Input that was stored without being understood, by kind.
@@ -270,6 +272,12 @@ impl Snapshot {
                 "Requests of plugins to hosts outside, by class of status or error code",
                 "outcome",
                 pairs(&self.plugin_requests),
+            ),
+            gauges(
+                "beadle_durable_requests",
+                "Durable requests of plugins that wait or are being sent",
+                "plugin",
+                pairs(&self.durable_requests),
             ),
             gauges("beadle_access_tokens", "OAuth 2 access tokens by state", "state", pairs(&self.access_tokens)),
             counter("beadle_plugin_calls", "Calls into plugins", figures.calls),
@@ -548,6 +556,7 @@ mod tests {
             opt_in_forms: one("asked"),
             hook_requests: one("accepted"),
             plugin_requests: one("2xx"),
+            durable_requests: one("crm"),
             access_tokens: one("valid"),
             unrecognized: one("message"),
             plugins: one("active"),

@@ -2,6 +2,7 @@
 
 use super::thin::cut_at;
 use beadle_model::content::Media;
+use beadle_model::event::RequestOutcome;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{Content, EventBody, Outgoing};
 
@@ -53,6 +54,12 @@ pub fn whole_event(body: &EventBody) -> String {
         },
         EventBody::Echo { content, .. } => format!("from the phone: {}", content_line(content)),
         EventBody::Webhook { hook, body, .. } => format!("{hook}, {} bytes", body.as_bytes().len()),
+        EventBody::Response { request, outcome: RequestOutcome::Answered { status, body, .. }, .. } => {
+            format!("{request}: {status}, {} bytes", body.as_bytes().len())
+        }
+        EventBody::Response { request, outcome: RequestOutcome::GivenUp { code, .. }, .. } => {
+            format!("{request}: {code}")
+        }
         EventBody::Unrouted { kind, .. } => kind.clone(),
     }
 }

@@ -45,6 +45,8 @@ pub enum EventKind {
     EraseContact = 26,
     /// `on-webhook`
     Webhook = 27,
+    /// `on-response`
+    Response = 28,
 }
 
 impl EventKind {
@@ -54,7 +56,7 @@ impl EventKind {
     }
 
     /// All kinds, in the order of their numbers.
-    pub const ALL: [EventKind; 19] = [
+    pub const ALL: [EventKind; 20] = [
         EventKind::Message,
         EventKind::Reaction,
         EventKind::MemberJoined,
@@ -74,6 +76,7 @@ impl EventKind {
         EventKind::ConsentChanged,
         EventKind::EraseContact,
         EventKind::Webhook,
+        EventKind::Response,
     ];
 
     /// The contract's interface that a plugin exports to receive it; `None` for
@@ -98,6 +101,7 @@ impl EventKind {
             EventKind::ConsentChanged => "on-consent-changed",
             EventKind::EraseContact => "privacy",
             EventKind::Webhook => "on-webhook",
+            EventKind::Response => "on-response",
             EventKind::Unrouted => return None,
         })
     }
@@ -127,6 +131,7 @@ impl EventKind {
                 | EventKind::Schedule
                 | EventKind::DocumentsChanged
                 | EventKind::Webhook
+                | EventKind::Response
         ) && !self.is_notification()
     }
 

@@ -10,7 +10,7 @@ use super::functions::{Erased, Finder, Handlers, Outcome};
 use crate::bindings::latest::{
     Host_, migration, on_channel_changed, on_consent_changed, on_contact_changed, on_documents_changed, on_echo,
     on_group_changed, on_join_request, on_member_joined, on_member_left, on_message, on_message_status, on_reaction,
-    on_schedule, on_timer, on_webhook, on_window_closed, on_window_expiring, privacy, types,
+    on_response, on_schedule, on_timer, on_webhook, on_window_closed, on_window_expiring, privacy, types,
 };
 use crate::bindings::scope;
 use crate::call::{Call, StatePage};
@@ -48,6 +48,7 @@ pub fn find(find: &Finder<'_>, kind: EventKind) -> wasmtime::Result<ComponentExp
         EventKind::GroupChanged => find.handler::<on_group_changed::Event>(kind),
         EventKind::Echo => find.handler::<on_echo::Event>(kind),
         EventKind::Webhook => find.handler::<on_webhook::Event>(kind),
+        EventKind::Response => find.handler::<on_response::Event>(kind),
         EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
     }
 }
@@ -80,6 +81,7 @@ pub async fn handle(handlers: &Handlers, store: &mut Store<HostState>, call: &Ca
         EventKind::GroupChanged => handlers.call(store, kind, &event.group_changed()?).await,
         EventKind::Echo => handlers.call(store, kind, &event.echo()?).await,
         EventKind::Webhook => handlers.call(store, kind, &event.webhook()?).await,
+        EventKind::Response => handlers.call(store, kind, &event.response()?).await,
         EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
     }
 }

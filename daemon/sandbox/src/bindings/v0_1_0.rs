@@ -9,6 +9,6 @@ wasmtime::component::bindgen!({
 
 pub use beadle::plugin::{
     broadcasts, clock, consents, contacts, contacts_edit, contacts_identity, documents, groups, http, log, media,
-    messages, outgoing, random, replies, segments, settings, state, timers, types,
+    messages, outgoing, random, replies, requests, segments, settings, state, timers, types,
 };
 pub use exports::beadle::plugin::{about::About, migration::Next, *};

@@ -67,20 +67,25 @@ fn answered(response: EgressResponse) -> Response {
 /// The error as the plugin gets it. Secrets were removed from its text.
 fn failure(error: &EgressError) -> RequestError {
     let instead = denied(error).and_then(|denied| denied.toml.clone());
-    let message = match denied(error) {
-        Some(denied) => Denied { toml: None, ..denied.clone() }.to_string(),
-        None => error.to_string(),
-    };
     RequestError {
         cause: cause(error),
         code: error.code().to_owned(),
-        message: shortened(message),
+        message: message_of(error),
         instead: instead.map(shortened),
         may_be_sent: error.may_be_sent(),
     }
 }
 
-fn denied(error: &EgressError) -> Option<&Denied> {
+/// What happened, without the lines that would allow it.
+pub fn message_of(error: &EgressError) -> String {
+    shortened(match denied(error) {
+        Some(denied) => Denied { toml: None, ..denied.clone() }.to_string(),
+        None => error.to_string(),
+    })
+}
+
+/// What is not allowed, if that is the error.
+pub fn denied(error: &EgressError) -> Option<&Denied> {
     match error {
         EgressError::Denied(denied) => Some(denied),
         EgressError::Redirected(error) => denied(error),
@@ -98,7 +103,7 @@ fn cause(error: &EgressError) -> Cause {
         },
         EgressError::Header { .. } => Cause::InvalidRequest,
         EgressError::RequestTooLarge { .. } | EgressError::ResponseTooLarge { .. } => Cause::TooLarge,
-        EgressError::Busy(..) => Cause::TooMany,
+        EgressError::Busy(..) | EgressError::Rate { .. } => Cause::TooMany,
         EgressError::Dns { .. }
         | EgressError::Connect { .. }
         | EgressError::Tls { .. }

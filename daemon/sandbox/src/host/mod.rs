@@ -14,6 +14,7 @@ mod contacts;
 mod contacts_edit;
 mod contacts_identity;
 mod documents;
+mod durable;
 mod facts;
 mod groups;
 mod host_state;

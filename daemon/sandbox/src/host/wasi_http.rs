@@ -121,7 +121,7 @@ fn failed(error: &EgressError) -> Error {
         EgressError::Dns { .. } => Error::DnsError { rcode: None, info_code: None },
         EgressError::TooManyRedirects(_) => Error::LoopDetected,
         EgressError::ResponseEncoded { encoding, .. } => Error::HttpResponseContentCoding(Some(encoding.clone())),
-        EgressError::Busy(..) => Error::ConnectionLimitReached,
+        EgressError::Busy(..) | EgressError::Rate { .. } => Error::ConnectionLimitReached,
         // With the lines of TOML that would allow it.
         EgressError::Denied(Denied { code, .. }) => Error::InternalError(Some(format!("{code}: {error}"))),
         EgressError::Header { .. } | EgressError::Client(_) | EgressError::Token(_) => {

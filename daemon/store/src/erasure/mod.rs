@@ -362,6 +362,9 @@ impl Tx<'_> {
             );
         }
         report.add("timers", self.delete_timers_of(subject)?);
+        for scope in subject.scopes() {
+            report.add("durable_requests", self.delete_requests_about(scope)?);
+        }
         Ok(())
     }
 

@@ -102,6 +102,11 @@ impl Tx<'_> {
 
     fn move_timers(&self, plugin: i64, from: Scope, into: Scope, moved: &mut MergedPlugin) -> Result<(), StoreError> {
         let ((kind, removed), (_, keep)) = (from.as_columns(), into.as_columns());
+        self.conn
+            .prepare_cached(
+                "UPDATE durable_requests SET scope_id = ?4 WHERE scope > 0 AND scope = ?2 AND scope_id = ?3 AND plugin = ?1",
+            )?
+            .execute([plugin, kind, removed, keep])?;
         moved.timers_dropped += self
             .conn
             .prepare_cached(

@@ -29,7 +29,8 @@ impl Reader {
                 queued: count(conn, "SELECT 1 FROM outbox WHERE state = 0 LIMIT ?1", [MAX])?,
                 sending: count(conn, "SELECT 1 FROM outbox WHERE id >= ?2 AND state = 1 LIMIT ?1", [MAX, from])?,
                 dead: count(conn, "SELECT 1 FROM dead_letters LIMIT ?1", [MAX])?
-                    + count(conn, "SELECT 1 FROM rejected_webhooks LIMIT ?1", [MAX])?,
+                    + count(conn, "SELECT 1 FROM rejected_webhooks LIMIT ?1", [MAX])?
+                    + count(conn, "SELECT 1 FROM durable_requests WHERE state = 2 LIMIT ?1", [MAX])?,
                 requests: count(
                     conn,
                     "SELECT 1 FROM contact_requests WHERE closed_at IS NULL AND (kind = 1 OR confirmed_at IS NOT NULL) LIMIT ?1",

@@ -1,7 +1,7 @@
 //! Dead letters, as steps name them.
 
 use super::send::OutboxRow;
-use beadle_model::{Ending, Event, HandlingId, MessageId, ParseIdError, PluginNo, Timestamp, WebhookId};
+use beadle_model::{Ending, Event, HandlingId, MessageId, ParseIdError, PluginNo, RequestId, Timestamp, WebhookId};
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -14,6 +14,8 @@ pub enum DeadLetterRef {
     Message(MessageId),
     /// A rejected webhook.
     Webhook(WebhookId),
+    /// A durable request that was given up.
+    Request(RequestId),
 }
 
 impl fmt::Display for DeadLetterRef {
@@ -22,6 +24,7 @@ impl fmt::Display for DeadLetterRef {
             DeadLetterRef::Handling(id) => id.fmt(f),
             DeadLetterRef::Message(id) => id.fmt(f),
             DeadLetterRef::Webhook(id) => id.fmt(f),
+            DeadLetterRef::Request(id) => id.fmt(f),
         }
     }
 }
@@ -32,6 +35,7 @@ impl FromStr for DeadLetterRef {
         match text.split_once('_') {
             Some(("msg", _)) => text.parse().map(Self::Message),
             Some(("whk", _)) => text.parse().map(Self::Webhook),
+            Some(("req", _)) => text.parse().map(Self::Request),
             _ => text.parse().map(Self::Handling),
         }
     }
@@ -59,6 +63,8 @@ pub enum RetriedDeadLetter {
     Send(Box<OutboxRow>),
     /// A webhook, to be parsed again.
     Webhook(RejectedWebhook),
+    /// A durable request; it is queued.
+    Request,
 }
 
 /// A rejected webhook, or a part of one.

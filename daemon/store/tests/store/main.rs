@@ -14,6 +14,7 @@ mod crash;
 #[cfg(test)]
 mod dead;
 #[cfg(test)]
+mod durable_requests;
 mod env;
 #[cfg(test)]
 mod erasures;

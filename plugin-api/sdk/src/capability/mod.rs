@@ -15,6 +15,7 @@ pub mod media;
 pub mod messages;
 pub mod random;
 pub mod replies;
+pub mod requests;
 pub mod segments;
 pub mod settings;
 pub mod state;

@@ -4,7 +4,8 @@ use super::Host;
 use super::sent::Requested;
 use super::world::World;
 use crate::bindings::imports::http::{Request, Response};
-use crate::records::WebhookEvent;
+use crate::bindings::imports::requests::Request as DurableRequest;
+use crate::records::{RequestResponse, ResponseEvent, WebhookEvent};
 
 impl Host {
     /// Says how requests of this method and URL are answered from now on. Others are refused, as if
@@ -22,6 +23,25 @@ impl Host {
     /// Configures a secret, for [`crate::http::has_secret`].
     pub fn secret(&self, name: &str) {
         World::with(|world| world.secrets.insert(name.to_owned()));
+    }
+
+    /// Durable requests of the plugin since the last call, each with the event by which it is
+    /// answered with this status and body.
+    pub fn durable_requests(&self, status: u16, body: impl Into<Vec<u8>>) -> Vec<(Requested, ResponseEvent)> {
+        let body = body.into();
+        World::with(|world| {
+            world.current = None;
+            let made = std::mem::take(&mut world.durable);
+            let answered = made.into_iter().map(|request| {
+                let response =
+                    RequestResponse { status, url: request.url.clone(), headers: Vec::new(), body: body.clone() };
+                let DurableRequest { method, url, headers, body, context, .. } = request;
+                let (info, extra) = (world.info(), "{}".to_owned());
+                let event = ResponseEvent { info, context, attempts: 1, outcome: Ok(response), extra };
+                (Requested { method, url, headers, body }, event)
+            });
+            answered.collect()
+        })
     }
 
     /// Another program calls a hook with this body.
@@ -60,5 +80,16 @@ pub(crate) mod http {
 
     pub(crate) fn has_secret(name: &str) -> bool {
         World::with(|world| world.secrets.contains(name))
+    }
+}
+
+pub(crate) mod requests {
+    use super::*;
+    use crate::bindings::imports::requests::Request;
+    use crate::types::Refusal;
+
+    pub(crate) fn send(request: &Request) -> Result<(), Refusal> {
+        World::with(|world| world.durable.push(request.clone()));
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use crate::bindings::imports::broadcasts::Definition;
 use crate::bindings::imports::consents::Entry as ConsentEntry;
 use crate::bindings::imports::http::Response;
 use crate::bindings::imports::messages::{Allowed, Candidate};
+use crate::bindings::imports::requests::Request as DurableRequest;
 use crate::migration::{Entry, Page};
 use crate::records::TimerEvent;
 use crate::types::{Contact, Conversation, EventInfo, Refusal, Scope, TimestampMs};
@@ -68,6 +69,7 @@ pub(super) struct World {
     /// By method and URL.
     pub(super) responses: BTreeMap<(String, String), Response>,
     pub(super) requests: Vec<Requested>,
+    pub(super) durable: Vec<DurableRequest>,
     /// The names of configured secrets.
     pub(super) secrets: BTreeSet<String>,
     /// Offsets from UTC in seconds, by zone.
@@ -115,6 +117,7 @@ impl World {
             group_changes: Vec::new(),
             responses: BTreeMap::new(),
             requests: Vec::new(),
+            durable: Vec::new(),
             secrets: BTreeSet::new(),
             zones: [("UTC", 0), ("Europe/Amsterdam", 3600)].map(|(zone, offset)| (zone.to_owned(), offset)).into(),
             current: None,

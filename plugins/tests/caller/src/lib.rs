@@ -62,12 +62,51 @@ impl OnMessage for Caller {
                 let response = http::get(url).send()?;
                 format!("{} {}", response.status, response.text())
             }
+            // `later KEY METHOD URL BODY`, `backfill KEY …`, `until MS KEY …`
+            "later" | "backfill" => later(command == "backfill", rest, &event)?,
             method if method.starts_with(|c: char| c.is_ascii_uppercase()) && url.contains("://") => {
                 call(method, url, body)
             }
             _ => return Ok(Disposition::Pass),
         };
         event.reply(shown(&reply))?;
+        Ok(Disposition::Claimed)
+    }
+}
+
+/// Makes a durable request: `KEY METHOD URL BODY`, where the key may be `-` for none and may end
+/// with `/MS`, the time until it expires.
+fn later(is_backfill: bool, rest: &str, event: &MessageEvent) -> Result<String, Failure> {
+    let mut words = rest.splitn(4, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    let (key, method, url, body) = (word(), word(), word(), word());
+    let (key, lifetime_ms) = key.split_once('/').unwrap_or((key, ""));
+    let mut request = requests::request(method, url).about(&event.sender.id).body(body);
+    request = request.context(format!("{} {key} {body}", event.conversation.id));
+    if key != "-" {
+        request = request.key(key);
+    }
+    if is_backfill {
+        request = request.backfill();
+    }
+    if let Ok(ms) = lifetime_ms.parse::<i64>() {
+        request = request.expires_at(clock::now() + ms);
+    }
+    Ok(match request.send() {
+        Ok(()) => "asked".to_owned(),
+        Err(refusal) => format!("{}: {} | {:?}", refusal.code, refusal.message, refusal.instead),
+    })
+}
+
+impl OnResponse for Caller {
+    fn on_response(&self, event: ResponseEvent) -> Result<Disposition, Failure> {
+        let (conversation, what) = event.context.split_once(' ').unwrap_or(("", ""));
+        let outcome = match &event.outcome {
+            Ok(response) => format!("{} {}", response.status, response.text()),
+            Err(given_up) => format!("{} {}", given_up.code, given_up.may_be_sent),
+        };
+        state::add(Scope::Plugin, &format!("outcome {what}: {outcome}"), 1)?;
+        messages::send(messages::to(conversation), shown(&format!("{what}: {outcome} after {}", event.attempts)))?;
         Ok(Disposition::Claimed)
     }
 }
@@ -83,4 +122,4 @@ impl OnWebhook for Caller {
     }
 }
 
-plugin!(Caller: OnMessage, OnWebhook);
+plugin!(Caller: OnMessage, OnWebhook, OnResponse);

@@ -6,6 +6,7 @@
 mod broadcasts;
 mod consents;
 mod costs;
+mod durable_requests;
 mod events;
 mod gate;
 mod import;
@@ -23,6 +24,7 @@ mod windows;
 pub use broadcasts::{bar as progress_bar, broadcast, broadcasts, recipients};
 pub use consents::{consent, consent_check, consent_links, consents, no_link};
 pub use costs::costs;
+pub use durable_requests::{durable_request, durable_requests};
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
 pub use gate::gate;
 pub use import::import;

@@ -64,6 +64,10 @@ fn dead_letter_row(reader: &Reader, names: &Names, details: &DeadLetter) -> Resu
         DeadLetterRef::Handling(handling) => reader
             .readable_event(handling.event)?
             .map(|event| format!("{}: {}", event.kind().name(), summary::event(&event.body))),
+        DeadLetterRef::Request(request) => reader.durable_request(request)?.map(|row| {
+            let url = super::durable_requests::url_without_query(&row.request.url);
+            format!("{} {url}", row.request.method)
+        }),
         DeadLetterRef::Webhook(_) => details
             .webhook
             .as_ref()
@@ -137,6 +141,10 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
                 message: format!("{letter} will be handled again, out of order and marked late."),
                 warning: is_answered(ending).then(|| warning.into()),
             }
+        }
+        RetriedDeadLetter::Request => {
+            admin.requests.wake();
+            Done { message: format!("{letter} will be sent again."), warning: None }
         }
         RetriedDeadLetter::Webhook(webhook) => parse_again(&admin, webhook).await?,
     };

@@ -1,8 +1,10 @@
 //! What plugins request, their secrets, and their hooks: for `beadle plugins show`, problems in the
 //! status, and metrics.
 
+use super::query::read;
 use crate::api::{EgressRow, HookRow, PluginRow, Problem, RequestCount, SecretRow};
 use crate::web::context::Admin;
+use crate::web::failure::ApiError;
 use crate::web::hooks::HookView;
 use beadle_egress::{RefusedRequest, SecretKind, TokenStatus};
 use beadle_model::Coded as _;
@@ -104,6 +106,15 @@ pub fn request_counts(admin: &Admin) -> BTreeMap<String, u64> {
         *counts.entry(outcome.to_owned()).or_default() += count;
     }
     counts
+}
+
+/// Durable requests that wait or are being sent, by plugin.
+pub async fn durable_requests(admin: &Admin) -> Result<BTreeMap<String, u64>, ApiError> {
+    let counts = read(admin, |reader, names| {
+        let open = reader.request_counts()?.into_iter().filter(|(_, counts)| counts.open > 0);
+        Ok(open.map(|(plugin, counts)| (names.name(plugin), counts.open)).collect())
+    });
+    counts.await
 }
 
 /// Access tokens by state; empty if there are none.

@@ -222,6 +222,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         webhook_duration: webhooks.duration.read(),
         hook_requests: admin.hooks.counts(),
         plugin_requests: outside::request_counts(admin),
+        durable_requests: outside::durable_requests(admin).await?,
         access_tokens: outside::token_counts(admin),
         opt_in_forms: admin.opt_in.iter().flat_map(|forms| forms.counts()).map(named_count).collect(),
         unrecognized: named(&[

@@ -5,14 +5,15 @@
 //! but this version does not fill (extras of later versions) are present and empty.
 
 use crate::bindings::latest::{
-    on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
-    on_timer, on_webhook, on_window_closed, on_window_expiring, types as wit,
+    on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_response,
+    on_schedule, on_timer, on_webhook, on_window_closed, on_window_expiring, types as wit,
 };
 use crate::bindings::{contact, scope};
 use crate::call::Call;
 use crate::handles::{Handles, Kind};
 use crate::host::Stop;
 use crate::redact::redact;
+use beadle_model::event::RequestOutcome;
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::{Context, ConversationView, EventBody, Referral, Timestamp};
 use serde_json::Value;
@@ -175,6 +176,28 @@ impl<'a> Encoder<'a> {
             query: query.clone(),
             headers: headers.clone(),
             body: body.as_bytes().to_vec(),
+            extra: EMPTY.into(),
+        })
+    }
+
+    pub fn response(&self) -> Result<on_response::Event, Stop> {
+        let EventBody::Response { context, attempts, outcome, .. } = self.body() else { return Err(OTHER_KIND) };
+        let outcome = match outcome {
+            RequestOutcome::Answered { status, url, headers, body } => Ok(on_response::Response {
+                status: *status,
+                url: url.clone(),
+                headers: headers.clone(),
+                body: body.as_bytes().to_vec(),
+            }),
+            RequestOutcome::GivenUp { code, message, may_be_sent } => {
+                Err(on_response::GivenUp { code: code.clone(), message: message.clone(), may_be_sent: *may_be_sent })
+            }
+        };
+        Ok(on_response::Event {
+            info: self.info(),
+            context: context.clone(),
+            attempts: *attempts,
+            outcome,
             extra: EMPTY.into(),
         })
     }

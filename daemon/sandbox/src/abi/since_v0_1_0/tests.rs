@@ -124,6 +124,7 @@ fn seen(encoder: &Encoder<'_>, kind: EventKind) -> Option<String> {
         | EventKind::ConsentChanged
         | EventKind::DocumentsChanged
         | EventKind::Webhook
+        | EventKind::Response
         | EventKind::Unrouted => return None,
     })
 }
