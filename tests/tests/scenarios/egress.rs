@@ -129,7 +129,7 @@ struct World {
 }
 
 /// The table of the plugin, without its rules.
-const CALLER: &str = "[plugins.caller]\ngrant = [\"http\"]\n";
+const CALLER: &str = "[plugins.caller]\ngrant = [\"http\", \"requests\", \"messages\"]\n";
 
 impl World {
     /// `rules` are further lines of `conf.d/50-caller.toml`, in which `URL` stands for the

@@ -46,7 +46,7 @@ impl World {
     async fn new() -> Self {
         let address = SimulatorAddress::reserve();
         let setup = Setup::new(&address.url())
-            .plugin("caller", "grant = [\"http\"]\nstage = \"observe\"")
+            .plugin("caller", "grant = [\"http\", \"requests\", \"messages\"]\nstage = \"observe\"")
             .toml(UNPACED)
             .clock(&address.clock_url());
         std::fs::write(setup.config().with_file_name("hook-secret"), SECRET).unwrap();

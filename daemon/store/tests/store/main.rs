@@ -15,6 +15,7 @@ mod crash;
 mod dead;
 #[cfg(test)]
 mod durable_requests;
+#[cfg(test)]
 mod env;
 #[cfg(test)]
 mod erasures;
