@@ -49,10 +49,6 @@ impl HostState {
                 .instead("Keep the value in `state`, and its key in the context.")
                 .into());
         }
-        if request.expires_at <= now {
-            let message = format!("The request expired at {}.", request.expires_at.utc());
-            return Err(Refusal::new("request-expired", message).into());
-        }
         if !self.facts.subscriptions.contains(&EventKind::Response) {
             let message = "This plugin does not export `on-response`, so it would not get the answer.";
             return Err(Refusal::new("no-response-handler", message).into());

@@ -266,6 +266,7 @@ fn code_list_matches_the_sources() {
         include_str!("../host/state.rs"),
         include_str!("../host/state/scan.rs"),
         include_str!("../host/timers.rs"),
+        include_str!("../host/durable.rs"),
     ];
     let coded = [
         include_str!("../fault.rs"),
